@@ -1,0 +1,58 @@
+import { z } from 'zod';
+
+/**
+ * What one run of `km-backup` reports to whoever started it: printed as one JSON line by
+ * `--result-file`, and written to the container's termination message (at most 4,096 bytes) in a pod.
+ */
+export const RunResult = z.object({
+  version: z.literal(1),
+  /**
+   * - `Succeeded`: a named archive whose manifest was checked, every file captured faithfully.
+   * - `Incomplete`: a named, verified archive, but some files changed, shrank or could not be read.
+   * - `Skipped`: another run holds the destination's lock.
+   * - `Failed`: no archive.
+   */
+  outcome: z.enum(['Succeeded', 'Incomplete', 'Skipped', 'Failed']),
+  /** CamelCase, for machines: `ArchiveVerified`, `FilesNotCaptured`, `Locked`, `NoSpace`, `SourceMissing`… */
+  reason: z.string(),
+  /** One sentence for people: what, where, why, what to do. */
+  message: z.string(),
+  startedAt: z.iso.datetime(),
+  finishedAt: z.iso.datetime(),
+  archive: z
+    .object({
+      /** File name inside the destination directory. */
+      name: z.string(),
+      path: z.string(),
+      sizeBytes: z.int().nonnegative(),
+      /** Hex digest of the whole archive file. */
+      sha256: z.string(),
+      /** Hex digest of the manifest file. */
+      manifestSha256: z.string(),
+      entries: z.int().nonnegative(),
+      files: z.int().nonnegative(),
+      /** Sum of the sizes of the regular files packed. */
+      sourceBytes: z.int().nonnegative(),
+      /** Compressed bytes copied from the previous archive instead of being read and compressed again. */
+      reusedBytes: z.int().nonnegative(),
+    })
+    .optional(),
+  warnings: z.object({
+    count: z.int().nonnegative(),
+    /** The first few, each bounded and with control characters escaped. */
+    samples: z.array(z.string()),
+  }),
+  /** Archives removed by retention in this run. */
+  pruned: z.object({
+    count: z.int().nonnegative(),
+    failed: z.int().nonnegative(),
+    names: z.array(z.string()),
+  }),
+  /** Managed archives of this series present after the run (newest first; `names` is cut to fit). */
+  present: z.object({
+    count: z.int().nonnegative(),
+    bytes: z.int().nonnegative(),
+    names: z.array(z.string()),
+  }),
+});
+export type RunResult = z.infer<typeof RunResult>;
