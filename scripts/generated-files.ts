@@ -1,0 +1,20 @@
+import { stringify } from 'yaml';
+import { customResourceDefinition, RESOURCES } from '../src/api/crd.ts';
+import { GROUP } from '../src/api/names.ts';
+import { crdReferencePage } from './crd-reference.ts';
+
+const BANNER = '# Generated from src/api by "npm run generate". Do not edit.\n';
+
+/** Every generated file of the repository: path from its root -> content. */
+export async function generatedFiles(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const resource of RESOURCES) {
+    const yaml =
+      BANNER + stringify(customResourceDefinition(resource), { lineWidth: 0, aliasDuplicateObjects: false });
+    const name = `${GROUP}_${resource.plural}.yaml`;
+    files.set(`crds/${name}`, yaml);
+    files.set(`charts/km-backup-operator/crds/${name}`, yaml);
+  }
+  files.set('docs/api-reference.md', crdReferencePage(RESOURCES));
+  return files;
+}

@@ -1,0 +1,253 @@
+import { z } from 'zod';
+import { CRON_PATTERN } from './cron-pattern.ts';
+import type { ObjectMeta } from './metadata.ts';
+import { Conditions, RelativePath, ResourceName, rules, Time } from './schema.ts';
+
+const int = (minimum: number, maximum = 2147483647) => z.int().min(minimum).max(maximum);
+const Labels = z.record(z.string(), z.string());
+
+const ClaimReference = z.object({
+  claimName: ResourceName.describe('PersistentVolumeClaim in the namespace of the schedule.'),
+});
+
+const Source = z
+  .object({
+    persistentVolumeClaim: ClaimReference.extend({
+      subPath: RelativePath.optional().describe('Folder inside the claim to back up. Default: its root.'),
+    }),
+    exclude: z
+      .array(z.string().min(1).max(1024))
+      .max(100)
+      .optional()
+      .describe('Patterns of files and folders to leave out, relative to the source.'),
+    allowEmpty: z
+      .boolean()
+      .optional()
+      .describe('An empty source is a failure unless this is true: an unmounted volume looks just like it.'),
+  })
+  .describe('What to back up.');
+
+const Destination = z
+  .object({
+    persistentVolumeClaim: ClaimReference.optional().describe(
+      'Claim that holds the archives. Default: the claim of the source.',
+    ),
+    path: RelativePath.default('backups/archives').describe(
+      'Folder for the archives inside the claim; made when missing, never packed into an archive.',
+    ),
+  })
+  .describe('Where the archives go.');
+
+const Retention = z
+  .object({
+    limit: int(0, 1_000_000).default(7).describe('Newest archives to keep. 0 prunes nothing.'),
+    keepDaily: int(0, 10_000).optional().describe('Keep the newest archive of each of this many days.'),
+    keepWeekly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many ISO weeks.'),
+    keepMonthly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many months.'),
+    keepYearly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many years.'),
+    maxAge: z
+      .string()
+      .max(16)
+      .optional()
+      .meta(
+        rules({
+          rule: "self.matches('^[1-9][0-9]{0,6}[hdw]$')",
+          message: 'must be a number of hours, days or weeks: "36h", "30d", "8w"',
+        }),
+      )
+      .describe(
+        'Remove archives older than this, unless another rule keeps them. The newest complete archive always stays.',
+      ),
+  })
+  .describe('Which archives stay. Applied after a run that succeeded, never otherwise.');
+
+const Compression = z
+  .object({
+    format: z.enum(['gzip', 'zstd']).default('gzip').describe('gzip writes .tgz, zstd writes .tar.zst.'),
+    level: int(1, 19).optional().describe('Default: 5 for gzip (1 to 12), 3 for zstd (1 to 19).'),
+  })
+  .meta(
+    rules({
+      rule: "!has(self.level) || !has(self.format) || self.format != 'gzip' || self.level <= 12",
+      message: 'the level of gzip is 1 to 12',
+      fieldPath: '.level',
+    }),
+  );
+
+const Toleration = z.object({
+  key: z.string().optional(),
+  operator: z.enum(['Exists', 'Equal', 'Lt', 'Gt']).optional(),
+  value: z.string().optional(),
+  effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(),
+  tolerationSeconds: z.int().optional(),
+});
+
+const Quantity = z.string().max(64);
+
+const PodTemplate = z
+  .object({
+    labels: Labels.optional().describe("Added to the Job and its pod; the operator's own labels win."),
+    annotations: Labels.optional().describe('Added to the Job and its pod.'),
+    resources: z
+      .object({
+        requests: z.record(z.string(), Quantity).optional(),
+        limits: z.record(z.string(), Quantity).optional(),
+      })
+      .optional(),
+    nodeSelector: Labels.optional(),
+    affinity: z
+      .record(z.string(), z.unknown())
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
+      .optional()
+      .describe('As in a pod. A claim that is mounted on one node only adds that node.'),
+    tolerations: z.array(Toleration).max(100).optional(),
+    priorityClassName: ResourceName.optional(),
+    runAsUser: int(1)
+      .optional()
+      .describe('Must be able to read the source and write the destination. Never 0.'),
+    runAsGroup: int(1).optional(),
+    fsGroup: int(0).optional(),
+  })
+  .describe("What may be set of the pods. No image, command or service account: they are the operator's.");
+
+export const KmBackupScheduleSpec = z
+  .object({
+    suspend: z
+      .boolean()
+      .default(false)
+      .describe('Stops new scheduled runs. Slots passed meanwhile are not caught up.'),
+    intervalMinutes: int(1, 5_256_000)
+      .default(720)
+      .describe('Minutes between runs, counted from the creation of the schedule. Ignored when cron is set.'),
+    cron: z
+      .string()
+      .min(1)
+      .max(256)
+      .optional()
+      .meta(
+        rules({
+          rule: `self.matches('${CRON_PATTERN.replaceAll('\\', '\\\\')}')`,
+          message:
+            'must be 5 fields (minute hour day-of-month month day-of-week), as in "15 3 * * *", with H for a slot chosen by hash, or one of @hourly @daily @weekly @monthly @yearly',
+        }),
+      )
+      .describe(
+        'Cron expression of 5 fields, or @daily and the like. `H` stands for a slot hashed from the UID. Wins over intervalMinutes.',
+      ),
+    timeZone: z
+      .string()
+      .min(1)
+      .max(64)
+      .default('Etc/UTC')
+      .meta(
+        rules({
+          rule: "self != 'Local' && self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$') && timestamp('2000-01-01T00:00:00Z').getFullYear(self) >= 1999",
+          message: 'must be a time zone of the IANA database, such as "Europe/Berlin" or "Etc/UTC"',
+        }),
+      )
+      .describe('IANA time zone in which cron is read.'),
+    startingDeadlineSeconds: int(1)
+      .optional()
+      .describe('A slot that could not start within this time is missed. Default: until the next slot.'),
+    concurrencyPolicy: z
+      .enum(['Forbid', 'Replace'])
+      .default('Forbid')
+      .describe('Forbid: a slot waits for the run before it. Replace: it ends that run.'),
+    source: Source,
+    destination: Destination.prefault({}),
+    retention: Retention.prefault({}),
+    compression: Compression.prefault({}),
+    script: z
+      .object({ configMapKeyRef: z.object({ name: ResourceName, key: z.string().min(1).max(253) }) })
+      .optional()
+      .describe(
+        'Script to run in place of the built-in program. Only where the operator was installed with jobs.allowScripts=true.',
+      ),
+    startDeadlineSeconds: int(10)
+      .default(600)
+      .describe(
+        'A run whose pod has not started by then (unschedulable, image not pulled, volume not mounted) has failed.',
+      ),
+    activeDeadlineSeconds: int(1)
+      .default(86_400)
+      .describe('A run that takes longer is ended and has failed.'),
+    backoffLimit: int(0, 100)
+      .default(2)
+      .describe('Retries of a failed pod. Bad configuration is not retried.'),
+    successfulJobsHistoryLimit: int(0, 1000).default(3).describe('Finished Jobs (not archives) to keep.'),
+    failedJobsHistoryLimit: int(0, 1000)
+      .default(3)
+      .describe('Failed Jobs and failed or skipped KmBackups to keep.'),
+    podTemplate: PodTemplate.optional(),
+  })
+  .meta(
+    rules({
+      rule: '!has(self.destination) || !has(self.source.persistentVolumeClaim.subPath) || (has(self.destination.persistentVolumeClaim) && self.destination.persistentVolumeClaim.claimName != self.source.persistentVolumeClaim.claimName) || self.source.persistentVolumeClaim.subPath != self.destination.path',
+      message:
+        'the archives must not replace the source: destination.path equals source.persistentVolumeClaim.subPath on the same claim',
+      fieldPath: '.destination.path',
+    }),
+  );
+export type KmBackupScheduleSpec = z.output<typeof KmBackupScheduleSpec>;
+
+const RunTotals = z.object({
+  succeeded: z.int(),
+  incomplete: z.int(),
+  failed: z.int(),
+  skipped: z.int(),
+});
+export type RunTotals = z.infer<typeof RunTotals>;
+
+export const KmBackupScheduleStatus = z.object({
+  observedGeneration: z.int().optional(),
+  conditions: Conditions.optional(),
+  active: z.array(z.string()).optional().describe('KmBackups that have not finished.'),
+  lastScheduleTime: Time.optional().describe('The last slot for which a run was made.'),
+  lastSuccessfulTime: Time.optional().describe('When the last complete archive was finished.'),
+  lastFailureTime: Time.optional(),
+  lastMissedTime: Time.optional().describe('The last slot that passed without a run.'),
+  missedSlots: z.int().optional().describe('Slots that passed without a run, in all.'),
+  nextScheduleTime: Time.optional(),
+  settledUntil: Time.optional().describe('Every slot up to here has had its run or was counted as missed.'),
+  cadence: z
+    .string()
+    .optional()
+    .describe('The schedule that settledUntil belongs to; `suspended` while suspended.'),
+  schedule: z.string().optional().describe('The schedule in words, for the printer column.'),
+  lastBackup: z
+    .object({
+      name: z.string(),
+      phase: z.string(),
+      message: z.string().optional(),
+      archive: z.string().optional(),
+      sizeBytes: z.int().optional(),
+      sha256: z.string().optional(),
+      durationSeconds: z.number().optional(),
+      sourceBytes: z.int().optional(),
+      reusedBytes: z.int().optional(),
+      warnings: z.int().optional(),
+    })
+    .optional(),
+  archives: z
+    .object({ count: z.int(), bytes: z.int() })
+    .optional()
+    .describe('Archives of this schedule on the destination, as the last run saw them.'),
+  runs: RunTotals.optional().describe('Finished runs since the schedule was created.'),
+  retentionDeletes: z
+    .int()
+    .optional()
+    .describe('Archives removed by retention since the schedule was created.'),
+  countedBackups: z
+    .array(z.string())
+    .optional()
+    .describe('Finished KmBackups that still exist and are in `runs` already.'),
+});
+export type KmBackupScheduleStatus = z.infer<typeof KmBackupScheduleStatus>;
+
+export interface KmBackupSchedule {
+  apiVersion: string;
+  kind: 'KmBackupSchedule';
+  metadata: ObjectMeta;
+  spec: KmBackupScheduleSpec;
+  status?: KmBackupScheduleStatus;
+}

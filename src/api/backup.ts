@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import type { ObjectMeta } from './metadata.ts';
+import { Conditions, ResourceName, rules, Time } from './schema.ts';
+
+export const KmBackupSpec = z
+  .object({
+    scheduleName: ResourceName.describe(
+      'KmBackupSchedule in this namespace that says what to back up, where to and how.',
+    ),
+    scheduledTime: Time.optional().describe(
+      'The slot this run serves; set by the operator. Absent: a run asked for by hand, now.',
+    ),
+  })
+  .meta(rules({ rule: 'self == oldSelf', message: 'a run cannot be changed: create another KmBackup' }));
+export type KmBackupSpec = z.infer<typeof KmBackupSpec>;
+
+export const BackupPhase = z.enum(['Pending', 'Running', 'Succeeded', 'Incomplete', 'Failed', 'Skipped']);
+export type BackupPhase = z.infer<typeof BackupPhase>;
+
+export const KmBackupStatus = z.object({
+  phase: BackupPhase.optional().describe(
+    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination.',
+  ),
+  reason: z.string().optional(),
+  message: z.string().optional().describe('What happened, and what to do about it.'),
+  conditions: Conditions.optional(),
+  job: z
+    .object({ name: z.string(), uid: z.string().optional() })
+    .optional()
+    .describe('The Job of this run; `uid` once it is known to exist.'),
+  startTime: Time.optional().describe('When the operator started the run.'),
+  completionTime: Time.optional(),
+  durationSeconds: z.number().optional(),
+  archive: z
+    .object({
+      name: z.string(),
+      claimName: z.string(),
+      path: z.string().describe('Folder of the archive inside the claim.'),
+      sizeBytes: z.int(),
+      sha256: z.string(),
+      manifestSha256: z.string(),
+      entries: z.int(),
+      files: z.int(),
+      sourceBytes: z.int(),
+      reusedBytes: z.int(),
+    })
+    .optional(),
+  warnings: z.object({ count: z.int(), samples: z.array(z.string()) }).optional(),
+  pruned: z
+    .object({ count: z.int(), failed: z.int(), names: z.array(z.string()) })
+    .optional()
+    .describe('Archives that retention removed in this run.'),
+  present: z
+    .object({ count: z.int(), bytes: z.int(), names: z.array(z.string()) })
+    .optional()
+    .describe('Archives of the schedule on the destination after this run, newest first.'),
+});
+export type KmBackupStatus = z.infer<typeof KmBackupStatus>;
+
+export interface KmBackup {
+  apiVersion: string;
+  kind: 'KmBackup';
+  metadata: ObjectMeta;
+  spec: KmBackupSpec;
+  status?: KmBackupStatus;
+}
+
+const TERMINAL: ReadonlySet<BackupPhase | undefined> = new Set([
+  'Succeeded',
+  'Incomplete',
+  'Failed',
+  'Skipped',
+]);
+
+export function isFinished(backup: KmBackup): boolean {
+  return TERMINAL.has(backup.status?.phase);
+}

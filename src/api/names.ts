@@ -1,0 +1,22 @@
+/** API group of every resource this operator defines. */
+export const GROUP = 'km.duskmantle.io';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** Field manager of every server-side apply, and `reportingController` of every Event. */
+export const FIELD_MANAGER = 'km-backup-operator';
+
+export const LABELS = {
+  managedBy: 'app.kubernetes.io/managed-by',
+  name: 'app.kubernetes.io/name',
+  component: 'app.kubernetes.io/component',
+  /** Name of the KmBackupSchedule, cut to 63 characters; the full name is in the spec. */
+  schedule: `${GROUP}/schedule`,
+  /** UID of the KmBackupSchedule: what adoption is decided by. */
+  scheduleUid: `${GROUP}/schedule-uid`,
+  /** Name of the KmBackup a Job or pod belongs to. */
+  backup: `${GROUP}/backup`,
+} as const;
+
+/** Selects the Jobs and pods that this operator made, and no others. */
+export const MANAGED_SELECTOR = `${LABELS.managedBy}=${FIELD_MANAGER}`;

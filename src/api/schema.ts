@@ -1,0 +1,63 @@
+import { z } from 'zod';
+
+/** A CEL rule of a CRD (`x-kubernetes-validations`); `self` is the value it stands on. */
+export interface ValidationRule {
+  rule: string;
+  message?: string;
+  messageExpression?: string;
+  reason?: 'FieldValueInvalid' | 'FieldValueForbidden' | 'FieldValueRequired';
+  fieldPath?: string;
+}
+
+/** Attaches CEL rules that the generated CRD carries. */
+export function rules(...list: ValidationRule[]): Record<string, unknown> {
+  return { 'x-kubernetes-validations': list };
+}
+
+export const Time = z.string().meta({ format: 'date-time' });
+
+export const ResourceName = z
+  .string()
+  .min(1)
+  .max(253)
+  .meta(
+    rules({
+      rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+      message: 'must be the name of an object: lower-case letters, digits, "-" and "."',
+    }),
+  );
+
+/** A path below a volume's root. */
+export const RelativePath = z
+  .string()
+  .min(1)
+  .max(1024)
+  .meta(
+    rules(
+      {
+        rule: "!self.startsWith('/')",
+        message: 'must be relative to the root of the volume: drop the leading "/"',
+      },
+      {
+        rule: "!self.split('/').exists(part, part == '..')",
+        message: 'must not contain "..": a backup never leaves its volume',
+      },
+      { rule: "!self.matches('[\\\\x00-\\\\x1f]')", message: 'must not contain control characters' },
+    ),
+  );
+
+/** `metav1.Condition`, see the Kubernetes API conventions. */
+export const Condition = z.object({
+  type: z.string().max(316),
+  status: z.enum(['True', 'False', 'Unknown']),
+  reason: z.string().max(1024),
+  message: z.string().max(32768),
+  lastTransitionTime: Time,
+  observedGeneration: z.int().optional(),
+});
+export type Condition = z.infer<typeof Condition>;
+
+export const Conditions = z.array(Condition).meta({
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['type'],
+});
