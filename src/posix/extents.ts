@@ -1,0 +1,37 @@
+import { tryCall } from './libc.ts';
+import { SystemError } from './system-error.ts';
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** A run of data, in bytes from the start of the file. */
+export type Extent = { readonly offset: number; readonly length: number };
+
+/**
+ * The data of an open file; what lies between is holes, which read as zeros. One extent of the whole file
+ * where the file system reports no holes. Moves the file offset of `fd`.
+ */
+export function dataExtents(fd: number, size: number): Extent[] {
+  const extents: Extent[] = [];
+  let position = 0;
+  while (position < size) {
+    const data = seek(fd, position, SEEK_DATA);
+    if (data === 'none') break;
+    if (data === 'unsupported') return [{ offset: 0, length: size }];
+    const hole = seek(fd, data, SEEK_HOLE);
+    const end = Math.min(typeof hole === 'number' ? hole : size, size);
+    if (data >= end) break;
+    extents.push({ offset: data, length: end - data });
+    position = end;
+  }
+  return extents;
+}
+
+function seek(fd: number, from: number, whence: number): number | 'none' | 'unsupported' {
+  const answer = tryCall('lseek', fd, from, whence);
+  if ('result' in answer) return answer.result;
+  const error = new SystemError('lseek', answer.errno);
+  if (error.code === 'ENXIO') return 'none';
+  if (error.code === 'EINVAL' || error.code === 'ENOTSUP') return 'unsupported';
+  throw error;
+}

@@ -1,0 +1,152 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { tryCall } from './libc.ts';
+import { nodePath } from './node-path.ts';
+import { type RawPath, SystemError } from './system-error.ts';
+
+// asm-generic/fcntl.h and sys/file.h: the same on x64 and arm64.
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const POLL_MS = 200;
+
+/** Who holds a lock, as it wrote itself into the file: for messages only, the kernel decides. */
+export type LockHolder = { readonly host: string; readonly pid: number; readonly since: string };
+
+export type LockAttempt =
+  | { readonly acquired: true; readonly lock: FileLock }
+  /** `holder` is unknown where it could not write itself down, or just lets go. */
+  | { readonly acquired: false; readonly holder: LockHolder | undefined };
+
+/**
+ * An exclusive lock that the kernel drops with its holder, however that dies: there are no stale locks. It
+ * belongs to the open file description, so two attempts in one process exclude each other too, and over
+ * NFS it holds between nodes. The file stays: removing it would let two holders lock different inodes.
+ */
+export class FileLock implements Disposable {
+  readonly path: RawPath;
+  #fd: number | undefined;
+
+  private constructor(path: RawPath, fd: number) {
+    this.path = path;
+    this.#fd = fd;
+  }
+
+  /** Never waits. Throws a system error where the file cannot be created or the file system has no locks (ENOLCK). */
+  static tryLock(path: RawPath): LockAttempt {
+    for (;;) {
+      const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
+      const fd = fs.openSync(nodePath(path), flags, 0o644);
+      try {
+        if (!lockDescriptor(fd, path)) {
+          const holder = readHolder(fd);
+          fs.closeSync(fd);
+          return { acquired: false, holder };
+        }
+        if (isStillAt(fd, path)) {
+          writeHolder(fd);
+          return { acquired: true, lock: new FileLock(path, fd) };
+        }
+      } catch (error) {
+        fs.closeSync(fd);
+        throw error;
+      }
+      fs.closeSync(fd);
+    }
+  }
+
+  /** Tries until `waitMs` have passed (0: once) or `signal` aborts, which throws its reason. */
+  static async lock(path: RawPath, options: { waitMs: number; signal?: AbortSignal }): Promise<LockAttempt> {
+    const deadline = performance.now() + options.waitMs;
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const attempt = FileLock.tryLock(path);
+      const left = deadline - performance.now();
+      if (attempt.acquired || left <= 0) return attempt;
+      // Jitter keeps waiters from polling in step.
+      const pause = Math.min(left, POLL_MS * (0.5 + Math.random()));
+      await sleep(pause, undefined, options.signal ? { signal: options.signal } : {}).catch(
+        (error: unknown) => {
+          options.signal?.throwIfAborted();
+          throw error;
+        },
+      );
+    }
+  }
+
+  get held(): boolean {
+    return this.#fd !== undefined;
+  }
+
+  /** Harmless when called again. */
+  release(): void {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    this.#fd = undefined;
+    try {
+      fs.ftruncateSync(fd);
+    } catch {
+      // What remains names a holder that the kernel no longer knows; nobody decides by it.
+    }
+    fs.closeSync(fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+function lockDescriptor(fd: number, path: RawPath): boolean {
+  const lock = Buffer.alloc(32); // struct flock: whole file, from its start
+  lock.writeInt16LE(F_WRLCK, 0);
+  const answer = tryCall('fcntl', fd, F_OFD_SETLK, lock);
+  if ('result' in answer) return true;
+  const error = new SystemError('fcntl', answer.errno, path);
+  if (error.code === 'EAGAIN' || error.code === 'EACCES') return false;
+  // A kernel without OFD locks (some sandboxes): every process on it meets here on flock instead.
+  if (error.code === 'EINVAL') return flockDescriptor(fd, path);
+  throw error;
+}
+
+function flockDescriptor(fd: number, path: RawPath): boolean {
+  const answer = tryCall('flock', fd, LOCK_EX | LOCK_NB);
+  if ('result' in answer) return true;
+  const error = new SystemError('flock', answer.errno, path);
+  if (error.code === 'EAGAIN') return false;
+  throw error;
+}
+
+function isStillAt(fd: number, path: RawPath): boolean {
+  const mine = fs.fstatSync(fd, { bigint: true });
+  const there = fs.lstatSync(nodePath(path), { bigint: true, throwIfNoEntry: false });
+  return there !== undefined && there.ino === mine.ino && there.dev === mine.dev;
+}
+
+function writeHolder(fd: number): void {
+  const holder: LockHolder = { host: os.hostname(), pid: process.pid, since: new Date().toISOString() };
+  try {
+    fs.ftruncateSync(fd);
+    fs.writeSync(fd, `${JSON.stringify(holder)}\n`, 0);
+  } catch {
+    // A full disk must not keep anyone from holding the lock.
+  }
+}
+
+function readHolder(fd: number): LockHolder | undefined {
+  try {
+    const buffer = Buffer.alloc(1024);
+    const text = buffer.toString('utf8', 0, fs.readSync(fd, buffer, 0, buffer.length, 0));
+    const { host, pid, since } = JSON.parse(text) as Partial<LockHolder>;
+    return typeof host === 'string' && typeof pid === 'number' && typeof since === 'string'
+      ? {
+          host: host.replace(/[^\w.-]/g, '?').slice(0, 253),
+          pid,
+          since: since.replace(/[^\w:.+-]/g, '?').slice(0, 40),
+        }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
