@@ -1,8 +1,13 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { customResourceDefinition, RESOURCES } from '../src/api/crd.ts';
 import { GROUP } from '../src/api/names.ts';
+import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
+import { installManifest } from './install-manifest.ts';
 
+const CHART = join(import.meta.dirname, '../charts/km-backup-operator');
 const BANNER = '# Generated from src/api by "npm run generate". Do not edit.\n';
 
 /** Every generated file of the repository: path from its root -> content. */
@@ -16,5 +21,12 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     files.set(`charts/km-backup-operator/crds/${name}`, yaml);
   }
   files.set('docs/api-reference.md', crdReferencePage(RESOURCES));
+  const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
+  files.set(
+    'docs/chart-values.md',
+    chartValuesPage(chartFile('values.yaml'), chartFile('values.schema.json')),
+  );
+  const crds = [...files].filter(([path]) => path.startsWith('crds/')).map(([, content]) => content);
+  files.set('deploy/install.yaml', await installManifest(crds));
   return files;
 }

@@ -11,6 +11,7 @@ import { type Counts, closingLine, countsOfReport, countsOfStage } from './test-
 
 const root = join(import.meta.dirname, '..');
 const reports = mkdtempSync(join(tmpdir(), 'km-test-'));
+process.on('exit', () => rmSync(reports, { recursive: true, force: true }));
 
 interface Stage {
   readonly name: string;
@@ -96,7 +97,6 @@ for (const stage of chosenStages()) {
     `${counts.failed === 0 ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s${detail}`,
   );
 }
-rmSync(reports, { recursive: true, force: true });
 
 if (interrupted) {
   total.failed += 1;
