@@ -1,0 +1,59 @@
+import type { CronCadence } from './cron.ts';
+import { type OffsetSpan, offsetSpanAt } from './time-zone.ts';
+import { firstReading, lastReading } from './wall-clock.ts';
+
+/*
+ * Daylight saving, as cron(8) has it.
+ * An expression whose hour field allows all 24 hours follows elapsed time: readings that the clock skips
+ * have no slot, readings that it shows twice have two.
+ * Any other expression names times of the day: where the clock skips them they run once, together, at the
+ * first instant after the gap; where it shows them twice the first one counts.
+ */
+
+/** The rarest valid date, 29 February, is at most eight years away. */
+const HORIZON_MS = 12 * 366 * 86_400_000;
+
+function followsElapsedTime(cron: CronCadence): boolean {
+  return cron.hours.length === 24;
+}
+
+/** Readings below this were shown by the span before already. */
+function firstNewReading(cron: CronCadence, span: OffsetSpan): number {
+  const offset = followsElapsedTime(cron) ? span.offsetMs : Math.max(span.offsetMs, span.previousOffsetMs);
+  return span.startMs + offset;
+}
+
+function hasSlotInGapBefore(cron: CronCadence, span: OffsetSpan): boolean {
+  if (followsElapsedTime(cron) || span.offsetMs <= span.previousOffsetMs) return false;
+  return firstReading(cron, span.startMs + span.previousOffsetMs, span.startMs + span.offsetMs) !== undefined;
+}
+
+/** The first slot strictly after the instant, or null where none comes within twelve years. */
+export function nextCronSlot(cron: CronCadence, afterMs: number): number | null {
+  const horizonMs = afterMs + HORIZON_MS;
+  let span = offsetSpanAt(afterMs, cron.timeZone);
+  for (;;) {
+    if (span.startMs > afterMs && hasSlotInGapBefore(cron, span)) return span.startMs;
+    const fromMs = Math.max(afterMs + 1 + span.offsetMs, firstNewReading(cron, span));
+    const endMs = Math.min(span.endMs, horizonMs) + span.offsetMs;
+    const reading = firstReading(cron, fromMs, endMs);
+    if (reading !== undefined) return reading - span.offsetMs;
+    if (span.endMs >= horizonMs) return null;
+    span = offsetSpanAt(span.endMs, cron.timeZone);
+  }
+}
+
+/** The last slot at or before the instant and after `floorMs`, or null. */
+export function previousCronSlot(cron: CronCadence, atMs: number, floorMs: number): number | null {
+  const earliestMs = Math.max(floorMs + 1, atMs - HORIZON_MS);
+  let span = offsetSpanAt(atMs, cron.timeZone);
+  for (;;) {
+    const toMs = Math.min(atMs, span.endMs - 1) + span.offsetMs;
+    const startMs = Math.max(earliestMs + span.offsetMs, firstNewReading(cron, span));
+    const reading = lastReading(cron, startMs, toMs);
+    if (reading !== undefined) return reading - span.offsetMs;
+    if (span.startMs < earliestMs) return null;
+    if (hasSlotInGapBefore(cron, span)) return span.startMs;
+    span = offsetSpanAt(span.startMs - 1, cron.timeZone);
+  }
+}

@@ -1,0 +1,151 @@
+import { CronExpressionParser } from 'cron-parser';
+import { nextCronSlot } from './cron-slots.ts';
+import { expandHashed } from './hashed-slot.ts';
+import { isTimeZone } from './time-zone.ts';
+
+/** A parsed cron expression: plain data, every field expanded to its sorted values. */
+export interface CronCadence {
+  readonly kind: 'cron';
+  /** As written. */
+  readonly expression: string;
+  readonly timeZone: string;
+  readonly minutes: readonly number[];
+  readonly hours: readonly number[];
+  readonly daysOfMonth: readonly number[];
+  /** 1 to 12. */
+  readonly months: readonly number[];
+  /** 0 (Sunday) to 6. */
+  readonly daysOfWeek: readonly number[];
+  /** With both day fields restricted a day needs to match one of them only (crontab(5)). */
+  readonly eitherDay: boolean;
+}
+
+/** Either a cadence or, as a sentence for the reader, why there is none. */
+export type CadenceResult<T> = { ok: true; cadence: T } | { ok: false; message: string };
+
+const macros: Readonly<Record<string, string>> = {
+  '@hourly': '0 * * * *',
+  '@daily': '0 0 * * *',
+  '@midnight': '0 0 * * *',
+  '@weekly': '0 0 * * 0',
+  '@monthly': '0 0 1 * *',
+  '@yearly': '0 0 1 1 *',
+  '@annually': '0 0 1 1 *',
+};
+
+// A hashed day of the month stays below 29, so that every month has it.
+const fields = [
+  { name: 'minute', min: 0, max: 59 },
+  { name: 'hour', min: 0, max: 23 },
+  { name: 'day-of-month', min: 1, max: 28 },
+  { name: 'month', min: 1, max: 12 },
+  { name: 'day-of-week', min: 0, max: 6 },
+] as const;
+
+const shape = 'minute hour day-of-month month day-of-week, as in "15 3 * * *"';
+const allowed = /^[0-9A-Za-z*,/()-]+$/;
+const item =
+  /^(?:\*|H(?:\(\d{1,2}-\d{1,2}\))?|(?:\d{1,2}|[A-Za-z]{3})(?:-(?:\d{1,2}|[A-Za-z]{3}))?)(?:\/[1-9]\d?)?$/;
+
+function refuseUnsupported(expression: string): string | undefined {
+  if (expression === '') return `is empty; write 5 fields: ${shape}`;
+  if (expression.startsWith('@')) {
+    if (Object.hasOwn(macros, expression)) return undefined;
+    if (/^@every\b/.test(expression))
+      return 'uses @every, which drifts; give the interval in minutes instead of a cron expression';
+    if (expression === '@reboot') return 'uses @reboot, which has no meaning here';
+    return `is not one of ${Object.keys(macros).join(' ')}`;
+  }
+  const parts = expression.split(/ +/);
+  if (parts.length === 6 || parts.length === 7)
+    return `has ${parts.length} fields; there is no field for seconds or years, write 5: ${shape}`;
+  if (parts.length !== 5)
+    return `has ${parts.length === 1 ? '1 field' : `${parts.length} fields`}; write 5: ${shape}`;
+  for (const [index, text] of parts.entries()) {
+    const name = fields[index]!.name;
+    if (/[?#]|\d[LW]|\bL\b|\bLW?\b/.test(text))
+      return `uses "${text}" in its ${name} field; L, W, # and ? are not supported`;
+    if (!allowed.test(text) || !text.split(',').every((part) => item.test(part)))
+      return `has "${text}" as its ${name} field; use *, numbers, a-b, */n, H, or a list of them with commas`;
+  }
+  return undefined;
+}
+
+function isStar(text: string): boolean {
+  return text === '*' || text === '*/1';
+}
+
+/** The library parses one item of a list at a time: it takes repeated values (`0,7`, `1-5,3`) for an error. */
+function valuesOf(text: string, index: number): number[] {
+  const values = text.split(',').flatMap((part) => {
+    const alone = fields.map((_, position) => (position === index ? part : '*')).join(' ');
+    const parsed = CronExpressionParser.parse(alone, { tz: 'UTC' }).fields;
+    const list = [parsed.minute, parsed.hour, parsed.dayOfMonth, parsed.month, parsed.dayOfWeek][index]!
+      .values;
+    return list.map((value) => (index === 4 ? Number(value) % 7 : Number(value)));
+  });
+  return [...new Set(values)].sort((a, b) => a - b);
+}
+
+/**
+ * Parses 5 fields or one of `@hourly @daily @midnight @weekly @monthly @yearly @annually`, read in an IANA
+ * zone. `H` takes its slot from `hashSeed` (the UID of a schedule); without a seed `H` is refused. The error
+ * is a sentence that names the expression.
+ */
+export function parseCron(
+  expression: string,
+  options: { timeZone: string; hashSeed?: string | undefined },
+): CadenceResult<CronCadence> {
+  const fail = (why: string): CadenceResult<CronCadence> => ({
+    ok: false,
+    message: `cron expression ${JSON.stringify(expression.slice(0, 100))} ${why}`,
+  });
+  if (!isTimeZone(options.timeZone)) {
+    return {
+      ok: false,
+      message: `time zone ${JSON.stringify(options.timeZone.slice(0, 100))} is not in the IANA database; write for example "Europe/Berlin" or "Etc/UTC"`,
+    };
+  }
+  const trimmed = expression.replaceAll(/^[ \t]+|[ \t]+$/g, '').replaceAll('\t', ' ');
+  const unsupported = refuseUnsupported(trimmed);
+  if (unsupported !== undefined) return fail(unsupported);
+
+  const parts = (macros[trimmed] ?? trimmed).split(/ +/);
+  const { hashSeed } = options;
+  if (hashSeed === undefined && parts.some((part) => /(?:^|,)H/.test(part)))
+    return fail('uses H, but there is no identity to hash a slot from');
+  const plain: string[] = [];
+  for (const [index, text] of parts.entries()) {
+    try {
+      plain.push(hashSeed === undefined ? text : expandHashed(text, fields[index]!, hashSeed));
+    } catch (error) {
+      return fail(`has a bad ${fields[index]!.name} field: ${(error as Error).message}`);
+    }
+  }
+  let expanded: number[][];
+  try {
+    expanded = plain.map((text, index) => valuesOf(text, index));
+  } catch (error) {
+    return fail(`is not valid: ${(error as Error).message}`);
+  }
+  const [minutes, hours, daysOfMonth, months, daysOfWeek] = expanded as [
+    number[],
+    number[],
+    number[],
+    number[],
+    number[],
+  ];
+  const cadence: CronCadence = {
+    kind: 'cron',
+    expression: trimmed,
+    timeZone: options.timeZone,
+    minutes,
+    hours,
+    daysOfMonth,
+    months,
+    daysOfWeek,
+    eitherDay: !isStar(plain[2]!) && !isStar(plain[4]!),
+  };
+  if (nextCronSlot(cadence, 0) === null) return fail('names a date that never comes');
+  return { ok: true, cadence };
+}

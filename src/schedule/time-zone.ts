@@ -1,0 +1,54 @@
+const ianaName = /^[A-Za-z][A-Za-z0-9_+/-]*$/;
+
+/** Whether the runtime's IANA database knows the zone. Fixed offsets such as `+01:00` are not zones. */
+export function isTimeZone(name: string): boolean {
+  if (!ianaName.test(name) || name === 'Local') return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A stretch of time with one UTC offset: `startMs` inclusive, `endMs` exclusive, wall clock = instant + offset. */
+export interface OffsetSpan {
+  startMs: number;
+  endMs: number;
+  offsetMs: number;
+  /** Offset in force just before `startMs`; equal to `offsetMs` where the zone has no earlier span. */
+  previousOffsetMs: number;
+}
+
+const MAX_CACHED_SPANS = 64;
+const cache = new Map<string, OffsetSpan[]>();
+
+function offsetAt(atMs: number, timeZone: string): number {
+  const at = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone);
+  return Math.round(at.offsetNanoseconds / 1_000_000);
+}
+
+/** The span that holds the instant. Zones change rarely, so spans are remembered. */
+export function offsetSpanAt(atMs: number, timeZone: string): OffsetSpan {
+  let spans = cache.get(timeZone);
+  const known = spans?.find((span) => span.startMs <= atMs && atMs < span.endMs);
+  if (known) return known;
+  if (!spans || spans.length >= MAX_CACHED_SPANS) {
+    spans = [];
+    cache.set(timeZone, spans);
+  }
+  const at = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone);
+  // `previous` is strictly before: from one millisecond later a change at this very instant is found too.
+  const start = at.add({ milliseconds: 1 }).getTimeZoneTransition('previous');
+  const end = at.getTimeZoneTransition('next');
+  const startMs = start ? start.epochMilliseconds : Number.NEGATIVE_INFINITY;
+  const offsetMs = offsetAt(atMs, timeZone);
+  const span = {
+    startMs,
+    endMs: end ? end.epochMilliseconds : Number.POSITIVE_INFINITY,
+    offsetMs,
+    previousOffsetMs: start ? offsetAt(startMs - 1, timeZone) : offsetMs,
+  };
+  spans.push(span);
+  return span;
+}

@@ -1,0 +1,53 @@
+import type { CronCadence } from './cron.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+function dayMatches(cron: CronCadence, day: number): boolean {
+  const date = new Date(day * DAY_MS);
+  if (!cron.months.includes(date.getUTCMonth() + 1)) return false;
+  const ofMonth = cron.daysOfMonth.includes(date.getUTCDate());
+  const ofWeek = cron.daysOfWeek.includes(date.getUTCDay());
+  return cron.eitherDay ? ofMonth || ofWeek : ofMonth && ofWeek;
+}
+
+function firstMinute(cron: CronCadence, from: number): number | undefined {
+  for (const hour of cron.hours) {
+    if (hour * 60 + 59 < from) continue;
+    const minute = cron.minutes.find((value) => hour * 60 + value >= from);
+    if (minute !== undefined) return hour * 60 + minute;
+  }
+  return undefined;
+}
+
+function lastMinute(cron: CronCadence, to: number): number | undefined {
+  const hour = cron.hours.findLast((value) => value * 60 + cron.minutes[0]! <= to);
+  if (hour === undefined) return undefined;
+  return hour * 60 + cron.minutes.findLast((value) => hour * 60 + value <= to)!;
+}
+
+/** First reading of a clock without daylight saving in `[fromMs, endMs)` that the expression names. */
+export function firstReading(cron: CronCadence, fromMs: number, endMs: number): number | undefined {
+  let minute = Math.ceil((fromMs - Math.floor(fromMs / DAY_MS) * DAY_MS) / MINUTE_MS);
+  for (let day = Math.floor(fromMs / DAY_MS); day * DAY_MS < endMs; day += 1, minute = 0) {
+    if (!dayMatches(cron, day)) continue;
+    const found = firstMinute(cron, minute);
+    if (found === undefined) continue;
+    const at = day * DAY_MS + found * MINUTE_MS;
+    return at < endMs ? at : undefined;
+  }
+  return undefined;
+}
+
+/** Last reading in `[startMs, toMs]`. */
+export function lastReading(cron: CronCadence, startMs: number, toMs: number): number | undefined {
+  let minute = Math.floor((toMs - Math.floor(toMs / DAY_MS) * DAY_MS) / MINUTE_MS);
+  for (let day = Math.floor(toMs / DAY_MS); (day + 1) * DAY_MS > startMs; day -= 1, minute = 1439) {
+    if (!dayMatches(cron, day)) continue;
+    const found = lastMinute(cron, minute);
+    if (found === undefined) continue;
+    const at = day * DAY_MS + found * MINUTE_MS;
+    return at >= startMs ? at : undefined;
+  }
+  return undefined;
+}
