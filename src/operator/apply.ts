@@ -1,0 +1,135 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { KmBackup, KmBackupStatus } from '../api/backup.ts';
+import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
+import { API_VERSION, FIELD_MANAGER, LABELS } from '../api/names.ts';
+import { isAlreadyExists, isNotFound } from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { Doomed, Plan, Step } from './plan.ts';
+import type { Resources } from './resources.ts';
+
+/** A name this operator needs is taken by an object that is not its own. */
+export class NameTakenError extends Error {
+  override name = 'NameTakenError';
+}
+
+export interface Applier {
+  /** Carries out the steps in order; the first error ends the plan and is thrown. */
+  apply(plan: Plan): Promise<void>;
+}
+
+export interface ApplierOptions {
+  resources: Resources;
+  events: EventRecorder;
+  /** Throws when this process may no longer lead; asked before every write. */
+  assertLeading: () => void;
+}
+
+async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+/** The only writer of the operator. */
+export function createApplier({ resources, events, assertLeading }: ApplierOptions): Applier {
+  const { schedules, backups, jobs } = resources;
+
+  /** The object's `resourceVersion` goes along, so that a decision on an outdated view is refused with 409. */
+  function statusObject(
+    kind: 'KmBackupSchedule' | 'KmBackup',
+    object: KmBackup | KmBackupSchedule,
+    status: KmBackupStatus | KmBackupScheduleStatus,
+  ) {
+    const { name, namespace, uid, resourceVersion } = object.metadata;
+    return { apiVersion: API_VERSION, kind, metadata: { name, namespace, uid, resourceVersion }, status };
+  }
+  const asManager = { fieldManager: FIELD_MANAGER, force: true };
+  const precondition = (target: Doomed) => ({ uid: target.uid, propagationPolicy: 'Background' as const });
+
+  async function run(step: Step): Promise<void> {
+    switch (step.kind) {
+      case 'writeScheduleStatus': {
+        const { schedule, status } = step;
+        if (isDeepStrictEqual(schedule.status, status)) return;
+        const { namespace, name } = schedule.metadata;
+        await schedules.applyStatus(
+          namespace,
+          name,
+          statusObject('KmBackupSchedule', schedule, status),
+          asManager,
+        );
+        return;
+      }
+      case 'writeBackupStatus': {
+        const { backup, status } = step;
+        if (isDeepStrictEqual(backup.status, status)) return;
+        const { namespace, name } = backup.metadata;
+        await backups.applyStatus(namespace, name, statusObject('KmBackup', backup, status), asManager);
+        return;
+      }
+      case 'createBackup': {
+        const { namespace, name } = step.backup.metadata;
+        try {
+          await backups.create(namespace, { apiVersion: API_VERSION, kind: 'KmBackup', ...step.backup });
+        } catch (error) {
+          if (!isAlreadyExists(error)) throw error;
+          const present = await backups.get(namespace, name);
+          if (present.metadata.labels?.[LABELS.scheduleUid] === step.scheduleUid) return;
+          throw new NameTakenError(
+            `KmBackup ${namespace}/${name} exists and belongs to no run of this schedule. Delete or rename it.`,
+          );
+        }
+        return;
+      }
+      case 'createJob': {
+        const { namespace, name } = step.job.metadata;
+        const uid = step.backup.metadata.uid;
+        try {
+          await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...step.job });
+        } catch (error) {
+          if (!isAlreadyExists(error)) throw error;
+          const present = await jobs.get(namespace, name);
+          if (present.metadata.ownerReferences?.some((owner) => owner.controller && owner.uid === uid))
+            return;
+          throw new NameTakenError(
+            `Job ${namespace}/${name} exists and does not belong to this KmBackup. Delete or rename it.`,
+          );
+        }
+        return;
+      }
+      case 'deleteBackup':
+        return ignoreNotFound(
+          backups.delete(step.target.namespace, step.target.name, precondition(step.target)),
+        );
+      case 'deleteJob':
+        return ignoreNotFound(
+          jobs.delete(step.target.namespace, step.target.name, precondition(step.target)),
+        );
+      case 'announce': {
+        const { kind, apiVersion, metadata } = step.regarding;
+        events.emit({
+          regarding: {
+            apiVersion,
+            kind,
+            namespace: metadata.namespace,
+            name: metadata.name,
+            uid: metadata.uid,
+          },
+          ...step.event,
+        });
+        return;
+      }
+    }
+  }
+
+  return {
+    async apply(plan) {
+      for (const step of plan.steps) {
+        assertLeading();
+        await run(step);
+      }
+    },
+  };
+}

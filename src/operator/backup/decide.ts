@@ -1,0 +1,244 @@
+import { isFinished, type KmBackup, type KmBackupStatus } from '../../api/backup.ts';
+import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
+import { type ConditionState, withConditions } from '../conditions.ts';
+import { type Announcement, NOTHING, type Plan, type Step } from '../plan.ts';
+import { fromTime, toTime } from '../time.ts';
+import type { Job, Pod } from '../workloads.ts';
+import { buildJob, destinationOf, type JobSettings } from './job.ts';
+import { type Outcome, outcomeOf } from './outcome.ts';
+import type { PlacementResult } from './placement.ts';
+
+export interface ObservedBackup {
+  backup: KmBackup;
+  /** Undefined: no such schedule. */
+  schedule: KmBackupSchedule | undefined;
+  /**
+   * - `none`: never seen to exist.
+   * - `gone`: its UID is recorded in the status and the API server says it does not exist.
+   */
+  job: { state: 'none' } | { state: 'gone' } | { state: 'exists'; job: Job; pods: readonly Pod[] };
+  /** An older unfinished run of the same schedule, which goes first. */
+  ahead: string | undefined;
+  /** A newer unfinished run of the same schedule. */
+  behind: string | undefined;
+  /** Whether the cap on concurrent runs has room for this one. */
+  slot: { granted: true } | { granted: false; message: string };
+  /** Where the run must go; asked only for a run that may start. */
+  placement: PlacementResult | undefined;
+}
+
+type Finished = Extract<Outcome, { state: 'finished' }>;
+
+function status(
+  observed: ObservedBackup,
+  nowMs: number,
+  fields: KmBackupStatus,
+  conditions: readonly ConditionState[],
+): KmBackupStatus {
+  const { backup } = observed;
+  return {
+    ...backup.status,
+    ...fields,
+    conditions: withConditions(backup.status?.conditions, conditions, backup.metadata.generation, nowMs),
+  };
+}
+
+function write(observed: ObservedBackup, next: KmBackupStatus): Step {
+  return { kind: 'writeBackupStatus', backup: observed.backup, status: next };
+}
+
+function waiting(
+  observed: ObservedBackup,
+  nowMs: number,
+  reason: string,
+  message: string,
+  fields: KmBackupStatus = {},
+): KmBackupStatus {
+  return status(observed, nowMs, { phase: 'Pending', ...fields, reason, message }, [
+    { type: 'Progressing', status: 'True', reason, message },
+    { type: 'Succeeded', status: 'Unknown', reason, message },
+  ]);
+}
+
+/** Seconds, to the millisecond. */
+function durationOf({ result }: Finished, startTime: string | undefined, nowMs: number): number | undefined {
+  if (result) return (Date.parse(result.finishedAt) - Date.parse(result.startedAt)) / 1000;
+  return startTime === undefined ? undefined : (nowMs - fromTime(startTime)) / 1000;
+}
+
+function announcement(outcome: Finished): Announcement {
+  const clean = outcome.phase === 'Succeeded';
+  return {
+    type: clean ? 'Normal' : 'Warning',
+    reason: clean ? 'BackupSucceeded' : `Backup${outcome.phase}`,
+    action: 'Backup',
+    note: outcome.message,
+  };
+}
+
+function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Plan {
+  const { backup, schedule } = observed;
+  const { phase, reason, message, result } = outcome;
+  const duration = durationOf(outcome, backup.status?.startTime, nowMs);
+  const destination = schedule && destinationOf(schedule.spec);
+  const next = status(
+    observed,
+    nowMs,
+    {
+      phase,
+      reason,
+      message,
+      completionTime: toTime(nowMs),
+      ...(duration !== undefined && { durationSeconds: duration }),
+      ...(result?.archive && {
+        archive: {
+          name: result.archive.name,
+          claimName: backup.status?.archive?.claimName ?? destination?.claimName ?? '',
+          path: destination?.path ?? '',
+          sizeBytes: result.archive.sizeBytes,
+          sha256: result.archive.sha256,
+          manifestSha256: result.archive.manifestSha256,
+          entries: result.archive.entries,
+          files: result.archive.files,
+          sourceBytes: result.archive.sourceBytes,
+          reusedBytes: result.archive.reusedBytes,
+        },
+      }),
+      ...(result && { warnings: result.warnings, pruned: result.pruned, present: result.present }),
+    },
+    [
+      { type: 'Progressing', status: 'False', reason, message },
+      { type: 'Succeeded', status: phase === 'Succeeded' ? 'True' : 'False', reason, message },
+    ],
+  );
+  const steps: Step[] = [
+    write(observed, next),
+    { kind: 'announce', regarding: backup, event: announcement(outcome) },
+  ];
+  if (schedule) steps.push({ kind: 'announce', regarding: schedule, event: announcement(outcome) });
+  return { steps };
+}
+
+const failure = (reason: string, message: string): Finished => ({
+  state: 'finished',
+  phase: 'Failed',
+  reason,
+  message,
+});
+
+function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
+  const { backup, schedule, ahead, behind, slot, placement } = observed;
+  const name = backup.spec.scheduleName;
+  if (!schedule) {
+    return finish(
+      observed,
+      nowMs,
+      failure(
+        'ScheduleNotFound',
+        `There is no KmBackupSchedule ${name} in namespace ${backup.metadata.namespace}.`,
+      ),
+    );
+  }
+  if (schedule.spec.script && !settings.allowScripts) {
+    return finish(
+      observed,
+      nowMs,
+      failure(
+        'ScriptsNotAllowed',
+        'spec.script is set, but this operator does not run scripts. Install it with jobs.allowScripts=true or remove spec.script.',
+      ),
+    );
+  }
+  if (behind && schedule.spec.concurrencyPolicy === 'Replace') {
+    return finish(
+      observed,
+      nowMs,
+      failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
+    );
+  }
+  const hold = (reason: string, message: string): Plan => ({
+    steps: [write(observed, waiting(observed, nowMs, reason, message))],
+  });
+  if (ahead) return hold('WaitingForRun', `Waits for run ${ahead} of the same schedule to end.`);
+  if (!slot.granted) return hold('WaitingForCapacity', slot.message);
+  if (!placement) return NOTHING;
+  if (!placement.ok) return finish(observed, nowMs, failure(placement.reason, placement.message));
+
+  const job = buildJob(backup, schedule, settings, placement.placement);
+  const next = waiting(observed, nowMs, 'Starting', 'The Job is being made.', {
+    startTime: backup.status?.startTime ?? toTime(nowMs),
+    job: { name: job.metadata.name },
+  });
+  return { steps: [write(observed, next), { kind: 'createJob', backup, job }] };
+}
+
+function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[], nowMs: number): Plan {
+  const { backup, schedule, behind } = observed;
+  const outcome = outcomeOf(job, pods);
+  if (outcome.state === 'finished') return finish(observed, nowMs, outcome);
+
+  if (behind && schedule?.spec.concurrencyPolicy === 'Replace') {
+    return finish(
+      observed,
+      nowMs,
+      failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
+    );
+  }
+  const known = {
+    job: { name: job.metadata.name, uid: job.metadata.uid },
+    startTime: backup.status?.startTime ?? toTime(nowMs),
+  };
+  if (outcome.state === 'running') {
+    const message = 'km-backup is running.';
+    const next = status(observed, nowMs, { ...known, phase: 'Running', reason: 'Running', message }, [
+      { type: 'Progressing', status: 'True', reason: 'Running', message },
+      { type: 'Succeeded', status: 'Unknown', reason: 'Running', message },
+    ]);
+    return { steps: [write(observed, next)] };
+  }
+
+  const deadlineSeconds = schedule?.spec.startDeadlineSeconds ?? 600;
+  const deadlineMs = fromTime(job.metadata.creationTimestamp) + deadlineSeconds * 1000;
+  if (nowMs >= deadlineMs) {
+    return finish(
+      observed,
+      nowMs,
+      failure(
+        'StartDeadlineExceeded',
+        `The pod did not start within ${deadlineSeconds} s. ${outcome.reason}: ${outcome.message}`,
+      ),
+    );
+  }
+  return {
+    steps: [write(observed, waiting(observed, nowMs, outcome.reason, outcome.message, known))],
+    requeueAtMs: deadlineMs,
+  };
+}
+
+/** What one run needs next. Pure; `nowMs` is epoch milliseconds. */
+export function decideBackup(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
+  const { backup, job } = observed;
+  if (backup.metadata.deletionTimestamp) return NOTHING;
+  if (isFinished(backup)) {
+    const stray =
+      job.state === 'exists' &&
+      !job.job.metadata.deletionTimestamp &&
+      outcomeOf(job.job, job.pods).state !== 'finished';
+    return stray ? { steps: [{ kind: 'deleteJob', target: job.job.metadata }] } : NOTHING;
+  }
+  switch (job.state) {
+    case 'none':
+      return decideUnstarted(observed, settings, nowMs);
+    case 'gone':
+      return finish(
+        observed,
+        nowMs,
+        failure(
+          'JobDeleted',
+          `Job ${backup.status?.job?.name} was deleted before it ended. An archive that was complete by then is kept.`,
+        ),
+      );
+    case 'exists':
+      return decideStarted(observed, job.job, job.pods, nowMs);
+  }
+}

@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+import { at, schedule, scheduledBackup } from '../testing/fixtures.ts';
+import { buildJob } from './job.ts';
+import { placementFor } from './placement.ts';
+
+const settings = { image: 'km:1', imagePullPolicy: 'IfNotPresent', allowScripts: true } as const;
+const backup = scheduledBackup(at('01:00:00'));
+const build = (spec: Record<string, unknown>, placement = {}) =>
+  buildJob(backup, schedule(spec), settings, { tolerations: [], ...placement });
+const container = (spec: Record<string, unknown>) => build(spec).spec.template.spec!.containers[0]!;
+
+describe('the Job of a run', () => {
+  it('is owned by its KmBackup, runs as nobody and holds no token', () => {
+    const job = build({});
+    expect(job.metadata.ownerReferences[0]).toMatchObject({ uid: backup.metadata.uid, controller: true });
+    const pod = job.spec.template.spec!;
+    expect(pod.automountServiceAccountToken).toBe(false);
+    expect(pod.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      runAsUser: 65532,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    expect(pod.containers[0]!.securityContext).toMatchObject({
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+    });
+  });
+
+  it('keeps every value of a schedule in one argument, unexpanded by the kubelet', () => {
+    const exclude = ['$(SECRET)', '-rf', 'line\nbreak', '$$x'];
+    const args = container({ source: { persistentVolumeClaim: { claimName: 'state' }, exclude } }).args!;
+    expect(args.filter((arg) => arg.startsWith('--exclude='))).toEqual([
+      '--exclude=$$(SECRET)',
+      '--exclude=-rf',
+      '--exclude=line\nbreak',
+      '--exclude=$$$$x',
+    ]);
+    expect(args[0]).toBe('create');
+    expect(args.slice(1).every((arg) => arg.startsWith('--'))).toBe(true);
+  });
+
+  it('mounts one claim twice or two claims once each, the source read-only', () => {
+    expect(build({}).spec.template.spec!.volumes).toHaveLength(1);
+    expect(container({}).volumeMounts).toEqual([
+      { name: 'source', mountPath: '/source', readOnly: true },
+      { name: 'source', mountPath: '/destination' },
+    ]);
+    const apart = { destination: { persistentVolumeClaim: { claimName: 'archives' }, path: 'a' } };
+    expect(build(apart).spec.template.spec!.volumes).toHaveLength(2);
+    expect(container(apart).args).toContain('--destination=/destination/a');
+  });
+
+  it("does not let a schedule overwrite the operator's labels", () => {
+    const job = build({ podTemplate: { labels: { 'app.kubernetes.io/managed-by': 'me', mine: 'yes' } } });
+    expect(job.metadata.labels).toMatchObject({
+      'app.kubernetes.io/managed-by': 'km-backup-operator',
+      mine: 'yes',
+    });
+  });
+
+  it('adds the node of a mounted claim to each alternative the schedule allows', () => {
+    const terms = [
+      { matchExpressions: [{ key: 'a', operator: 'Exists' }] },
+      { matchExpressions: [{ key: 'b', operator: 'Exists' }] },
+    ];
+    const affinity = {
+      nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } },
+    };
+    const job = build({ podTemplate: { affinity } }, { nodeName: 'node-7' });
+    const placed =
+      job.spec.template.spec!.affinity!.nodeAffinity!.requiredDuringSchedulingIgnoredDuringExecution!
+        .nodeSelectorTerms;
+    expect(placed).toHaveLength(2);
+    for (const term of placed)
+      expect(term.matchFields).toEqual([{ key: 'metadata.name', operator: 'In', values: ['node-7'] }]);
+  });
+});
+
+describe('where a run goes', () => {
+  const claim = (name: string, mode: string) => ({
+    metadata: { ...backup.metadata, name },
+    spec: { accessModes: [mode] },
+  });
+  const user = (claimName: string, nodeName: string | undefined, phase = 'Running') => ({
+    metadata: { ...backup.metadata, name: `user-of-${claimName}` },
+    spec: {
+      ...(nodeName && { nodeName }),
+      tolerations: [{ key: 'gpu', operator: 'Exists' }],
+      volumes: [{ persistentVolumeClaim: { claimName } }],
+    },
+    status: { phase },
+  });
+  const cases: [string, Parameters<typeof placementFor>, Record<string, unknown>][] = [
+    [
+      'anywhere when no claim is mounted',
+      [[claim('a', 'ReadWriteOnce')], []],
+      { ok: true, placement: { tolerations: [] } },
+    ],
+    [
+      'anywhere with a shared claim',
+      [[claim('a', 'ReadWriteMany')], [user('a', 'n1')]],
+      { ok: true, placement: { tolerations: [] } },
+    ],
+    [
+      'to the node of the claim, with its tolerations',
+      [[claim('a', 'ReadWriteOnce')], [user('a', 'n1')]],
+      { ok: true, placement: { nodeName: 'n1', tolerations: [{ key: 'gpu' }] } },
+    ],
+    [
+      'anywhere when the pod has ended',
+      [[claim('a', 'ReadWriteOnce')], [user('a', 'n1', 'Succeeded')]],
+      { ok: true, placement: { tolerations: [] } },
+    ],
+    [
+      'nowhere with two claims on two nodes',
+      [
+        [claim('a', 'ReadWriteOnce'), claim('b', 'ReadWriteOnce')],
+        [user('a', 'n1'), user('b', 'n2')],
+      ],
+      { ok: false, reason: 'ClaimsOnDifferentNodes' },
+    ],
+    [
+      'nowhere with a claim of one pod in use',
+      [[claim('a', 'ReadWriteOncePod')], [user('a', 'n1')]],
+      { ok: false, reason: 'ClaimInUse' },
+    ],
+  ];
+  it.each(cases)('%s', (_name, args, expected) => {
+    expect(placementFor(...args)).toMatchObject(expected);
+  });
+});

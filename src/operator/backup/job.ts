@@ -1,0 +1,222 @@
+import type { V1Affinity, V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
+import type { KmBackup } from '../../api/backup.ts';
+import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
+import { API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import { jobName, labelValue } from '../naming.ts';
+import type { NewJob } from '../plan.ts';
+import type { Placement } from './placement.ts';
+
+/** What the installation decides about every Job. */
+export interface JobSettings {
+  image: string;
+  imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  allowScripts: boolean;
+}
+
+export const CONTAINER = 'km-backup';
+/** User and group of the image; a schedule may choose others, never root. */
+const NONROOT = 65532;
+const SOURCE_MOUNT = '/source';
+const DESTINATION_MOUNT = '/destination';
+const SCRIPT_MOUNT = '/script';
+const LOCK_WAIT_SECONDS = 3600;
+
+/** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
+function literal(argument: string): string {
+  return argument.replaceAll('$', '$$$$');
+}
+
+/** Claim and folder in which the archives of a schedule lie. */
+export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; path: string } {
+  return {
+    claimName:
+      spec.destination.persistentVolumeClaim?.claimName ?? spec.source.persistentVolumeClaim.claimName,
+    path: spec.destination.path,
+  };
+}
+
+/** Every option as `--name=value`, so that no value is ever taken for an option. */
+function createArguments(schedule: KmBackupSchedule): string[] {
+  const { source, retention, compression } = schedule.spec;
+  const { subPath } = source.persistentVolumeClaim;
+  const option = (name: string, value: string | number | undefined) =>
+    value === undefined ? [] : [`--${name}=${value}`];
+  return [
+    'create',
+    ...option('source', subPath === undefined ? SOURCE_MOUNT : `${SOURCE_MOUNT}/${subPath}`),
+    ...option('destination', `${DESTINATION_MOUNT}/${destinationOf(schedule.spec).path}`),
+    ...option('series', `${schedule.metadata.namespace}/${schedule.metadata.name}`),
+    ...option('compression', compression.format),
+    ...option('level', compression.level),
+    ...(source.exclude ?? []).flatMap((pattern) => option('exclude', pattern)),
+    ...(source.allowEmpty ? ['--allow-empty'] : []),
+    ...option('retention-limit', retention.limit),
+    ...option('keep-daily', retention.keepDaily),
+    ...option('keep-weekly', retention.keepWeekly),
+    ...option('keep-monthly', retention.keepMonthly),
+    ...option('keep-yearly', retention.keepYearly),
+    ...option('max-age', retention.maxAge),
+    ...option(
+      'script',
+      schedule.spec.script && `${SCRIPT_MOUNT}/${schedule.spec.script.configMapKeyRef.key}`,
+    ),
+    ...option('lock-wait', LOCK_WAIT_SECONDS),
+    ...option('result-file', '/dev/termination-log'),
+    ...option('progress', 'json'),
+  ];
+}
+
+function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<V1Container, 'volumeMounts'> {
+  const { claimName } = spec.source.persistentVolumeClaim;
+  const destination = destinationOf(spec).claimName;
+  const shared = destination === claimName;
+  const script = spec.script?.configMapKeyRef;
+  return {
+    volumes: [
+      { name: 'source', persistentVolumeClaim: { claimName } },
+      ...(shared ? [] : [{ name: 'destination', persistentVolumeClaim: { claimName: destination } }]),
+      ...(script
+        ? [
+            {
+              name: 'script',
+              configMap: {
+                name: script.name,
+                defaultMode: 0o555,
+                items: [{ key: script.key, path: script.key }],
+              },
+            },
+          ]
+        : []),
+    ],
+    volumeMounts: [
+      { name: 'source', mountPath: SOURCE_MOUNT, readOnly: true },
+      { name: shared ? 'source' : 'destination', mountPath: DESTINATION_MOUNT },
+      ...(script ? [{ name: 'script', mountPath: SCRIPT_MOUNT, readOnly: true }] : []),
+    ],
+  };
+}
+
+/** The schedule's own affinity, with the required node added to every alternative it allows. */
+function affinityOn(affinity: V1Affinity | undefined, node: string | undefined): V1Affinity | undefined {
+  if (node === undefined) return affinity;
+  const onNode = { key: 'metadata.name', operator: 'In', values: [node] };
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+    ?.nodeSelectorTerms ?? [{}];
+  return {
+    ...affinity,
+    nodeAffinity: {
+      ...affinity?.nodeAffinity,
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: required.map((term) => ({
+          ...term,
+          matchFields: [...(term.matchFields ?? []), onNode],
+        })),
+      },
+    },
+  };
+}
+
+/**
+ * The Job of one run. It passes Pod Security `restricted`, holds no API token, and takes from the
+ * schedule nothing but data: the image, the command and the identity are the operator's.
+ */
+export function buildJob(
+  backup: KmBackup,
+  schedule: KmBackupSchedule,
+  settings: JobSettings,
+  placement: Placement,
+): NewJob {
+  const { spec } = schedule;
+  const template = spec.podTemplate ?? {};
+  const labels = {
+    ...template.labels,
+    [LABELS.managedBy]: FIELD_MANAGER,
+    [LABELS.name]: 'km-backup',
+    [LABELS.component]: 'backup',
+    [LABELS.schedule]: labelValue(schedule.metadata.name),
+    [LABELS.scheduleUid]: schedule.metadata.uid,
+    [LABELS.backup]: labelValue(backup.metadata.name),
+  };
+  const annotations = {
+    ...template.annotations,
+    'kubectl.kubernetes.io/default-container': CONTAINER,
+  };
+  const { volumes: podVolumes, volumeMounts } = volumes(spec);
+  const tolerations = [...(template.tolerations ?? []), ...placement.tolerations];
+  const affinity = affinityOn(template.affinity as V1Affinity | undefined, placement.nodeName);
+  const runAsUser = template.runAsUser ?? NONROOT;
+  const resources = (template.resources ?? {
+    requests: { cpu: '100m', memory: '128Mi' },
+  }) as V1ResourceRequirements;
+  return {
+    metadata: {
+      name: jobName(backup.metadata.name, backup.metadata.uid),
+      namespace: backup.metadata.namespace,
+      labels,
+      annotations,
+      ownerReferences: [
+        {
+          apiVersion: API_VERSION,
+          kind: 'KmBackup',
+          name: backup.metadata.name,
+          uid: backup.metadata.uid,
+          controller: true,
+        },
+      ],
+    },
+    spec: {
+      completions: 1,
+      parallelism: 1,
+      backoffLimit: spec.backoffLimit,
+      activeDeadlineSeconds: spec.activeDeadlineSeconds,
+      podFailurePolicy: {
+        rules: [
+          // 2 bad configuration, 3 incomplete, 4 locked: trying again at once would change nothing.
+          { action: 'FailJob', onExitCodes: { containerName: CONTAINER, operator: 'In', values: [2, 3, 4] } },
+          { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+        ],
+      },
+      template: {
+        metadata: { labels, annotations },
+        spec: {
+          restartPolicy: 'Never',
+          automountServiceAccountToken: false,
+          enableServiceLinks: false,
+          terminationGracePeriodSeconds: 30,
+          securityContext: {
+            runAsNonRoot: true,
+            runAsUser,
+            runAsGroup: template.runAsGroup ?? runAsUser,
+            fsGroup: template.fsGroup ?? template.runAsGroup ?? runAsUser,
+            fsGroupChangePolicy: 'OnRootMismatch',
+            seccompProfile: { type: 'RuntimeDefault' },
+          },
+          ...(template.nodeSelector && { nodeSelector: template.nodeSelector }),
+          ...(affinity && { affinity }),
+          ...(tolerations.length > 0 && {
+            tolerations: tolerations as NonNullable<V1PodSpec['tolerations']>,
+          }),
+          ...(template.priorityClassName && { priorityClassName: template.priorityClassName }),
+          containers: [
+            {
+              name: CONTAINER,
+              image: settings.image,
+              imagePullPolicy: settings.imagePullPolicy,
+              command: ['/app/bin/km-backup'],
+              args: createArguments(schedule).map(literal),
+              terminationMessagePolicy: 'FallbackToLogsOnError',
+              resources,
+              securityContext: {
+                allowPrivilegeEscalation: false,
+                readOnlyRootFilesystem: true,
+                capabilities: { drop: ['ALL'] },
+              },
+              volumeMounts: volumeMounts ?? [],
+            },
+          ],
+          volumes: podVolumes ?? [],
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,149 @@
+import type { BackupPhase } from '../../api/backup.ts';
+import { RunResult } from '../../api/run-result.ts';
+import type { Job, Pod } from '../workloads.ts';
+import { CONTAINER } from './job.ts';
+
+export type Outcome =
+  /** The pod is not running yet; `reason` and `message` say what it waits for. */
+  | { state: 'waiting'; reason: string; message: string }
+  | { state: 'running'; startedAt?: string }
+  | {
+      state: 'finished';
+      phase: Extract<BackupPhase, 'Succeeded' | 'Incomplete' | 'Failed' | 'Skipped'>;
+      reason: string;
+      message: string;
+      result?: RunResult;
+    };
+
+type Finished = Extract<Outcome, { state: 'finished' }>;
+
+const failed = (reason: string, message: string): Finished => ({
+  state: 'finished',
+  phase: 'Failed',
+  reason,
+  message,
+});
+
+function parseResult(message: string | undefined): RunResult | undefined {
+  if (message === undefined) return undefined;
+  try {
+    return RunResult.safeParse(JSON.parse(message.trim().split('\n').at(-1) ?? '')).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function container(pod: Pod) {
+  return pod.status?.containerStatuses?.find((status) => status.name === CONTAINER)?.state;
+}
+
+/** Newest last. */
+function byCreation(pods: readonly Pod[]): Pod[] {
+  return [...pods].sort((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp));
+}
+
+/** Why a pod ended without a result of its own: evicted, out of memory, node lost… */
+function whyPodEnded(pod: Pod | undefined): { reason: string; message: string } | undefined {
+  if (!pod) return undefined;
+  const where = `pod ${pod.metadata.name}${pod.spec.nodeName ? ` on node ${pod.spec.nodeName}` : ''}`;
+  const disrupted = pod.status?.conditions?.find(
+    (condition) => condition.type === 'DisruptionTarget' && condition.status === 'True',
+  );
+  const ended = container(pod)?.terminated;
+  if (ended?.reason === 'OOMKilled') {
+    return {
+      reason: 'OutOfMemory',
+      message: `The ${where} was killed for using more memory than its limit. Raise spec.podTemplate.resources.limits.memory.`,
+    };
+  }
+  if (pod.status?.reason)
+    return { reason: pod.status.reason, message: `The ${where}: ${pod.status.message ?? pod.status.reason}` };
+  if (disrupted)
+    return {
+      reason: disrupted.reason ?? 'Disrupted',
+      message: `The ${where} was disrupted: ${disrupted.message ?? disrupted.reason ?? ''}`,
+    };
+  if (ended) {
+    const said = ended.message?.trim().slice(-1000);
+    return {
+      reason: 'ProgramFailed',
+      message: `km-backup in ${where} exited with ${ended.exitCode}${said ? `: ${said}` : ' and said nothing.'}`,
+    };
+  }
+  return undefined;
+}
+
+function fromResult(result: RunResult): Finished {
+  return { state: 'finished', phase: result.outcome, reason: result.reason, message: result.message, result };
+}
+
+/** Why a pod that is not running waits, in the words of the scheduler or the kubelet. */
+function waitingFor(pod: Pod | undefined): { reason: string; message: string } {
+  if (!pod) return { reason: 'WaitingForPod', message: 'The Job has made no pod yet.' };
+  const waiting = container(pod)?.waiting;
+  if (waiting?.reason)
+    return { reason: waiting.reason, message: waiting.message ?? `The container waits: ${waiting.reason}` };
+  const condition = pod.status?.conditions?.find(
+    (candidate) => candidate.type === 'PodScheduled' && candidate.status === 'False',
+  );
+  if (condition)
+    return {
+      reason: condition.reason ?? 'Unschedulable',
+      message: condition.message ?? 'The pod cannot be scheduled.',
+    };
+  return { reason: 'PodStarting', message: `Pod ${pod.metadata.name} is starting.` };
+}
+
+/**
+ * What a run's Job and pods say about it. A Job that succeeded without a result that names a verified
+ * archive has failed.
+ */
+export function outcomeOf(job: Job, pods: readonly Pod[]): Outcome {
+  const is = (type: string) =>
+    job.status?.conditions?.find((condition) => condition.type === type && condition.status === 'True');
+  const ordered = byCreation(pods);
+  const last = ordered.at(-1);
+  const complete = is('Complete');
+  const jobFailed = is('Failed');
+
+  if (complete) {
+    for (const pod of ordered.reverse()) {
+      const ended = container(pod)?.terminated;
+      if (ended?.exitCode !== 0) continue;
+      const result = parseResult(ended.message);
+      if (result?.outcome === 'Succeeded' && result.archive) return fromResult(result);
+      return failed(
+        'NoArchiveReported',
+        `The Job succeeded, but pod ${pod.metadata.name} reported no verified archive. Its logs may tell more; the archives are as they were before.`,
+      );
+    }
+    return failed(
+      'NoArchiveReported',
+      'The Job succeeded, but its pod was removed before it could report an archive.',
+    );
+  }
+
+  if (jobFailed) {
+    const result = last && parseResult(container(last)?.terminated?.message);
+    if (jobFailed.reason === 'DeadlineExceeded') {
+      return failed(
+        'DeadlineExceeded',
+        `The run took longer than spec.activeDeadlineSeconds. ${whyPodEnded(last)?.message ?? jobFailed.message ?? ''}`.trim(),
+      );
+    }
+    if (result && result.outcome !== 'Succeeded') return fromResult(result);
+    const why = whyPodEnded(last);
+    return failed(
+      why?.reason ?? jobFailed.reason ?? 'JobFailed',
+      why?.message ?? jobFailed.message ?? 'The Job failed and left no pod to ask.',
+    );
+  }
+
+  const state = last && container(last);
+  if (state?.running) {
+    return { state: 'running', ...(state.running.startedAt && { startedAt: state.running.startedAt }) };
+  }
+  if (state?.terminated)
+    return { state: 'running', ...(state.terminated.startedAt && { startedAt: state.terminated.startedAt }) };
+  return { state: 'waiting', ...waitingFor(last) };
+}

@@ -1,0 +1,274 @@
+import { describe, expect, it } from 'vitest';
+import type { KmBackup } from '../../api/backup.ts';
+import type { KmBackupSchedule, KmBackupScheduleStatus } from '../../api/backup-schedule.ts';
+import { at, job, schedule, scheduledBackup } from '../testing/fixtures.ts';
+import type { Plan, Step } from '../plan.ts';
+import { decideSchedule, type ObservedSchedule } from './decide.ts';
+
+function decide(
+  scheduleObject: KmBackupSchedule,
+  nowMs: number,
+  backups: KmBackup[] = [],
+  more: Partial<ObservedSchedule> = {},
+): Plan {
+  return decideSchedule({ schedule: scheduleObject, backups, jobs: [], allowScripts: false, ...more }, nowMs);
+}
+
+function of<K extends Step['kind']>(plan: Plan, kind: K): Extract<Step, { kind: K }>[] {
+  return plan.steps.filter((step): step is Extract<Step, { kind: K }> => step.kind === kind);
+}
+
+const createdSlots = (plan: Plan) =>
+  of(plan, 'createBackup').map((step) => step.backup.spec.scheduledTime?.slice(11, 19));
+const statusOf = (plan: Plan): KmBackupScheduleStatus => of(plan, 'writeScheduleStatus')[0]!.status;
+const reasons = (plan: Plan) => of(plan, 'announce').map((step) => step.event.reason);
+
+const settled = (time: string, more: Partial<KmBackupScheduleStatus> = {}): KmBackupScheduleStatus => ({
+  settledUntil: `2026-03-01T${time}Z`,
+  cadence: '0 * * * *',
+  ...more,
+});
+
+describe('which slot a schedule runs', () => {
+  const cases: [
+    name: string,
+    spec: Record<string, unknown>,
+    status: KmBackupScheduleStatus | undefined,
+    now: string,
+    backups: KmBackup[],
+    slots: string[],
+    missed: number,
+  ][] = [
+    ['nothing before the first slot', {}, undefined, '00:59:59', [], [], 0],
+    ['the first slot after creation', {}, undefined, '01:00:00', [], ['01:00:00'], 0],
+    ['a slot once only', {}, settled('01:00:00'), '01:00:01', [], [], 0],
+    [
+      'one catch-up after downtime, the rest missed',
+      {},
+      settled('01:00:00'),
+      '06:30:00',
+      [],
+      ['06:00:00'],
+      4,
+    ],
+    [
+      'no slot later than its starting deadline',
+      { startingDeadlineSeconds: 600 },
+      settled('01:00:00'),
+      '06:30:00',
+      [],
+      [],
+      5,
+    ],
+    [
+      'nothing while suspended',
+      { suspend: true },
+      settled('01:00:00', { cadence: 'suspended' }),
+      '06:30:00',
+      [],
+      [],
+      0,
+    ],
+    ['no past slot when resumed', {}, settled('01:00:00', { cadence: 'suspended' }), '06:30:00', [], [], 0],
+    ['no past slot when edited', { cron: '15 * * * *' }, settled('01:00:00'), '06:30:00', [], [], 0],
+    [
+      'nothing while a run is active',
+      {},
+      settled('01:00:00'),
+      '02:00:00',
+      [scheduledBackup(at('01:00:00'))],
+      [],
+      0,
+    ],
+    [
+      'the newest slot when the run before it ended late',
+      {},
+      settled('01:00:00'),
+      '03:10:00',
+      [scheduledBackup(at('01:00:00'), { phase: 'Succeeded', completionTime: '2026-03-01T03:09:00Z' })],
+      ['03:00:00'],
+      1,
+    ],
+    [
+      'beside an active run with Replace',
+      { concurrencyPolicy: 'Replace' },
+      settled('01:00:00'),
+      '02:00:00',
+      [scheduledBackup(at('01:00:00'))],
+      ['02:00:00'],
+      0,
+    ],
+    [
+      'no slot whose run exists but was not written down',
+      {},
+      settled('00:00:00'),
+      '01:00:05',
+      [scheduledBackup(at('01:00:00'), { phase: 'Succeeded', completionTime: '2026-03-01T01:00:04Z' })],
+      [],
+      0,
+    ],
+    [
+      'an interval counted from creation',
+      { cron: undefined, intervalMinutes: 90 },
+      undefined,
+      '03:10:00',
+      [],
+      ['03:00:00'],
+      1,
+    ],
+    ['nothing when the clock went back', {}, settled('05:00:00'), '02:00:00', [], [], 0],
+  ];
+  it.each(cases)('%s', (_name, spec, status, now, backups, slots, missed) => {
+    const plan = decide(schedule(spec, status), at(now), backups);
+    expect(createdSlots(plan)).toEqual(slots);
+    expect(statusOf(plan).missedSlots).toBe(missed);
+    expect(reasons(plan).includes('MissedSchedule')).toBe(missed > 0);
+  });
+
+  it('reaches a state in which nothing more is written', () => {
+    const first = decide(schedule(), at('01:00:00'));
+    const created = of(first, 'createBackup')[0]!.backup;
+    const backup = {
+      ...scheduledBackup(at('01:00:00')),
+      metadata: { ...scheduledBackup(at('01:00:00')).metadata, ...created.metadata },
+    };
+    const second = decide(schedule({}, statusOf(first)), at('01:00:01'), [backup]);
+    expect(statusOf(second)).toEqual(statusOf(first));
+    expect(second.steps).toHaveLength(1);
+  });
+
+  it('holds a slot for the active run without forgetting or repeating the misses', () => {
+    const active = scheduledBackup(at('01:00:00'));
+    const held = decide(schedule({}, settled('01:00:00')), at('04:00:00'), [active]);
+    expect(statusOf(held).missedSlots).toBe(2);
+    const again = decide(schedule({}, statusOf(held)), at('04:00:01'), [active]);
+    expect(statusOf(again).missedSlots).toBe(2);
+    const ended = scheduledBackup(at('01:00:00'), {
+      phase: 'Failed',
+      completionTime: '2026-03-01T04:00:02Z',
+    });
+    const freed = decide(schedule({}, statusOf(again)), at('04:00:02'), [ended]);
+    expect(createdSlots(freed)).toEqual(['04:00:00']);
+    expect(statusOf(freed).missedSlots).toBe(2);
+  });
+
+  it('reports what it cannot run in the Ready condition, once as an Event', () => {
+    const bad = schedule({ cron: '0 0 31 2 6x' });
+    const plan = decide(bad, at('01:00:00'));
+    const ready = statusOf(plan).conditions?.find((condition) => condition.type === 'Ready');
+    expect(ready).toMatchObject({ status: 'False', reason: 'InvalidSchedule' });
+    expect(ready?.message).toContain('6x');
+    expect(reasons(plan)).toEqual(['InvalidSchedule']);
+    expect(reasons(decide({ ...bad, status: statusOf(plan) }, at('01:00:01')))).toEqual([]);
+    expect(plan.requeueAtMs).toBeUndefined();
+  });
+});
+
+describe('what a schedule reports of its runs', () => {
+  const success = scheduledBackup(at('01:00:00'), {
+    phase: 'Succeeded',
+    completionTime: '2026-03-01T01:00:07Z',
+    message: 'done',
+    archive: {
+      name: 'a1.tgz',
+      claimName: 'state',
+      path: 'p',
+      sizeBytes: 10,
+      sha256: 's',
+      manifestSha256: 'm',
+      entries: 1,
+      files: 1,
+      sourceBytes: 30,
+      reusedBytes: 0,
+    },
+    pruned: { count: 2, failed: 0, names: ['x', 'y'] },
+    present: { count: 1, bytes: 10, names: ['a1.tgz'] },
+  });
+  const failure = scheduledBackup(at('02:00:00'), {
+    phase: 'Failed',
+    completionTime: '2026-03-01T02:00:07Z',
+    message: 'disk full',
+  });
+
+  it('counts each finished run once', () => {
+    const first = statusOf(decide(schedule({}, settled('02:00:00')), at('02:01:00'), [success, failure]));
+    expect(first).toMatchObject({
+      runs: { succeeded: 1, failed: 1, incomplete: 0, skipped: 0 },
+      retentionDeletes: 2,
+    });
+    const second = statusOf(decide(schedule({}, first), at('02:02:00'), [success, failure]));
+    expect(second).toEqual(first);
+    const afterTrim = statusOf(decide(schedule({}, first), at('02:02:00'), [success]));
+    expect(afterTrim.runs).toEqual(first.runs);
+  });
+
+  it('is healthy by the last run and keeps the last success', () => {
+    const status = statusOf(decide(schedule({}, settled('02:00:00')), at('02:01:00'), [success, failure]));
+    expect(status.conditions?.find((condition) => condition.type === 'Healthy')).toMatchObject({
+      status: 'False',
+      reason: 'Failed',
+    });
+    expect(status).toMatchObject({
+      lastSuccessfulTime: '2026-03-01T01:00:07Z',
+      lastFailureTime: '2026-03-01T02:00:07Z',
+      archives: { count: 1, bytes: 10 },
+    });
+  });
+
+  it('removes a KmBackup whose archive is gone, after it was counted', () => {
+    const later = scheduledBackup(at('02:00:00'), {
+      ...success.status,
+      completionTime: '2026-03-01T02:00:07Z',
+      archive: { ...success.status!.archive!, name: 'a2.tgz' },
+      pruned: { count: 1, failed: 0, names: ['a1.tgz'] },
+      present: { count: 1, bytes: 10, names: ['a2.tgz'] },
+    });
+    const first = decide(schedule({}, settled('02:00:00')), at('02:01:00'), [success, later]);
+    expect(of(first, 'deleteBackup')).toEqual([]);
+    const second = decide(schedule({}, statusOf(first)), at('02:01:01'), [success, later]);
+    expect(of(second, 'deleteBackup').map((step) => step.target.name)).toEqual([success.metadata.name]);
+  });
+
+  it('does not take absence from a cut report for a removal', () => {
+    const later = scheduledBackup(at('02:00:00'), {
+      ...success.status,
+      completionTime: '2026-03-01T02:00:07Z',
+      archive: { ...success.status!.archive!, name: 'a2.tgz' },
+      pruned: { count: 0, failed: 0, names: [] },
+      present: { count: 2, bytes: 20, names: ['a2.tgz'] },
+    });
+    const first = decide(schedule({}, settled('02:00:00')), at('02:01:00'), [success, later]);
+    expect(
+      of(decide(schedule({}, statusOf(first)), at('02:01:01'), [success, later]), 'deleteBackup'),
+    ).toEqual([]);
+  });
+
+  it('trims Jobs by the history limits, only of runs whose end is recorded', () => {
+    const ended = [1, 2, 3].map((hour) =>
+      scheduledBackup(at(`0${hour}:00:00`), {
+        phase: 'Succeeded',
+        completionTime: `2026-03-01T0${hour}:00:07Z`,
+      }),
+    );
+    const running = scheduledBackup(at('04:00:00'), { phase: 'Running' });
+    const backups = [...ended, running];
+    const plan = decide(
+      schedule({ successfulJobsHistoryLimit: 1 }, settled('04:00:00')),
+      at('04:00:01'),
+      backups,
+      {
+        jobs: backups.map((backup) => job(backup)),
+      },
+    );
+    expect(
+      of(plan, 'deleteJob')
+        .map((step) => step.target.name)
+        .sort(),
+    ).toEqual(
+      ended
+        .slice(0, 2)
+        .map((backup) => backup.metadata.name)
+        .sort(),
+    );
+  });
+});

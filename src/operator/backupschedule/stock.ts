@@ -1,0 +1,40 @@
+import type { KmBackup } from '../../api/backup.ts';
+import { fromTime } from '../time.ts';
+
+/** The archives of a schedule as the latest run found them on the destination. */
+export interface ArchiveStock {
+  count: number;
+  bytes: number;
+  /** Undefined: the report was cut, so that absence from it proves nothing. */
+  names: ReadonlySet<string> | undefined;
+  seenAtMs: number;
+}
+
+/** `finished` in order of completion. Undefined: no run has reported yet. */
+export function archiveStock(finished: readonly KmBackup[]): ArchiveStock | undefined {
+  for (const { status } of [...finished].reverse()) {
+    if (!status?.present || !status.completionTime) continue;
+    const { count, bytes, names } = status.present;
+    return {
+      count,
+      bytes,
+      names: names.length === count ? new Set(names) : undefined,
+      seenAtMs: fromTime(status.completionTime),
+    };
+  }
+  return undefined;
+}
+
+/** Whether a later run removed this run's archive, or no longer found it. */
+export function isArchiveGone(
+  backup: KmBackup,
+  finished: readonly KmBackup[],
+  stock: ArchiveStock | undefined,
+): boolean {
+  const archive = backup.status?.archive?.name;
+  const madeAt = backup.status?.completionTime;
+  if (archive === undefined || madeAt === undefined) return false;
+  const pruned = finished.some((other) => other !== backup && other.status?.pruned?.names.includes(archive));
+  const unseen = stock?.names !== undefined && stock.seenAtMs > fromTime(madeAt) && !stock.names.has(archive);
+  return pruned || unseen;
+}

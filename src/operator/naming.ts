@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+
+/** A DNS-1123 label has at most 63 characters; a Job's pods add a suffix of 6. */
+const MAX_NAME = 63 - 6;
+
+/** 8 characters of `[0-9a-z]` that stand for a UID. */
+export function shortHash(uid: string): string {
+  return BigInt(`0x${createHash('sha256').update(uid).digest('hex').slice(0, 12)}`)
+    .toString(36)
+    .padStart(8, '0')
+    .slice(-8);
+}
+
+/**
+ * The name of the run that serves a slot: the same for everyone who computes it, different for a
+ * schedule deleted and made again. Slots are at least a minute apart.
+ */
+export function backupName(scheduleName: string, scheduleUid: string, slotMs: number): string {
+  const slot = new Date(slotMs).toISOString().replace(/[-:T]/g, '').slice(0, 12);
+  const suffix = `-${slot}-${shortHash(scheduleUid)}`;
+  return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
+}
+
+/** The name of a run's Job: the run's own where it fits, else cut and made unique by the UID. */
+export function jobName(backupName: string, backupUid: string): string {
+  if (backupName.length <= MAX_NAME && !backupName.includes('.')) return backupName;
+  const suffix = `-${shortHash(backupUid)}`;
+  return `${backupName
+    .replaceAll('.', '-')
+    .slice(0, MAX_NAME - suffix.length)
+    .replace(/-+$/, '')}${suffix}`;
+}
+
+/** A value for a label: at most 63 characters, ending in a letter or digit. */
+export function labelValue(text: string): string {
+  return text.slice(0, 63).replace(/[^A-Za-z0-9]+$/, '');
+}

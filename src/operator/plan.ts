@@ -1,0 +1,54 @@
+import type { V1JobSpec } from '@kubernetes/client-node';
+import type { KmBackup, KmBackupSpec, KmBackupStatus } from '../api/backup.ts';
+import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
+import type { ObjectMeta, OwnerReference } from '../api/metadata.ts';
+
+interface NewMetadata {
+  name: string;
+  namespace: string;
+  labels: Record<string, string>;
+  annotations?: Record<string, string>;
+}
+
+export interface NewBackup {
+  metadata: NewMetadata;
+  spec: KmBackupSpec;
+}
+
+export interface NewJob {
+  metadata: NewMetadata & { ownerReferences: [OwnerReference] };
+  spec: V1JobSpec;
+}
+
+/** An object named for deletion; the UID keeps a namesake made meanwhile safe. */
+export type Doomed = Pick<ObjectMeta, 'namespace' | 'name' | 'uid'>;
+
+export interface Announcement {
+  type: 'Normal' | 'Warning';
+  reason: string;
+  action: string;
+  note: string;
+}
+
+/**
+ * One write to the cluster. Steps run in order and the first that fails ends the plan; the next
+ * reconcile starts from what the cluster then holds.
+ */
+export type Step =
+  | { kind: 'writeScheduleStatus'; schedule: KmBackupSchedule; status: KmBackupScheduleStatus }
+  | { kind: 'writeBackupStatus'; backup: KmBackup; status: KmBackupStatus }
+  /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
+  | { kind: 'createBackup'; backup: NewBackup; scheduleUid: string }
+  /** Idempotent: a namesake controlled by the same KmBackup is adopted, any other is an error. */
+  | { kind: 'createJob'; backup: KmBackup; job: NewJob }
+  | { kind: 'deleteBackup'; target: Doomed }
+  | { kind: 'deleteJob'; target: Doomed }
+  | { kind: 'announce'; regarding: KmBackup | KmBackupSchedule; event: Announcement };
+
+export interface Plan {
+  steps: Step[];
+  /** When to look again though nothing changed; epoch ms. */
+  requeueAtMs?: number;
+}
+
+export const NOTHING: Plan = { steps: [] };

@@ -1,0 +1,116 @@
+import type { ObjectMeta } from '../api/metadata.ts';
+
+/** The parts of a Job that the operator reads. */
+export interface Job {
+  metadata: ObjectMeta;
+  status?: {
+    startTime?: string;
+    completionTime?: string;
+    conditions?: { type: string; status: string; reason?: string; message?: string }[];
+  };
+}
+
+interface Terminated {
+  exitCode: number;
+  signal?: number;
+  reason?: string;
+  message?: string;
+  startedAt?: string;
+  finishedAt?: string;
+}
+
+/** The parts of a pod that the operator reads. */
+export interface Pod {
+  metadata: ObjectMeta;
+  spec: {
+    nodeName?: string;
+    tolerations?: Toleration[];
+    volumes?: { persistentVolumeClaim?: { claimName: string } }[];
+  };
+  status?: {
+    phase?: string;
+    reason?: string;
+    message?: string;
+    conditions?: { type: string; status: string; reason?: string; message?: string }[];
+    containerStatuses?: {
+      name: string;
+      state?: {
+        waiting?: { reason?: string; message?: string };
+        running?: { startedAt?: string };
+        terminated?: Terminated;
+      };
+    }[];
+  };
+}
+
+export interface Toleration {
+  key?: string | undefined;
+  operator?: string | undefined;
+  value?: string | undefined;
+  effect?: string | undefined;
+  tolerationSeconds?: number | undefined;
+}
+
+export interface PersistentVolumeClaim {
+  metadata: ObjectMeta;
+  spec: { accessModes?: string[]; volumeName?: string };
+  status?: { phase?: string };
+}
+
+function trimmedMeta(meta: ObjectMeta): ObjectMeta {
+  const {
+    name,
+    namespace,
+    uid,
+    resourceVersion,
+    creationTimestamp,
+    deletionTimestamp,
+    labels,
+    ownerReferences,
+  } = meta;
+  return {
+    name,
+    namespace,
+    uid,
+    resourceVersion,
+    creationTimestamp,
+    ...(deletionTimestamp && { deletionTimestamp }),
+    ...(labels && { labels }),
+    ...(ownerReferences && { ownerReferences }),
+  };
+}
+
+/** Drops what no decision reads, so that 10,000 Jobs cost little memory. */
+export function trimJob(job: Job): Job {
+  const { startTime, completionTime, conditions } = job.status ?? {};
+  return {
+    metadata: trimmedMeta(job.metadata),
+    status: {
+      ...(startTime && { startTime }),
+      ...(completionTime && { completionTime }),
+      ...(conditions && { conditions }),
+    },
+  };
+}
+
+/** Drops what no decision reads. */
+export function trimPod(pod: Pod): Pod {
+  const { phase, reason, message, conditions, containerStatuses } = pod.status ?? {};
+  return {
+    metadata: trimmedMeta(pod.metadata),
+    spec: pod.spec.nodeName ? { nodeName: pod.spec.nodeName } : {},
+    status: {
+      ...(phase && { phase }),
+      ...(reason && { reason }),
+      ...(message && { message }),
+      ...(conditions && {
+        conditions: conditions.filter(
+          (condition) => condition.status !== 'True' || condition.type === 'DisruptionTarget',
+        ),
+      }),
+      ...(containerStatuses && {
+        containerStatuses: containerStatuses.map(({ name, state }) => ({ name, ...(state && { state }) })),
+      }),
+    },
+  };
+}
