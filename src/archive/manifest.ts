@@ -1,4 +1,4 @@
-import { closeSync, createReadStream, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { createZstdDecompress, constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { type ByteString, fromText, toText } from './byte-string.ts';
 import { ArchiveError, errnoOf } from './errors.ts';
@@ -130,15 +130,20 @@ function frame(text: string): Buffer {
   });
 }
 
-/** Writes a manifest to an open file, in order, with bounded memory. The caller syncs and closes the file. */
+/** Where a manifest goes: a file that grows at its end. */
+export interface Sink {
+  readonly position: number;
+  append(bytes: Uint8Array): void;
+}
+
+/** Writes a manifest in order, with bounded memory. */
 export class ManifestWriter {
-  readonly #fd: number;
-  #position = 0;
+  readonly #sink: Sink;
   #pending: string[] = [];
   #pendingLength = 0;
 
-  constructor(fd: number) {
-    this.#fd = fd;
+  constructor(sink: Sink) {
+    this.#sink = sink;
   }
 
   /** `lines`: the entries' lines, made by `encodeEntry`. */
@@ -153,9 +158,9 @@ export class ManifestWriter {
     const footer = Buffer.alloc(FOOTER_BYTES);
     footer.writeUInt32LE(FOOTER_MAGIC, 0);
     footer.writeUInt32LE(8, 4);
-    footer.writeBigUInt64LE(BigInt(this.#position), 8);
-    this.#write(frame(`${JSON.stringify({ summary })}\n`));
-    this.#write(footer);
+    footer.writeBigUInt64LE(BigInt(this.#sink.position), 8);
+    this.#sink.append(frame(`${JSON.stringify({ summary })}\n`));
+    this.#sink.append(footer);
   }
 
   #push(text: string): void {
@@ -164,17 +169,9 @@ export class ManifestWriter {
   }
 
   #flush(): void {
-    if (this.#pendingLength > 0) this.#write(frame(this.#pending.join('')));
+    if (this.#pendingLength > 0) this.#sink.append(frame(this.#pending.join('')));
     this.#pending = [];
     this.#pendingLength = 0;
-  }
-
-  #write(bytes: Buffer): void {
-    for (let done = 0; done < bytes.length; ) {
-      const written = writeSync(this.#fd, bytes, done, bytes.length - done, this.#position);
-      done += written;
-      this.#position += written;
-    }
   }
 }
 

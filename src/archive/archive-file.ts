@@ -1,0 +1,84 @@
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, constants, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { writeError } from './errors.ts';
+
+const sync = promisify(fsync);
+
+export interface Mark {
+  readonly position: number;
+  readonly hash: Hash;
+}
+
+/** A new file that grows at its end, with the digest of all that it holds. */
+export class GrowingFile {
+  readonly path: string;
+  readonly fd: number;
+  #position = 0;
+  #hash = createHash('sha256');
+  #open = true;
+
+  /** Fails where the name exists. */
+  constructor(path: string) {
+    this.path = path;
+    try {
+      this.fd = openSync(
+        path,
+        constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+        0o640,
+      );
+    } catch (error) {
+      throw writeError(error, path);
+    }
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  append(bytes: Uint8Array): void {
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        done += writeSync(this.fd, bytes, done, bytes.length - done, this.#position + done);
+      }
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
+    this.#hash.update(bytes);
+    this.#position += bytes.length;
+  }
+
+  mark(): Mark {
+    return { position: this.#position, hash: this.#hash.copy() };
+  }
+
+  /** Forgets what was appended since. */
+  rewind(mark: Mark): void {
+    ftruncateSync(this.fd, mark.position);
+    this.#position = mark.position;
+    this.#hash = mark.hash.copy();
+  }
+
+  digest(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await sync(this.fd);
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
+  }
+
+  /** Harmless when called again. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    try {
+      closeSync(this.fd);
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
+  }
+}

@@ -1,0 +1,17 @@
+import { constants, zstdCompressSync } from 'node:zlib';
+import { gzip } from 'libdeflate';
+import type { Compression } from './managed-name.ts';
+
+/** What a level may be, and what it is unless told: gzip's 5 compresses about as small as `gzip -6`. */
+export const levels: Record<Compression, { min: number; max: number; standard: number }> = {
+  gzip: { min: 1, max: 12, standard: 5 },
+  zstd: { min: 1, max: 19, standard: 3 },
+};
+
+/** One gzip member or one zstd frame, complete in itself and the same for the same input. */
+export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array {
+  if (compression === 'gzip') return gzip(raw, level);
+  return zstdCompressSync(raw, {
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+  });
+}

@@ -1,0 +1,80 @@
+import { closeSync, openSync } from 'node:fs';
+import type { Entry, Member } from './manifest.ts';
+import { decompressMember, readCompressedMember, sha256Hex } from './members.ts';
+import { type PackedGroup, type PackedMember, type PackSettings, packGroup, packRaw } from './pack-member.ts';
+import { readPacked } from './source-file.ts';
+import { padded } from './tar-header.ts';
+import type { Found } from './walk.ts';
+
+/** A slice of one large file's packed bytes. `fd` is open in this process, whichever thread uses it. */
+export interface PartJob {
+  readonly kind: 'part';
+  readonly fd: number;
+  readonly entry: Entry;
+  readonly start: number;
+  readonly length: number;
+  /** Digest of the same slice in the previous archive: no need to compress what has it. */
+  readonly known: string | undefined;
+  readonly settings: PackSettings;
+}
+
+export interface PackedPart {
+  readonly rawSha256: string;
+  readonly complete: boolean;
+  /** Undefined where the slice has the known digest. */
+  readonly member: PackedMember | undefined;
+}
+
+export interface GroupJob {
+  readonly kind: 'group';
+  readonly items: readonly Found[];
+  readonly settings: PackSettings;
+}
+
+/** Reads members back from a file and compares them with what was recorded. */
+export interface CheckJob {
+  readonly kind: 'check';
+  readonly path: string;
+  readonly members: readonly Member[];
+  /** Also decompress; undefined compares the compressed bytes only. */
+  readonly decompress: PackSettings['compression'] | undefined;
+}
+
+export type Job = PartJob | GroupJob | CheckJob;
+export type ResultOf<J extends Job> = J extends PartJob
+  ? PackedPart
+  : J extends GroupJob
+    ? PackedGroup
+    : null;
+
+export function runJob<J extends Job>(job: J): ResultOf<J>;
+export function runJob(job: Job): PackedPart | PackedGroup | null {
+  switch (job.kind) {
+    case 'group':
+      return packGroup(job.items, job.settings);
+    case 'part':
+      return packPart(job);
+    case 'check':
+      return check(job);
+  }
+}
+
+function packPart({ fd, entry, start, length, known, settings }: PartJob): PackedPart {
+  const raw = Buffer.alloc(padded(length));
+  const complete = readPacked(fd, entry, raw, 0, start, length);
+  const rawSha256 = sha256Hex(raw);
+  return { rawSha256, complete, member: rawSha256 === known ? undefined : packRaw(raw, settings) };
+}
+
+function check({ path, members, decompress }: CheckJob): null {
+  const fd = openSync(path, 'r');
+  try {
+    for (const member of members) {
+      const bytes = readCompressedMember(fd, member);
+      if (decompress) decompressMember(bytes, member, decompress);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return null;
+}

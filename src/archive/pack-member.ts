@@ -1,0 +1,223 @@
+import { createHash } from 'node:crypto';
+import type { ByteString } from './byte-string.ts';
+import { compress } from './compress.ts';
+import { PART_BYTES } from './cut.ts';
+import type { Compression } from './managed-name.ts';
+import { type Entry, encodeEntry } from './manifest.ts';
+import { sha256Hex } from './members.ts';
+import {
+  READ_ATTEMPTS,
+  readInto,
+  readPacked,
+  refresh,
+  sparseExtents,
+  storedXattrs,
+  unchanged,
+  withSource,
+} from './source-file.ts';
+import { encodeHeader, packedSize, padded } from './tar-header.ts';
+import { type Found, readWarning, type Warning } from './walk.ts';
+
+/** One compressed member, still without its place in the archive. */
+export interface PackedMember {
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly rawSize: number;
+  readonly sha256: string;
+}
+
+export interface PackedGroup extends PackedMember {
+  readonly lines: string;
+  readonly entries: number;
+  readonly files: number;
+  readonly sourceBytes: number;
+  readonly warnings: readonly Warning[];
+  /** Paths of the entries that could not be stored at all. */
+  readonly dropped: readonly ByteString[];
+  /** Files that grew too large for a group since they were listed; not stored here. */
+  readonly outgrown: readonly Found[];
+}
+
+export interface PackSettings {
+  readonly compression: Compression;
+  readonly level: number;
+}
+
+export function packRaw(raw: Uint8Array, { compression, level }: PackSettings): PackedMember {
+  const data = compress(raw, compression, level) as Uint8Array<ArrayBuffer>;
+  return { data, rawSize: raw.length, sha256: sha256Hex(data) };
+}
+
+/** Reads, frames, hashes and compresses whole entries. */
+export function packGroup(items: readonly Found[], settings: PackSettings): PackedGroup {
+  const group = new Group();
+  for (const item of items) group.add(item);
+  const raw = group.raw.bytes();
+  return {
+    ...packRaw(raw, settings),
+    lines: group.lines.join(''),
+    entries: group.lines.length,
+    files: group.files,
+    sourceBytes: group.sourceBytes,
+    warnings: group.warnings,
+    dropped: group.dropped,
+    outgrown: group.outgrown,
+  };
+}
+
+/** Tar bytes in the making; the buffer is kept from one member to the next. */
+class Scratch {
+  static #kept: Buffer<ArrayBuffer> = Buffer.alloc(0);
+  length = 0;
+
+  get buffer(): Buffer<ArrayBuffer> {
+    return Scratch.#kept;
+  }
+
+  /** Room for `count` more bytes; their content is undefined. */
+  reserve(count: number): void {
+    if (this.length + count <= this.buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(1 << 20, 2 * this.buffer.length, this.length + count));
+    this.buffer.copy(larger, 0, 0, this.length);
+    Scratch.#kept = larger;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.buffer.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  bytes(): Buffer<ArrayBuffer> {
+    return this.buffer.subarray(0, this.length);
+  }
+}
+
+class Group {
+  readonly raw = new Scratch();
+  readonly lines: string[] = [];
+  readonly warnings: Warning[] = [];
+  readonly dropped: ByteString[] = [];
+  readonly outgrown: Found[] = [];
+  files = 0;
+  sourceBytes = 0;
+
+  add(found: Found): void {
+    const { path } = found.entry;
+    const start = this.raw.length;
+    try {
+      if (found.entry.type === 'file') this.#addFile(found);
+      else this.#store(this.#withXattrs(found, found.entry));
+    } catch (error) {
+      this.raw.length = start;
+      this.warnings.push(readWarning(error, path));
+      this.dropped.push(path);
+    }
+  }
+
+  #addFile(found: Found): void {
+    withSource(found.location, (fd) => {
+      const start = this.raw.length;
+      for (let attempt = 1; ; attempt++) {
+        this.raw.length = start;
+        const now = refresh(found.entry, fd);
+        if (!now) {
+          this.warnings.push({
+            kind: 'vanished',
+            path: found.entry.path,
+            message: 'was replaced by something that is no file',
+          });
+          this.dropped.push(found.entry.path);
+          return;
+        }
+        if (now.entry.size > 2 * PART_BYTES) {
+          this.outgrown.push({ ...found, entry: now.entry });
+          return;
+        }
+        const entry = this.#withXattrs(found, describeContent(now.entry, fd, Number(now.stats.blocks)));
+        const { complete, sha256 } = this.#content(entry, fd);
+        const steady = complete && unchanged(now.stats, fd);
+        if (!steady && attempt < READ_ATTEMPTS) continue;
+        if (!steady) {
+          this.warnings.push({
+            kind: 'changed',
+            path: entry.path,
+            message: 'changed under every read; the stored content may mix states',
+          });
+        }
+        this.lines.push(encodeEntry({ ...entry, sha256, ...(steady ? {} : { torn: true }) }));
+        this.files++;
+        this.sourceBytes += entry.size;
+        return;
+      }
+    });
+  }
+
+  /** Header, content and padding. */
+  #content(entry: Entry, fd: number): { complete: boolean; sha256: string } {
+    const header = encodeHeader(entry);
+    const size = packedSize(entry);
+    const room = padded(size);
+    this.raw.append(header);
+    this.raw.reserve(room + 1);
+    const at = this.raw.length;
+    const { buffer } = this.raw;
+    let complete: boolean;
+    if (entry.extents) {
+      buffer.fill(0, at, at + room);
+      complete = readPacked(fd, entry, buffer, at, 0, size);
+    } else {
+      // One byte more than expected tells a file that grew, without another look at it.
+      const got = size === 0 ? 0 : readInto(fd, buffer, at, size + 1, 0);
+      complete = got === size;
+      buffer.fill(0, at + Math.min(got, size), at + room);
+    }
+    this.raw.length += room;
+    const digest = entry.extents
+      ? sparseDigest(entry, buffer.subarray(at + size - dataLength(entry), at + size))
+      : sha256Hex(buffer.subarray(at, at + size));
+    return { complete, sha256: digest };
+  }
+
+  #store(entry: Entry): void {
+    this.raw.append(encodeHeader(entry));
+    this.lines.push(encodeEntry(entry));
+  }
+
+  #withXattrs({ location }: Found, entry: Entry): Entry {
+    if (entry.type === 'hardlink') return entry;
+    const xattrs = storedXattrs(location);
+    return xattrs ? { ...entry, xattrs } : entry;
+  }
+}
+
+/** The entry with its extents, where it is sparse. */
+export function describeContent(entry: Entry, fd: number, blocks: number): Entry {
+  const extents = sparseExtents(fd, entry.size, blocks);
+  return extents ? { ...entry, extents } : entry;
+}
+
+function dataLength(entry: Entry): number {
+  return entry.extents!.reduce((sum, [, length]) => sum + length, 0);
+}
+
+const zeros = Buffer.alloc(1 << 20);
+
+/** Digest of the content that a reader sees, holes as zeros. */
+function sparseDigest(entry: Entry, data: Uint8Array): string {
+  const hash = createHash('sha256');
+  let position = 0;
+  let taken = 0;
+  const hole = (until: number) => {
+    for (; position < until; position += Math.min(zeros.length, until - position)) {
+      hash.update(zeros.subarray(0, Math.min(zeros.length, until - position)));
+    }
+  };
+  for (const [offset, length] of entry.extents!) {
+    hole(offset);
+    hash.update(data.subarray(taken, taken + length));
+    taken += length;
+    position = offset + length;
+  }
+  hole(entry.size);
+  return hash.digest('hex');
+}

@@ -1,0 +1,367 @@
+import { closeSync } from 'node:fs';
+import type { GrowingFile } from './archive-file.ts';
+import type { ByteString } from './byte-string.ts';
+import { cut, PART_BYTES, type Unit } from './cut.ts';
+import { ArchiveError } from './errors.ts';
+import type { PackedPart } from './jobs.ts';
+import { type Entry, encodeEntry, type ManifestWriter, type Member } from './manifest.ts';
+import { readCompressedMember } from './members.ts';
+import {
+  describeContent,
+  type PackedGroup,
+  type PackedMember,
+  type PackSettings,
+  packRaw,
+} from './pack-member.ts';
+import type { Previous, PreviousUnit } from './previous.ts';
+import { openSource, READ_ATTEMPTS, refresh, storedXattrs, unchanged } from './source-file.ts';
+import { BLOCK, encodeHeader, packedSize } from './tar-header.ts';
+import { type Found, readWarning, type Warning } from './walk.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+export interface PackTotals {
+  members: number;
+  entries: number;
+  files: number;
+  sourceBytes: number;
+  reusedBytes: number;
+}
+
+export interface PackContext {
+  readonly archive: GrowingFile;
+  readonly manifest: ManifestWriter;
+  readonly pool: WorkerPool;
+  readonly settings: PackSettings;
+  readonly previous: Previous | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly warn: (warning: Warning) => void;
+  /** A member of the previous archive does not match its digest any more. */
+  readonly rotten: (member: Member) => void;
+  readonly progress: (totals: PackTotals) => void;
+  readonly step: (name: string) => void;
+}
+
+/** Compressed bytes handed out to be compared with the file while packing goes on. */
+const CHECK_BYTES = 8 * 1024 * 1024;
+
+type Pending =
+  | { readonly kind: 'pack'; readonly items: readonly Found[]; readonly packed: Promise<PackedGroup> }
+  | { readonly kind: 'reuse'; readonly items: readonly Found[]; readonly previous: PreviousUnit };
+
+/**
+ * Writes the members of a whole tar, in order, and their manifest lines. Reads back what it wrote: when
+ * `pack` resolves, every member was compared with its digest.
+ */
+export class Packer {
+  readonly totals: PackTotals = { members: 0, entries: 0, files: 0, sourceBytes: 0, reusedBytes: 0 };
+  readonly #context: PackContext;
+  readonly #pending: Pending[] = [];
+  readonly #window: number;
+  readonly #dropped = new Set<ByteString>();
+  #unchecked: Member[] = [];
+  #uncheckedBytes = 0;
+  readonly #checks: Promise<null>[] = [];
+
+  constructor(context: PackContext) {
+    this.#context = context;
+    this.#window = 4 * context.pool.size + 4;
+  }
+
+  async pack(walk: Iterable<Found>): Promise<void> {
+    const { previous, pool } = this.#context;
+    for (const unit of cut(walk)) {
+      this.#throwIfAborted();
+      const old = previous && (await previous.at(unit));
+      const reusable = old && previous!.isUnchanged(unit, old) ? old : undefined;
+      if (unit.kind === 'large') {
+        await this.#drain(0);
+        await this.#large(unit.item, old, reusable !== undefined);
+        continue;
+      }
+      if (reusable) this.#pending.push({ kind: 'reuse', items: unit.items, previous: reusable });
+      else this.#pending.push({ kind: 'pack', items: unit.items, packed: this.#send(unit) });
+      await this.#drain(this.#window);
+      // Lets finished work in while the walk runs synchronously.
+      if (pool.pending >= this.#window) await new Promise(setImmediate);
+    }
+    await this.#drain(0);
+    this.#write('end', packRaw(Buffer.alloc(2 * BLOCK), this.#context.settings), '');
+    this.#check();
+    await this.#settleChecks(0);
+  }
+
+  #send(unit: Extract<Unit, { kind: 'group' }>): Promise<PackedGroup> {
+    return this.#context.pool.run({ kind: 'group', items: unit.items, settings: this.#context.settings });
+  }
+
+  /** Writes from the front of the queue until it is no longer than `limit`; what is there already goes at once. */
+  async #drain(limit: number): Promise<void> {
+    while (this.#pending.length > limit || this.#pending[0]?.kind === 'reuse') {
+      this.#throwIfAborted();
+      await this.#settle(this.#pending.shift()!);
+    }
+  }
+
+  async #settle(pending: Pending): Promise<void> {
+    const links = pending.items.some(
+      ({ entry }) => entry.type === 'hardlink' && this.#dropped.has(entry.link!),
+    );
+    if (links) return await this.#writeGroup(await this.#repack(pending.items));
+    if (pending.kind === 'pack') return await this.#writeGroup(await pending.packed);
+    const [member] = pending.previous.members;
+    if (!this.#copy(member!, pending.previous.lines)) {
+      const unit = { kind: 'group', items: pending.items } as const;
+      return await this.#writeGroup(await this.#send(unit));
+    }
+    const files = pending.items.filter(({ entry }) => entry.type === 'file');
+    this.#count(
+      pending.items.length,
+      files.length,
+      files.reduce((sum, { entry }) => sum + entry.size, 0),
+    );
+    return undefined;
+  }
+
+  /** The first name of an inode could not be stored: the next one takes its place. */
+  async #repack(items: readonly Found[]): Promise<PackedGroup> {
+    const replaced = new Map<ByteString, ByteString>();
+    const adjusted = items.map((found): Found => {
+      const { link, ...entry } = found.entry;
+      if (entry.type !== 'hardlink' || link === undefined || !this.#dropped.has(link)) return found;
+      const first = replaced.get(link);
+      if (first !== undefined) return { ...found, entry: { ...entry, link: first } };
+      replaced.set(link, entry.path);
+      return { ...found, entry: { ...entry, type: 'file' } };
+    });
+    return this.#send({ kind: 'group', items: adjusted });
+  }
+
+  async #writeGroup(group: PackedGroup): Promise<void> {
+    // Before the group: it may hold further names of such a file.
+    for (const item of group.outgrown) await this.#large(item, undefined, false);
+    for (const warning of group.warnings) this.#context.warn(warning);
+    for (const path of group.dropped) this.#dropped.add(path);
+    if (group.entries > 0) this.#write('group', group, group.lines);
+    this.#count(group.entries, group.files, group.sourceBytes);
+  }
+
+  async #large(item: Found, old: PreviousUnit | undefined, reusable: boolean): Promise<void> {
+    const { archive } = this.#context;
+    const before = archive.mark();
+    if (reusable && this.#copyAll(old!)) {
+      this.#count(1, 1, item.entry.size);
+      return;
+    }
+    archive.rewind(before);
+    let fd: number;
+    try {
+      fd = openSource(item.location);
+    } catch (error) {
+      this.#drop(readWarning(error, item.entry.path));
+      return;
+    }
+    try {
+      await this.#packLarge(item, fd, old);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async #packLarge(item: Found, fd: number, old: PreviousUnit | undefined): Promise<void> {
+    const { archive, settings, warn } = this.#context;
+    const start = archive.mark();
+    for (let attempt = 1; ; attempt++) {
+      const now = refresh(item.entry, fd);
+      if (!now) {
+        this.#drop({
+          kind: 'vanished',
+          path: item.entry.path,
+          message: 'was replaced by something that is no file',
+        });
+        return;
+      }
+      const described = describeContent(now.entry, fd, Number(now.stats.blocks));
+      const xattrs = storedXattrs(item.location);
+      const parts = Math.ceil(packedSize(described) / PART_BYTES);
+      const entry: Entry = { ...described, ...(xattrs ? { xattrs } : {}), parts };
+      const header = packRaw(encodeHeader(entry), settings);
+      const headerAt = archive.position;
+      archive.append(header.data);
+      const { members, complete, reused } = await this.#parts(entry, fd, parts, old);
+      const steady = complete && unchanged(now.stats, fd);
+      if (!steady && attempt < READ_ATTEMPTS) {
+        archive.rewind(start);
+        continue;
+      }
+      if (!steady) {
+        warn({
+          kind: 'changed',
+          path: entry.path,
+          message: 'changed under every read; the stored content may mix states',
+        });
+      }
+      this.#record(
+        place('header', header, headerAt),
+        encodeEntry({ ...entry, ...(steady ? {} : { torn: true as const }) }),
+      );
+      for (const member of members) this.#record(member, '');
+      this.totals.reusedBytes += reused;
+      this.#count(1, 1, entry.size);
+      return;
+    }
+  }
+
+  /** Packs the slices of an open file in parallel and appends them in order. */
+  async #parts(
+    entry: Entry,
+    fd: number,
+    count: number,
+    old: PreviousUnit | undefined,
+  ): Promise<{ members: Member[]; complete: boolean; reused: number }> {
+    const { pool, settings, archive, progress } = this.#context;
+    const known = old?.members[0]?.kind === 'header' ? old.members.slice(1) : [];
+    const size = packedSize(entry);
+    const ahead: Promise<PackedPart>[] = [];
+    const members: Member[] = [];
+    let complete = true;
+    let reused = 0;
+    let next = 0;
+    const send = () => {
+      const start = next * PART_BYTES;
+      const length = Math.min(PART_BYTES, size - start);
+      const job = {
+        kind: 'part',
+        fd,
+        entry,
+        start,
+        length,
+        known: known[next]?.rawSha256,
+        settings,
+      } as const;
+      next++;
+      return pool.run(job);
+    };
+    try {
+      for (let index = 0; index < count; index++) {
+        while (next < count && ahead.length < pool.size + 2) ahead.push(send());
+        this.#throwIfAborted();
+        let part = await ahead.shift()!;
+        complete &&= part.complete;
+        const at = archive.position;
+        const same = known[index];
+        if (!part.member && this.#appendCopy(same!)) {
+          members.push({ ...same!, offset: at });
+          reused += same!.size;
+        } else {
+          if (!part.member) {
+            const start = index * PART_BYTES;
+            const length = Math.min(PART_BYTES, size - start);
+            part = await pool.run({ kind: 'part', fd, entry, start, length, known: undefined, settings });
+            complete &&= part.complete;
+          }
+          archive.append(part.member!.data);
+          members.push({ ...place('part', part.member!, at), rawSha256: part.rawSha256 });
+        }
+        progress({
+          ...this.totals,
+          sourceBytes: this.totals.sourceBytes + Math.min(entry.size, next * PART_BYTES),
+        });
+      }
+    } finally {
+      // The descriptor may be closed only once no thread reads from it.
+      await Promise.allSettled(ahead);
+    }
+    return { members, complete, reused };
+  }
+
+  #drop(warning: Warning): void {
+    this.#context.warn(warning);
+    this.#dropped.add(warning.path);
+  }
+
+  /** Copies one member and its entries. False, with nothing written, where the old bytes are damaged. */
+  #copy(member: Member, lines: string): boolean {
+    const offset = this.#context.archive.position;
+    if (!this.#appendCopy(member)) return false;
+    this.totals.reusedBytes += member.size;
+    this.#record({ ...member, offset }, lines);
+    return true;
+  }
+
+  /** Copies a large file whole. On false some of it is appended: rewind. */
+  #copyAll({ members, lines }: PreviousUnit): boolean {
+    const { archive } = this.#context;
+    const placed: Member[] = [];
+    for (const member of members) {
+      this.#throwIfAborted();
+      const offset = archive.position;
+      if (!this.#appendCopy(member)) return false;
+      placed.push({ ...member, offset });
+    }
+    placed.forEach((member, index) => {
+      this.#record(member, index === 0 ? lines : '');
+      this.totals.reusedBytes += member.size;
+    });
+    return true;
+  }
+
+  /** Rot must not travel on: only bytes with the recorded digest are appended. */
+  #appendCopy(member: Member): boolean {
+    const { previous, rotten, archive } = this.#context;
+    try {
+      archive.append(readCompressedMember(previous!.fd, member));
+      return true;
+    } catch (error) {
+      if (!(error instanceof ArchiveError) || error.reason !== 'ArchiveCorrupt') throw error;
+      rotten(member);
+      return false;
+    }
+  }
+
+  #write(kind: Member['kind'], packed: PackedMember, lines: string): void {
+    const at = this.#context.archive.position;
+    this.#context.archive.append(packed.data);
+    this.#record(place(kind, packed, at), lines);
+  }
+
+  #record(member: Member, lines: string): void {
+    this.#context.manifest.add(member, lines);
+    this.totals.members++;
+    this.#unchecked.push(member);
+    this.#uncheckedBytes += member.size;
+    if (this.#uncheckedBytes >= CHECK_BYTES) this.#check();
+    this.#context.step('member');
+  }
+
+  #check(): void {
+    const { pool, archive } = this.#context;
+    const members = this.#unchecked;
+    this.#unchecked = [];
+    this.#uncheckedBytes = 0;
+    if (members.length > 0) {
+      this.#checks.push(pool.run({ kind: 'check', path: archive.path, members, decompress: undefined }));
+    }
+  }
+
+  async #settleChecks(limit: number): Promise<void> {
+    while (this.#checks.length > limit) {
+      this.#throwIfAborted();
+      await this.#checks.shift();
+    }
+  }
+
+  #count(entries: number, files: number, bytes: number): void {
+    this.totals.entries += entries;
+    this.totals.files += files;
+    this.totals.sourceBytes += bytes;
+    this.#context.progress(this.totals);
+  }
+
+  #throwIfAborted(): void {
+    this.#context.signal?.throwIfAborted();
+  }
+}
+
+function place(kind: Member['kind'], packed: PackedMember, offset: number): Member {
+  return { kind, offset, size: packed.data.byteLength, rawSize: packed.rawSize, sha256: packed.sha256 };
+}

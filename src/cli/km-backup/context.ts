@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { ArchiveError, type ExitCode } from '../../archive/errors.ts';
+
+/** What a subcommand gets from the process that runs it. */
+export interface CliContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted by SIGTERM and SIGINT, with an ArchiveError as its reason. */
+  readonly signal: AbortSignal;
+  /** The exit status, unless the command throws. */
+  exitCode: ExitCode;
+}
+
+/** Each file of this folder that is a subcommand exports this as `command`. */
+export type MakeCommand = (context: CliContext) => Command;
+
+/** The source as flag, variable or nothing. */
+export function required(value: string | undefined, flag: string, variable: string): string {
+  if (value !== undefined && value !== '') return value;
+  throw new ArchiveError('Usage', `${flag} is missing: pass it, or set ${variable}.`);
+}
+
+export function abortOnSignals(): { signal: AbortSignal; stop: () => void } {
+  const controller = new AbortController();
+  const terminate = () =>
+    controller.abort(
+      new ArchiveError('Terminated', 'Stopped by SIGTERM; the unfinished archive was removed.'),
+    );
+  const interrupt = () =>
+    controller.abort(
+      new ArchiveError('Interrupted', 'Stopped by SIGINT; the unfinished archive was removed.'),
+    );
+  process.once('SIGTERM', terminate);
+  process.once('SIGINT', interrupt);
+  return {
+    signal: controller.signal,
+    stop: () => {
+      process.removeListener('SIGTERM', terminate);
+      process.removeListener('SIGINT', interrupt);
+    },
+  };
+}

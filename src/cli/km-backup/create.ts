@@ -1,0 +1,103 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { levels } from '../../archive/compress.ts';
+import type { Compression } from '../../archive/managed-name.ts';
+import { type RunOptions, runBackup } from '../../archive/run-backup.ts';
+import type { CliContext } from './context.ts';
+import { required } from './context.ts';
+import { wholeNumber } from './option-values.ts';
+import { writeResult } from './result-file.ts';
+
+interface Flags {
+  source?: string;
+  destination?: string;
+  series?: string;
+  compression: Compression;
+  level?: number;
+  exclude: string[];
+  include: string[];
+  full: boolean;
+  allowEmpty: boolean;
+  lockWait: number;
+  retentionLimit?: number;
+  resultFile?: string;
+}
+
+export function command(context: CliContext): Command {
+  return new Command('create')
+    .description('make an archive of a directory')
+    .option('--source <dir>', 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)')
+    .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+    .option('--series <name>', 'the set of archives that reuse and retention look at')
+    .addOption(
+      new Option('--compression <kind>', 'gzip (.tgz) or zstd (.tar.zst)')
+        .choices(['gzip', 'zstd'])
+        .default('gzip'),
+    )
+    .option('--level <n>', 'compression level: gzip 1-12 (default 5), zstd 1-19 (default 3)', wholeNumber)
+    .option('--exclude <pattern>', 'leave out what matches, as in .gitignore; may be repeated', collect, [])
+    .option('--include <pattern>', 'only take what matches; may be repeated', collect, [])
+    .option('--full', 'read every file, whatever the previous archive holds', false)
+    .option('--allow-empty', 'an empty source is no failure', false)
+    .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
+    .option('--retention-limit <n>', 'keep the newest n archives; 0 removes none', wholeNumber)
+    .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
+    .action((flags: Flags) => run(flags, context));
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+async function run(flags: Flags, context: CliContext): Promise<void> {
+  const { env } = context;
+  const source = required(
+    flags.source ?? env['KM_BACKUP_SOURCE'] ?? env['KM_STATE_PATH'],
+    '--source',
+    'KM_BACKUP_SOURCE',
+  );
+  const destination = required(flags.destination ?? env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST');
+  const { compression } = flags;
+  const { min, max, standard } = levels[compression];
+  const level = flags.level ?? standard;
+  if (level < min || level > max) {
+    throw new InvalidArgumentError(`--level of ${compression} is ${min} to ${max}.`);
+  }
+  await backUp(
+    {
+      source,
+      destination,
+      series: flags.series,
+      compression,
+      level,
+      exclude: flags.exclude,
+      include: flags.include,
+      full: flags.full,
+      allowEmpty: flags.allowEmpty,
+      lockWaitMs: flags.lockWait * 1000,
+      retention: flags.retentionLimit === undefined ? undefined : { limit: flags.retentionLimit },
+      signal: context.signal,
+      now: () => new Date(),
+    },
+    flags.resultFile,
+    context,
+  );
+}
+
+/** Runs a backup and tells of it: the path on standard output as its last line, everything else on standard error. */
+export async function backUp(
+  options: RunOptions,
+  resultFile: string | undefined,
+  context: CliContext,
+): Promise<void> {
+  const { result, exitCode } = await runBackup(options);
+  if (resultFile !== undefined) writeResult(resultFile, result);
+  context.exitCode = exitCode;
+  for (const sample of result.warnings.samples) process.stderr.write(`warning: ${sample}\n`);
+  const written = result.archive;
+  if (!written) {
+    process.stderr.write(`km-backup: ${result.message}\n`);
+    return;
+  }
+  if (result.outcome === 'Incomplete') process.stderr.write(`km-backup: ${result.message}\n`);
+  process.stdout.write(`Backup written to ${written.path}\n`);
+}

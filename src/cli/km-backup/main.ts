@@ -1,0 +1,59 @@
+import { Command, CommanderError } from 'commander';
+import { ArchiveError, ExitCode } from '../../archive/errors.ts';
+import { abortOnSignals, type CliContext, type MakeCommand } from './context.ts';
+
+interface Subcommand {
+  readonly summary: string;
+  /** Loaded only when it runs: start-up counts where a repeat backup takes a fraction of a second. */
+  readonly load: () => Promise<{ readonly command: MakeCommand }>;
+}
+
+const subcommands: Readonly<Record<string, Subcommand>> = {
+  create: { summary: 'make an archive of a directory', load: () => import('./create.ts') },
+};
+
+/** Runs one command line and returns its exit status. */
+export async function main(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ExitCode> {
+  const { signal, stop } = abortOnSignals();
+  const context: CliContext = { env, signal, exitCode: ExitCode.ok };
+  try {
+    const program = await programFor(argv, context);
+    await program.parseAsync(argv as string[], { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    return report(error);
+  } finally {
+    stop();
+  }
+}
+
+async function programFor(argv: readonly string[], context: CliContext): Promise<Command> {
+  const program = new Command('km-backup').description(
+    'Backs up a directory into full, plain .tgz archives; a repeat run costs what changed.',
+  );
+  program.exitOverride().showHelpAfterError('(km-backup --help lists all)');
+  const [first = ''] = argv;
+  const chosen = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
+  if (chosen) {
+    const { command } = await chosen.load();
+    return program.addCommand(command(context).exitOverride());
+  }
+  for (const [name, { summary }] of Object.entries(subcommands)) program.command(name).description(summary);
+  const { bareCommand } = await import('./bare.ts');
+  return bareCommand(program, context);
+}
+
+function report(error: unknown): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+  if (error instanceof ArchiveError) {
+    process.stderr.write(`km-backup: ${error.message}\n`);
+    return error.exitCode;
+  }
+  process.stderr.write(
+    `km-backup: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  return ExitCode.failure;
+}
