@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs';
+import { run } from './process.ts';
+import { type Log, step } from './progress.ts';
+
+/** Debian package -> a file that it installs. */
+const CLUSTER = {
+  openssl: ['/usr/bin/openssl'],
+  unzip: ['/usr/bin/unzip'],
+} as const;
+
+const NODE = {
+  ...CLUSTER,
+  containerd: ['/usr/bin/containerd'],
+  runc: ['/usr/sbin/runc', '/usr/bin/runc'],
+  'containernetworking-plugins': ['/usr/lib/cni/bridge'],
+  iptables: ['/usr/sbin/iptables'],
+  conntrack: ['/usr/sbin/conntrack'],
+  iproute2: ['/usr/sbin/ip', '/usr/bin/ip', '/sbin/ip'],
+  'busybox-static': ['/bin/busybox', '/usr/bin/busybox'],
+  tini: ['/usr/bin/tini-static'],
+} as const;
+
+const IMAGE = {
+  buildah: ['/usr/bin/buildah'],
+  debootstrap: ['/usr/sbin/debootstrap'],
+} as const;
+
+const SETS = { 'control-plane-only': CLUSTER, full: NODE, image: IMAGE };
+
+/** Installs what is missing of a set; does nothing, and needs no rights, when all is there. */
+export async function ensurePackages(set: keyof typeof SETS, log: Log): Promise<void> {
+  const missing = Object.entries(SETS[set])
+    .filter(([, files]) => !files.some((file: string) => existsSync(file)))
+    .map(([name]) => name);
+  if (missing.length === 0) return;
+  if (!existsSync('/usr/bin/apt-get') || process.getuid?.() !== 0) {
+    throw new Error(
+      `missing programs: install ${missing.join(', ')} (Debian package names), or run as root on Debian or Ubuntu, where this tool installs them itself`,
+    );
+  }
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const lock = ['-o', 'DPkg::Lock::Timeout=300'];
+  await step(log, `installing Debian packages ${missing.join(' ')}`, async () => {
+    await run('apt-get', ['-q', ...lock, 'update'], { env });
+    await run('apt-get', ['-q', '-y', ...lock, 'install', '--no-install-recommends', ...missing], { env });
+  });
+}
