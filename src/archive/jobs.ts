@@ -1,9 +1,9 @@
-import { closeSync, openSync } from 'node:fs';
-import type { Entry, Member } from './manifest.ts';
-import { decompressMember, readCompressedMember, sha256Hex } from './members.ts';
+import type { Entry } from './manifest.ts';
+import { sha256Hex } from './members.ts';
 import { type PackedGroup, type PackedMember, type PackSettings, packGroup, packRaw } from './pack-member.ts';
 import { readPacked } from './source-file.ts';
 import { padded } from './tar-header.ts';
+import { type VerifyJob, verifyMembers } from './verify-members.ts';
 import type { Found } from './walk.ts';
 
 /** A slice of one large file's packed bytes. `fd` is open in this process, whichever thread uses it. */
@@ -31,16 +31,7 @@ export interface GroupJob {
   readonly settings: PackSettings;
 }
 
-/** Reads members back from a file and compares them with what was recorded. */
-export interface CheckJob {
-  readonly kind: 'check';
-  readonly path: string;
-  readonly members: readonly Member[];
-  /** Also decompress; undefined compares the compressed bytes only. */
-  readonly decompress: PackSettings['compression'] | undefined;
-}
-
-export type Job = PartJob | GroupJob | CheckJob;
+export type Job = PartJob | GroupJob | VerifyJob;
 export type ResultOf<J extends Job> = J extends PartJob
   ? PackedPart
   : J extends GroupJob
@@ -54,8 +45,9 @@ export function runJob(job: Job): PackedPart | PackedGroup | null {
       return packGroup(job.items, job.settings);
     case 'part':
       return packPart(job);
-    case 'check':
-      return check(job);
+    case 'verify':
+      verifyMembers(job);
+      return null;
   }
 }
 
@@ -64,17 +56,4 @@ function packPart({ fd, entry, start, length, known, settings }: PartJob): Packe
   const complete = readPacked(fd, entry, raw, 0, start, length);
   const rawSha256 = sha256Hex(raw);
   return { rawSha256, complete, member: rawSha256 === known ? undefined : packRaw(raw, settings) };
-}
-
-function check({ path, members, decompress }: CheckJob): null {
-  const fd = openSync(path, 'r');
-  try {
-    for (const member of members) {
-      const bytes = readCompressedMember(fd, member);
-      if (decompress) decompressMember(bytes, member, decompress);
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return null;
 }

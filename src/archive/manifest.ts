@@ -227,7 +227,7 @@ export async function* readManifest(path: string): AsyncGenerator<MemberEntries,
         if (summary) throw invalid(path, 'lines follow its summary');
         if (line.startsWith('{"path')) {
           if (!member) throw invalid(path, 'an entry stands outside a member');
-          entries.push(parseEntry(line, path));
+          entries.push(parseEntryLine(line, path));
           totals.entries++;
           lines += `${line}\n`;
           continue;
@@ -315,7 +315,7 @@ const memberKinds: ReadonlySet<unknown> = new Set<MemberKind>(['group', 'header'
  * Entries are checked by hand: there may be millions of them, and a schema library costs more at start-up
  * than a small backup takes.
  */
-function parseEntry(line: string, where: string): Entry {
+export function parseEntryLine(line: string, where: string): Entry {
   const value = JSON.parse(line) as Record<string, unknown>;
   const path = decodeBytes(value, 'path');
   const link = decodeBytes(value, 'link');

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { ByteString } from './byte-string.ts';
 import { compress } from './compress.ts';
+import { contentDigest } from './content-digest.ts';
 import { PART_BYTES } from './cut.ts';
 import type { Compression } from './managed-name.ts';
 import { type Entry, encodeEntry } from './manifest.ts';
@@ -172,9 +172,7 @@ class Group {
       buffer.fill(0, at + Math.min(got, size), at + room);
     }
     this.raw.length += room;
-    const digest = entry.extents
-      ? sparseDigest(entry, buffer.subarray(at + size - dataLength(entry), at + size))
-      : sha256Hex(buffer.subarray(at, at + size));
+    const digest = contentDigest(entry, buffer.subarray(at, at + size));
     return { complete, sha256: digest };
   }
 
@@ -194,30 +192,4 @@ class Group {
 export function describeContent(entry: Entry, fd: number, blocks: number): Entry {
   const extents = sparseExtents(fd, entry.size, blocks);
   return extents ? { ...entry, extents } : entry;
-}
-
-function dataLength(entry: Entry): number {
-  return entry.extents!.reduce((sum, [, length]) => sum + length, 0);
-}
-
-const zeros = Buffer.alloc(1 << 20);
-
-/** Digest of the content that a reader sees, holes as zeros. */
-function sparseDigest(entry: Entry, data: Uint8Array): string {
-  const hash = createHash('sha256');
-  let position = 0;
-  let taken = 0;
-  const hole = (until: number) => {
-    for (; position < until; position += Math.min(zeros.length, until - position)) {
-      hash.update(zeros.subarray(0, Math.min(zeros.length, until - position)));
-    }
-  };
-  for (const [offset, length] of entry.extents!) {
-    hole(offset);
-    hash.update(data.subarray(taken, taken + length));
-    taken += length;
-    position = offset + length;
-  }
-  hole(entry.size);
-  return hash.digest('hex');
 }

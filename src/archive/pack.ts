@@ -334,12 +334,14 @@ export class Packer {
   }
 
   #check(): void {
-    const { pool, archive } = this.#context;
-    const members = this.#unchecked;
+    const { pool, archive, settings } = this.#context;
+    const members = this.#unchecked.map((member) => ({ member, lines: '' }));
     this.#unchecked = [];
     this.#uncheckedBytes = 0;
     if (members.length > 0) {
-      this.#checks.push(pool.run({ kind: 'check', path: archive.path, members, decompress: undefined }));
+      const { compression } = settings;
+      const job = { kind: 'verify', path: archive.path, members, compression, deep: false } as const;
+      this.#checks.push(pool.run(job));
     }
   }
 

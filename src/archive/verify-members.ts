@@ -1,0 +1,71 @@
+import { closeSync, openSync } from 'node:fs';
+import { display } from './byte-string.ts';
+import { contentDigest } from './content-digest.ts';
+import { ArchiveError } from './errors.ts';
+import type { Compression } from './managed-name.ts';
+import { type Entry, type Member, parseEntryLine } from './manifest.ts';
+import { decompressMember, readCompressedMember, sha256Hex } from './members.ts';
+import { encodeHeader, packedSize, padded } from './tar-header.ts';
+
+/** Compares members with what the manifest says of them. */
+export interface VerifyJob {
+  readonly kind: 'verify';
+  readonly path: string;
+  /** `lines`: the entries' lines of the manifest; looked at only for `deep`. */
+  readonly members: readonly { readonly member: Member; readonly lines: string }[];
+  readonly compression: Compression;
+  /** Decompress, and compare each header and each content; else the compressed bytes with their digest. */
+  readonly deep: boolean;
+}
+
+/** Throws `ArchiveCorrupt` at the first member that is not as recorded. */
+export function verifyMembers({ path, members, compression, deep }: VerifyJob): void {
+  const fd = openSync(path, 'r');
+  try {
+    for (const { member, lines } of members) {
+      const bytes = readCompressedMember(fd, member);
+      if (deep) verifyContent(decompressMember(bytes, member, compression), member, parseLines(lines));
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parseLines(lines: string): Entry[] {
+  return lines === ''
+    ? []
+    : lines
+        .slice(0, -1)
+        .split('\n')
+        .map((line) => parseEntryLine(line, 'manifest'));
+}
+
+/** The tar bytes of a member must be those that its entries give: headers are encoded anew and compared. */
+export function verifyContent(raw: Buffer, member: Member, entries: readonly Entry[]): void {
+  if (member.kind === 'part') {
+    if (sha256Hex(raw) !== member.rawSha256) throw mismatch(member, 'its content does not match its digest');
+    return;
+  }
+  let at = 0;
+  for (const entry of entries) {
+    const header = encodeHeader(entry);
+    if (!raw.subarray(at, at + header.length).equals(header)) {
+      throw mismatch(member, `the header of ${display(entry.path)} is not as the manifest says`);
+    }
+    at += header.length;
+    if (entry.type !== 'file' || entry.parts !== undefined) continue;
+    const size = packedSize(entry);
+    const content = raw.subarray(at, at + size);
+    if (content.length !== size || contentDigest(entry, content) !== entry.sha256) {
+      throw mismatch(member, `the content of ${display(entry.path)} does not match its digest`);
+    }
+    at += padded(size);
+  }
+  if (member.kind === 'end' ? raw.some((byte) => byte !== 0) : at !== raw.length) {
+    throw mismatch(member, 'it holds more than the manifest says');
+  }
+}
+
+function mismatch(member: Member, what: string): ArchiveError {
+  return new ArchiveError('ArchiveCorrupt', `member at offset ${member.offset}: ${what}`);
+}

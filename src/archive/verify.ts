@@ -1,0 +1,136 @@
+import { createReadStream, statSync } from 'node:fs';
+import path from 'node:path';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { ArchiveError, errnoOf } from './errors.ts';
+import { type ArchiveInfo, inspect } from './inventory.ts';
+import { compressionOfName, manifestNameOf } from './managed-name.ts';
+import { type MemberEntries, readManifest } from './manifest.ts';
+import { scanTar } from './tar-scan.ts';
+import { WorkerPool } from './worker-pool.ts';
+
+/** What the archive was compared with. */
+export type VerifiedAgainst =
+  /** Digest of every compressed member. */
+  | 'manifest'
+  /** The same, and every header and content. */
+  | 'manifest-deep'
+  /** There is no manifest: checksums of the compression, and the structure of the tar. */
+  | 'structure';
+
+export interface Verification {
+  readonly archive: string;
+  readonly sound: boolean;
+  readonly against: VerifiedAgainst;
+  readonly entries: number;
+  readonly bytes: number;
+  /** Files that the run which made the archive named as not captured faithfully. */
+  readonly warnings: number;
+  /** What is wrong; undefined where it is sound. */
+  readonly problem: string | undefined;
+}
+
+export interface VerifyOptions {
+  readonly deep: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly threads?: number | undefined;
+}
+
+const BATCH_BYTES = 8 * 1024 * 1024;
+
+/** Reads one archive whole and tells whether it is sound. Throws `ArchiveMissing` where there is none. */
+export async function verifyArchive(file: string, options: VerifyOptions): Promise<Verification> {
+  const info = archiveInfo(file);
+  const hasManifest = info.summary !== undefined || info.problem !== undefined;
+  const against = hasManifest ? (options.deep ? 'manifest-deep' : 'manifest') : 'structure';
+  const base = {
+    archive: file,
+    against,
+    bytes: info.sizeBytes,
+    warnings: info.summary?.warnings.count ?? 0,
+  } as const;
+  try {
+    if (info.problem !== undefined) throw new ArchiveError('ArchiveCorrupt', info.problem);
+    const entries = info.summary
+      ? await againstManifest(info, options)
+      : await structure(info, options.signal);
+    return { ...base, entries, sound: true, problem: undefined };
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (
+      error instanceof ArchiveError &&
+      error.reason !== 'ArchiveCorrupt' &&
+      error.reason !== 'ManifestInvalid'
+    )
+      throw error;
+    const problem = error instanceof Error ? error.message : String(error);
+    return { ...base, entries: 0, sound: false, problem };
+  }
+}
+
+export function archiveInfo(file: string): ArchiveInfo {
+  let stats: ReturnType<typeof statSync>;
+  try {
+    stats = statSync(file);
+  } catch (error) {
+    throw new ArchiveError('ArchiveMissing', `${file} cannot be read (${errnoOf(error) ?? error}).`, {
+      cause: error,
+    });
+  }
+  if (!stats?.isFile()) throw new ArchiveError('ArchiveMissing', `${file} is no file.`);
+  return inspect({ name: path.basename(file), path: file, sizeBytes: stats.size, modifiedAt: stats.mtime });
+}
+
+async function againstManifest(info: ArchiveInfo, { deep, signal, threads }: VerifyOptions): Promise<number> {
+  const summary = info.summary!;
+  await using pool = new WorkerPool(threads);
+  const running: Promise<unknown>[] = [];
+  let batch: MemberEntries[] = [];
+  let batchBytes = 0;
+  const send = async () => {
+    const members = batch.map(({ member, lines }) => ({ member, lines: deep ? lines : '' }));
+    batch = [];
+    batchBytes = 0;
+    running.push(
+      pool.run({ kind: 'verify', path: info.path, members, compression: summary.compression, deep }),
+    );
+    if (running.length > 2 * pool.size) await running.shift();
+  };
+  for await (const next of readManifest(manifestNameOf(info.path))) {
+    signal?.throwIfAborted();
+    batch.push(next);
+    batchBytes += next.member.size;
+    if (batchBytes >= BATCH_BYTES) await send();
+  }
+  if (batch.length > 0) await send();
+  await Promise.all(running);
+  return summary.entries;
+}
+
+async function structure(info: ArchiveInfo, signal: AbortSignal | undefined): Promise<number> {
+  let entries = 0;
+  for await (const _ of scanArchive(info.path)) {
+    signal?.throwIfAborted();
+    entries++;
+  }
+  return entries;
+}
+
+/** The entries of an archive of any origin, without a manifest. Reads on to the end, so that all its checksums are checked. */
+export async function* scanArchive(file: string): ReturnType<typeof scanTar> {
+  const source = createReadStream(file, { highWaterMark: 1 << 20 });
+  const plain = source.pipe(
+    compressionOfName(file) === 'gzip'
+      ? createGunzip({ chunkSize: 1 << 18 })
+      : createZstdDecompress({ chunkSize: 1 << 18 }),
+  );
+  source.on('error', (error) => plain.destroy(error));
+  try {
+    yield* scanTar(plain.iterator({ destroyOnReturn: false }));
+    for await (const _ of plain) {
+      // Padding behind the end marker.
+    }
+  } finally {
+    source.destroy();
+    plain.destroy();
+  }
+}
