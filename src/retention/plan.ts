@@ -1,0 +1,166 @@
+import { type Period, periodLabel } from './periods.ts';
+
+/**
+ * - `complete`: has a manifest and no warnings.
+ * - `incomplete`: has a manifest with warnings.
+ * - `unverified`: no manifest (made by the original script), structure plausible.
+ * - `corrupt`: does not read as an archive or contradicts its manifest.
+ */
+export type ArchiveClass = 'complete' | 'incomplete' | 'unverified' | 'corrupt';
+
+export interface RetentionArchive {
+  name: string;
+  /** Epoch ms of the stamp in the name (UTC); null where the name tells none. */
+  timestampMs: number | null;
+  class: ArchiveClass;
+  sizeBytes: number;
+}
+
+/** Zero, negative or absent: the rule is not set. Fractions count down. */
+export interface RetentionPolicy {
+  /** Newest archives to keep. */
+  limit: number;
+  keepDaily?: number | undefined;
+  keepWeekly?: number | undefined;
+  keepMonthly?: number | undefined;
+  keepYearly?: number | undefined;
+  maxAgeMs?: number | undefined;
+}
+
+export interface RetentionDecision {
+  name: string;
+  keep: boolean;
+  /** At least one, for people. */
+  reasons: string[];
+}
+
+type Dated = RetentionArchive & { timestampMs: number };
+
+interface Rule {
+  /** The reason the rule gives for the archives it keeps, by name. */
+  kept: Map<string, string>;
+}
+
+function count(value: number | undefined): number {
+  return value === undefined || Number.isNaN(value) || value < 1 ? 0 : Math.floor(value);
+}
+
+/**
+ * Archives with warnings are kept beside the good ones, never in place of one: those no older than the
+ * oldest good one the limit keeps, and no more than the limit.
+ */
+function limitRule(limit: number, good: Dated[], incomplete: Dated[]): Rule {
+  const kept = new Map<string, string>();
+  for (const [index, archive] of good.slice(0, limit).entries())
+    kept.set(archive.name, `limit ${limit}: number ${index + 1}`);
+  const oldest = good.length < limit ? Number.NEGATIVE_INFINITY : good[limit - 1]!.timestampMs;
+  for (const archive of incomplete.slice(0, limit)) {
+    if (archive.timestampMs >= oldest) kept.set(archive.name, `limit ${limit}: incomplete, not counted`);
+  }
+  return { kept };
+}
+
+/**
+ * The newest good archive of each of the last `number` periods that have one (restic's `--keep-*`). A period
+ * without a good one keeps its newest incomplete archive, uncounted.
+ */
+function periodRule(period: Period, number: number, good: Dated[], incomplete: Dated[]): Rule {
+  const kept = new Map<string, string>();
+  const served = new Set<string>();
+  let oldest = Number.NEGATIVE_INFINITY;
+  for (const archive of good) {
+    const label = periodLabel(period, archive.timestampMs);
+    if (served.has(label)) continue;
+    if (served.size === number) break;
+    served.add(label);
+    kept.set(archive.name, `${period} ${number}: newest of ${label}`);
+    if (served.size === number) oldest = archive.timestampMs;
+  }
+  const partly = new Set<string>();
+  for (const archive of incomplete) {
+    const label = periodLabel(period, archive.timestampMs);
+    if (archive.timestampMs < oldest || served.has(label) || partly.has(label)) continue;
+    if (partly.size === number) break;
+    partly.add(label);
+    kept.set(archive.name, `${period} ${number}: newest of ${label}, incomplete, not counted`);
+  }
+  return { kept };
+}
+
+function newestFirst(a: RetentionArchive, b: RetentionArchive): number {
+  const difference =
+    (b.timestampMs ?? Number.NEGATIVE_INFINITY) - (a.timestampMs ?? Number.NEGATIVE_INFINITY);
+  if (difference < 0 || difference > 0) return difference;
+  return a.name < b.name ? 1 : a.name > b.name ? -1 : 0;
+}
+
+function duration(ms: number): string {
+  const units = [
+    [86_400_000, 'd'],
+    [3_600_000, 'h'],
+    [60_000, 'm'],
+  ] as const;
+  const unit = units.find(([size]) => ms % size === 0);
+  return unit ? `${ms / unit[0]}${unit[1]}` : `${ms / 1000}s`;
+}
+
+/**
+ * Decides which archives of one series stay, newest first; the caller has left out foreign files.
+ *
+ * An archive stays when any rule keeps it. Limit and periods rank the good archives (complete and unverified)
+ * only. Where a limit or a period is set, what none of them keeps goes; `maxAgeMs` alone removes what is
+ * older; no rule at all removes nothing.
+ * Whatever the rules say, these stay: the newest complete archive, the newest good one, corrupt ones (for a
+ * person to look at), names without a time, and names of the future (a clock was set back), which neither count
+ * nor push others out.
+ */
+export function planRetention(
+  archives: readonly RetentionArchive[],
+  policy: RetentionPolicy,
+  nowMs: number,
+): RetentionDecision[] {
+  const sorted = [...archives].sort(newestFirst);
+  const dated = sorted.filter(
+    (archive): archive is Dated => archive.timestampMs !== null && archive.timestampMs <= nowMs,
+  );
+  const good = dated.filter((archive) => archive.class === 'complete' || archive.class === 'unverified');
+  const incomplete = dated.filter((archive) => archive.class === 'incomplete');
+
+  const limit = count(policy.limit);
+  const periods: [Period, number][] = [
+    ['daily', count(policy.keepDaily)],
+    ['weekly', count(policy.keepWeekly)],
+    ['monthly', count(policy.keepMonthly)],
+    ['yearly', count(policy.keepYearly)],
+  ];
+  const rules = periods
+    .filter(([, number]) => number > 0)
+    .map(([period, number]) => periodRule(period, number, good, incomplete));
+  if (limit > 0) rules.unshift(limitRule(limit, good, incomplete));
+  const maxAgeMs = policy.maxAgeMs !== undefined && policy.maxAgeMs > 0 ? policy.maxAgeMs : undefined;
+
+  const always = new Map<string, string>();
+  const lastGood = good[0] ?? incomplete[0];
+  if (lastGood) always.set(lastGood.name, 'newest archive');
+  for (const list of [good, sorted]) {
+    const complete = list.find((archive) => archive.class === 'complete');
+    if (complete) always.set(complete.name, 'newest complete archive');
+  }
+
+  return sorted.map((archive): RetentionDecision => {
+    const { name, timestampMs } = archive;
+    if (archive.class === 'corrupt')
+      return { name, keep: true, reasons: ['corrupt: not counted, left for you to inspect and remove'] };
+    if (timestampMs === null) return { name, keep: true, reasons: ['no time in its name: not counted'] };
+    const reasons = [always.get(name), ...rules.map((rule) => rule.kept.get(name))].filter(
+      (reason) => reason !== undefined,
+    );
+    if (timestampMs > nowMs) reasons.push('dated in the future: not counted');
+    if (reasons.length > 0) return { name, keep: true, reasons };
+    if (rules.length > 0) return { name, keep: false, reasons: ['kept by no rule'] };
+    if (maxAgeMs === undefined) return { name, keep: true, reasons: ['no rule set'] };
+    return nowMs - timestampMs > maxAgeMs
+      ? { name, keep: false, reasons: [`older than ${duration(maxAgeMs)}`] }
+      : { name, keep: true, reasons: [`not older than ${duration(maxAgeMs)}`] };
+  });
+}
