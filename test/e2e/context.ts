@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto';
+import { inject } from 'vitest';
+import { Kubectl } from '../support/kubectl.ts';
+
+/** What setup.ts hands to the test files. */
+export interface EndToEndCluster {
+  readonly kubeconfig: string;
+  readonly kubectl: string;
+  readonly helm: string;
+  /** Image of the operator and of km-backup, loaded into the cluster. */
+  readonly image: string;
+  /** Namespace and name of the operator's Deployment, Service and Lease. */
+  readonly operator: { readonly namespace: string; readonly name: string };
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    cluster: EndToEndCluster;
+  }
+}
+
+export const cluster = (): EndToEndCluster => inject('cluster');
+
+export const kubectlIn = (namespace: string): Kubectl =>
+  new Kubectl(cluster().kubectl, cluster().kubeconfig, namespace);
+
+/** A namespace that enforces Pod Security `restricted`, and its end. */
+export async function restrictedNamespace(
+  purpose: string,
+): Promise<{ kubectl: Kubectl; remove: () => Promise<void> }> {
+  const name = `km-e2e-${purpose}-${randomBytes(3).toString('hex')}`;
+  const kubectl = kubectlIn(name);
+  await kubectl.apply([
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+    },
+  ]);
+  return {
+    kubectl,
+    remove: async () => void (await kubectl.run(['delete', 'namespace', name, '--wait=false'])),
+  };
+}

@@ -1,0 +1,58 @@
+import { homedir } from 'node:os';
+import type { TestProject } from 'vitest/node';
+import { ensureClients } from '../cluster/binaries.ts';
+import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
+import { cacheRoot } from '../cluster/layout.ts';
+import { run } from '../cluster/process.ts';
+import { installChart, loadOperatorImage, OPERATOR } from '../support/install.ts';
+import type { EndToEndCluster } from './context.ts';
+
+const NAME = 'km-e2e';
+const log = elapsedLog(process.stderr);
+
+/** A cluster that someone else runs; its nodes must have, or be able to pull, $KM_TEST_IMAGE. */
+async function givenCluster(kubeconfig: string, image: string | undefined): Promise<EndToEndCluster> {
+  if (!image) {
+    throw new Error(
+      'KM_TEST_KUBECONFIG is set: set KM_TEST_IMAGE too, to an image that its nodes have or can pull',
+    );
+  }
+  const { kubectl, helm } = await ensureClients(cacheRoot(process.env, homedir()), log);
+  await installChart(
+    { kubectl, helm: (args) => run(helm, args, { env: { KUBECONFIG: kubeconfig } }) },
+    kubeconfig,
+    image,
+  );
+  return { kubeconfig, kubectl, helm, image, operator: OPERATOR };
+}
+
+async function ownCluster(): Promise<EndToEndCluster> {
+  const cluster = await clusterUp({ name: NAME, log });
+  const image = await loadOperatorImage(cluster, log);
+  const { kubectl, helm } = cluster.programs;
+  await installChart({ kubectl, helm: (args) => cluster.helm(args) }, cluster.kubeconfigPath, image);
+  return { kubeconfig: cluster.kubeconfigPath, kubectl, helm, image, operator: OPERATOR };
+}
+
+/**
+ * Before all end-to-end tests: a cluster with the operator of this checkout. KM_TEST_KUBECONFIG and
+ * KM_TEST_IMAGE name one that is there already; KM_TEST_KEEP=1 leaves ours running for the next run.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { KM_TEST_KUBECONFIG: given, KM_TEST_IMAGE: image, KM_TEST_KEEP: keep } = process.env;
+  if (given) {
+    project.provide('cluster', await givenCluster(given, image));
+    return async () => {};
+  }
+  // A cluster that a killed run left behind is no clean start.
+  if (!keep) await clusterDown({ name: NAME, log });
+  try {
+    project.provide('cluster', await ownCluster());
+  } catch (error) {
+    if (!keep) await clusterDown({ name: NAME, log });
+    throw error;
+  }
+  return async () => {
+    if (!keep) await clusterDown({ name: NAME, log });
+  };
+}

@@ -1,0 +1,55 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buildImage } from '../cluster/image.ts';
+import type { Cluster, Log } from '../cluster/index.ts';
+import { Kubectl } from './kubectl.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** Where the chart is installed, and the name of its Deployment and Service. */
+export const OPERATOR = { namespace: 'km-system', name: 'km-backup-operator' } as const;
+
+/** Builds the image from this checkout and loads it into the cluster; gives its name. */
+export async function loadOperatorImage(cluster: Cluster, log: Log): Promise<string> {
+  const { name, tarball } = await buildImage({ log });
+  await cluster.loadImage(tarball);
+  return name;
+}
+
+/** Installs the chart into a namespace that enforces Pod Security `restricted`, and waits until it is ready. */
+export async function installChart(
+  programs: { readonly kubectl: string; readonly helm: (args: readonly string[]) => Promise<unknown> },
+  kubeconfig: string,
+  image: string,
+  values: readonly string[] = [],
+): Promise<Kubectl> {
+  const kubectl = new Kubectl(programs.kubectl, kubeconfig, OPERATOR.namespace);
+  await kubectl.apply([
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: OPERATOR.namespace, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+    },
+  ]);
+  // Helm installs CRDs once and never updates them.
+  const crds = join(root, 'crds');
+  for (const file of await readdir(crds)) {
+    await kubectl.run(['apply', '--server-side', '--force-conflicts', '-f', join(crds, file)]);
+  }
+  const split = image.lastIndexOf(':');
+  await programs.helm([
+    ...['upgrade', '--install', OPERATOR.name, join(root, 'charts/km-backup-operator')],
+    ...['--namespace', OPERATOR.namespace, '--wait', '--timeout', '180s'],
+    ...[
+      '--set',
+      `image.repository=${image.slice(0, split)}`,
+      '--set-string',
+      `image.tag=${image.slice(split + 1)}`,
+    ],
+    ...values.flatMap((value) => ['--set', value]),
+  ]);
+  // The tag may stay the same while the image changed.
+  await kubectl.run(['rollout', 'restart', `deployment/${OPERATOR.name}`]);
+  await kubectl.run(['rollout', 'status', `deployment/${OPERATOR.name}`, '--timeout=180s']);
+  return kubectl;
+}

@@ -1,0 +1,21 @@
+import type { Kubectl, KubeObject } from './kubectl.ts';
+
+const API_VERSION = 'km.duskmantle.io/v1alpha1';
+
+export function schedule(name: string, spec: object): object {
+  return { apiVersion: API_VERSION, kind: 'KmBackupSchedule', metadata: { name }, spec };
+}
+
+const FINISHED = ['Succeeded', 'Incomplete', 'Failed', 'Skipped'];
+export const isFinished = (backup: KubeObject): boolean => FINISHED.includes(backup.status?.phase);
+
+/** Runs a schedule now, as a person does, and gives the finished KmBackup. */
+export async function runNow(kubectl: Kubectl, scheduleName: string): Promise<KubeObject> {
+  const { metadata } = await kubectl.create({
+    apiVersion: API_VERSION,
+    kind: 'KmBackup',
+    metadata: { generateName: `${scheduleName}-now-` },
+    spec: { scheduleName },
+  });
+  return kubectl.until('kmbackup', metadata.name, isFinished, 180_000);
+}
