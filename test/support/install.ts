@@ -11,9 +11,9 @@ export const OPERATOR = { namespace: 'km-system', name: 'km-backup-operator' } a
 
 /** Builds the image from this checkout and loads it into the cluster; gives its name. */
 export async function loadOperatorImage(cluster: Cluster, log: Log): Promise<string> {
-  const { name, tarball } = await buildImage({ log });
+  const { tag, tarball } = await buildImage({ log });
   await cluster.loadImage(tarball);
-  return name;
+  return tag;
 }
 
 /** Installs the chart into a namespace that enforces Pod Security `restricted`, and waits until it is ready. */

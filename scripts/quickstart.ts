@@ -1,0 +1,202 @@
+/**
+ * `npm run quickstart`: a cluster, the operator, an application with state, its backups, and the proof that an
+ * archive equals what it was made of. Unattended; safe to run again; leaves the cluster up to play with.
+ */
+import { dirname } from 'node:path';
+import { type Cluster, clusterUp } from '../test/cluster/index.ts';
+import { installChart, loadOperatorImage, OPERATOR } from '../test/support/install.ts';
+import { eventually, type Kubectl, type KubeObject } from '../test/support/kubectl.ts';
+import { forwardOperatorHttp } from '../test/support/operator-http.ts';
+import { isFinished } from '../test/support/resources.ts';
+import { claim, mountOf, nodeIn, toolbox, treeListing } from '../test/support/volume.ts';
+import { presenter, seconds } from './presenter.ts';
+import { DEMO, demoApplication, demoSchedule, documents } from './quickstart-demo.ts';
+
+const show = presenter(process.stdout);
+const state = mountOf(DEMO.claim);
+const archives = `${state}/${DEMO.archives}`;
+
+async function start(): Promise<{ cluster: Cluster; kubectl: Kubectl; image: string; operator: Kubectl }> {
+  show.heading('A Kubernetes cluster');
+  const cluster = await show.task('cluster "km" (the first time builds Kubernetes from source)', (update) =>
+    clusterUp({ name: 'km', log: update }),
+  );
+  show.heading('The operator');
+  const image = await show.task('image from this checkout', (update) => loadOperatorImage(cluster, update));
+  const programs = {
+    kubectl: cluster.programs.kubectl,
+    helm: (args: readonly string[]) => cluster.helm(args),
+  };
+  const operator = await show.task(
+    'helm upgrade --install km-backup-operator charts/km-backup-operator',
+    () => installChart(programs, cluster.kubeconfigPath, image),
+  );
+  return { cluster, kubectl: operator.in(DEMO.namespace), image, operator };
+}
+
+async function application(kubectl: Kubectl, image: string): Promise<void> {
+  show.heading('An application with state');
+  await show.task(`namespace ${DEMO.namespace}, which enforces Pod Security "restricted"`, async () => {
+    await kubectl.run(['delete', 'namespace', DEMO.namespace, '--ignore-not-found', '--timeout=120s']);
+    await kubectl.apply([
+      {
+        apiVersion: 'v1',
+        kind: 'Namespace',
+        metadata: { name: DEMO.namespace, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+      },
+    ]);
+  });
+  await show.task(
+    `${DEMO.documents} documents and an SQLite database that is written all the time`,
+    async () => {
+      await kubectl.apply([
+        claim(DEMO.claim),
+        toolbox('toolbox', image, [DEMO.claim]),
+        demoApplication(image),
+      ]);
+      await kubectl.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
+      await nodeIn(kubectl, 'toolbox', documents(state));
+      await kubectl.run(['rollout', 'status', `deployment/${DEMO.application}`, '--timeout=180s']);
+    },
+  );
+}
+
+function describe(backup: KubeObject | undefined): string {
+  if (!backup) return 'no run yet';
+  const { phase = 'Pending', message = '' } = backup.status ?? {};
+  return `${backup.metadata.name}: ${phase}${isFinished(backup) ? '' : ` ${message}`}`;
+}
+
+async function finished(
+  kubectl: Kubectl,
+  label: string,
+  ask: () => Promise<KubeObject | undefined>,
+): Promise<KubeObject> {
+  const backup = await show.task(label, (update) =>
+    eventually<KubeObject | undefined>(
+      async () => {
+        const found = await ask();
+        update(describe(found));
+        return found;
+      },
+      (found) => found !== undefined && isFinished(found),
+      describe,
+      300_000,
+    ),
+  );
+  const { phase, message } = backup!.status;
+  show.say(`  ${message}`);
+  if (phase === 'Failed' || phase === 'Skipped') {
+    throw new Error(`${backup!.metadata.name} ended as ${phase}. See: ${kubectlHint(kubectl)} describe kmb`);
+  }
+  return backup!;
+}
+
+const kubectlHint = (kubectl: Kubectl) =>
+  `kubectl --kubeconfig ${kubectl.kubeconfig} -n ${kubectl.namespace}`;
+
+async function runNow(kubectl: Kubectl, label: string): Promise<KubeObject> {
+  const { metadata } = await kubectl.create({
+    apiVersion: 'km.duskmantle.io/v1alpha1',
+    kind: 'KmBackup',
+    metadata: { generateName: `${DEMO.schedule}-now-` },
+    spec: { scheduleName: DEMO.schedule },
+  });
+  return finished(kubectl, label, () => kubectl.get('kmb', metadata.name));
+}
+
+async function backups(kubectl: Kubectl): Promise<void> {
+  show.heading('A schedule: every minute, keep 3');
+  await kubectl.apply(demoSchedule);
+  show.command('kubectl apply -f - <<EOF', `${demoSchedule}EOF`);
+  await runNow(kubectl, 'a first run by hand (kubectl create of a KmBackup)');
+  const slot = await finished(kubectl, 'the run of the next full minute', async () =>
+    (await kubectl.list('kmb')).find(({ spec }) => spec.scheduledTime !== undefined),
+  );
+  show.say(
+    `  ${slot.status.archive.reusedBytes} of ${slot.status.archive.sizeBytes} bytes were copied from the archive before: that much had not changed.`,
+  );
+  show.command('kubectl get kmbs,kmb', await kubectl.run(['get', 'kmbs,kmb']));
+}
+
+async function observability(operator: Kubectl): Promise<void> {
+  show.heading('What it tells of itself');
+  const http = await forwardOperatorHttp(operator, OPERATOR.name);
+  try {
+    const mine = (await http.text('/metrics'))
+      .split('\n')
+      .filter((line) => line.startsWith('km_backup_') && line.includes(`namespace="${DEMO.namespace}"`));
+    show.command('curl localhost:8080/metrics | grep km_backup_', mine.join('\n'));
+    const health = await http.text(`/healthz?namespace=${DEMO.namespace}&schedule=${DEMO.schedule}`);
+    show.command(
+      `curl 'localhost:8080/healthz?namespace=${DEMO.namespace}&schedule=${DEMO.schedule}'`,
+      JSON.stringify(JSON.parse(health), null, 2),
+    );
+  } finally {
+    http.close();
+  }
+}
+
+async function proof(kubectl: Kubectl): Promise<void> {
+  show.heading('The proof: an archive equals its source');
+  await show.task('the application stops writing, so that there is one state to compare with', async () => {
+    await kubectl.run(['scale', `deployment/${DEMO.application}`, '--replicas=0']);
+    await kubectl.run(['wait', 'pods', '-l', `app=${DEMO.application}`, '--for=delete', '--timeout=60s']);
+    await kubectl.run(['patch', 'kmbs', DEMO.schedule, '--type=merge', '-p', '{"spec":{"suspend":true}}']);
+  });
+  const backup = await runNow(kubectl, 'a run of the quiet state');
+  const archive = `${archives}/${backup.status.archive.name}`;
+  const listing = await kubectl.exec('toolbox', ['tar', '-tvzf', archive]);
+  const lines = listing.trimEnd().split('\n');
+  show.command(
+    `tar -tvzf ${backup.status.archive.name}`,
+    [...lines.slice(0, 6), `… ${lines.length - 8} more …`, ...lines.slice(-2)].join('\n'),
+  );
+  const [source, restored] = await show.task(
+    'tar -xzf in a pod, then the SHA-256 of every file on both sides',
+    async () => {
+      await kubectl.exec('toolbox', ['mkdir', '/tmp/restored']);
+      await kubectl.exec('toolbox', ['tar', '-xzf', archive, '-C', '/tmp/restored']);
+      return Promise.all([
+        nodeIn(kubectl, 'toolbox', treeListing(state, DEMO.archives)),
+        nodeIn(kubectl, 'toolbox', treeListing('/tmp/restored', DEMO.archives)),
+      ]);
+    },
+  );
+  if (source !== restored)
+    throw new Error('the extracted archive differs from the source: please report this');
+  const files = source.split('\n').filter((line) => line.startsWith('["file"')).length;
+  show.say(`  Equal: ${files} files, every path, mode, link and SHA-256.`);
+}
+
+function goOn(cluster: Cluster): void {
+  const paths = [...new Set([cluster.programs.kubectl, cluster.programs.helm].map(dirname))].join(':');
+  show.heading('Go on');
+  show.say(`
+  export KUBECONFIG=${cluster.kubeconfigPath}
+  export PATH=${paths}:$PATH
+  kubectl get kmbs,kmb -A                    # schedules and runs
+  kubectl -n ${DEMO.namespace} describe kmbs ${DEMO.schedule}     # status, conditions, Events
+  kubectl -n ${DEMO.namespace} create -f - <<< '{"apiVersion":"km.duskmantle.io/v1alpha1","kind":"KmBackup","metadata":{"generateName":"now-"},"spec":{"scheduleName":"${DEMO.schedule}"}}'
+  ls deploy/examples                         # more schedules, and a restore
+  docs/operations.md                         # day-to-day operation
+
+  npm run cluster:down                       # ends the cluster and removes all it left
+
+Done in ${seconds(show.elapsed() * 1000)}.`);
+}
+
+try {
+  const { cluster, kubectl, image, operator } = await start();
+  await application(kubectl, image);
+  await backups(kubectl);
+  await observability(operator);
+  await proof(kubectl);
+  goOn(cluster);
+} catch (error) {
+  process.stderr.write(`\nquickstart failed: ${error instanceof Error ? error.message : error}\n`);
+  process.stderr.write(
+    `Logs of the cluster: npm run cluster:status. Start over: npm run cluster:down && npm run quickstart\n`,
+  );
+  process.exitCode = 1;
+}
