@@ -30,7 +30,8 @@ export interface CreateOptions {
   readonly allowEmpty: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly now: () => Date;
-  readonly progress?: ((totals: PackTotals) => void) | undefined;
+  /** `expectedBytes`: what the previous archive's source had. */
+  readonly progress?: ((totals: PackTotals, expectedBytes: number | undefined) => void) | undefined;
   /** Called at each named step, for tests that stop a run there. */
   readonly step?: ((name: string) => void) | undefined;
   readonly threads?: number | undefined;
@@ -98,7 +99,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
       signal: options.signal,
       warn,
       rotten: () => rotten++,
-      progress: options.progress ?? (() => {}),
+      progress: (totals) => options.progress?.(totals, previous?.sourceBytes),
       step,
     });
     await packer.pack(walk);

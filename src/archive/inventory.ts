@@ -1,20 +1,13 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
+import type { ArchiveClass } from '../retention/index.ts';
 import { type ManagedFile, managedFiles } from './destination.ts';
 import { ArchiveError } from './errors.ts';
 import { compressionOfName, manifestNameOf, timeOfName } from './managed-name.ts';
 import { readSummary, type Summary } from './manifest.ts';
 
-/**
- * What is known of an archive without reading it whole:
- * - `complete`: its manifest fits and tells of no warnings;
- * - `incomplete`: its manifest names files that are not captured faithfully;
- * - `unverified`: it has no manifest, as the original script's have none, and begins like an archive;
- * - `corrupt`: its manifest is damaged or tells another size, or it does not begin like an archive.
- */
-export type ArchiveClass = 'complete' | 'incomplete' | 'unverified' | 'corrupt';
-
 export interface ArchiveInfo extends ManagedFile {
+  /** By its manifest's summary and its first bytes; nothing is read whole. */
   readonly class: ArchiveClass;
   /** By its name, else by its modification time. */
   readonly timestamp: Date;

@@ -21,6 +21,7 @@ const TICK_NS = 2_000_000_000n;
 export class Previous implements AsyncDisposable {
   readonly path: string;
   readonly fd: number;
+  readonly sourceBytes: number;
   readonly #units: AsyncGenerator<PreviousUnit>;
   readonly #settledBefore: bigint;
   #current: PreviousUnit | undefined;
@@ -28,6 +29,7 @@ export class Previous implements AsyncDisposable {
 
   constructor(path: string, manifestPath: string, summary: Summary) {
     this.path = path;
+    this.sourceBytes = summary.sourceBytes;
     this.fd = openSync(path, 'r');
     this.#units = units(readManifest(manifestPath));
     this.#settledBefore = BigInt(Date.parse(summary.startedAt)) * 1_000_000n - TICK_NS;

@@ -1,17 +1,18 @@
 import path from 'node:path';
 import type { RunResult } from '../api/run-result.ts';
 import { FileLock } from '../posix/file-lock.ts';
+import type { RetentionPolicy } from '../retention/index.ts';
 import { type Created, type CreateOptions, createArchive } from './create.ts';
 import { ensureDirectory, sweep } from './destination.ts';
 import { ArchiveError, ExitCode, writeError } from './errors.ts';
 import { LOCK_NAME } from './managed-name.ts';
-import { type PruneOutcome, pruneUnderLock, type RetentionRequest } from './prune.ts';
+import { type PruneOutcome, pruneUnderLock } from './prune.ts';
 
 export interface RunOptions extends CreateOptions {
   /** 0: refuse at once where another run holds the destination. */
   readonly lockWaitMs: number;
   /** Undefined: no archive is removed. */
-  readonly retention: RetentionRequest | undefined;
+  readonly retention: RetentionPolicy | undefined;
 }
 
 export interface Run {
@@ -36,7 +37,7 @@ export async function runBackup(options: RunOptions): Promise<Run> {
     const pruning = pruneUnderLock({
       destination: options.destination,
       series: options.series,
-      retention: options.retention,
+      policy: options.retention,
       now: options.now(),
       dryRun: false,
       keep: created.name,

@@ -1,5 +1,5 @@
 import type { ByteString } from './byte-string.ts';
-import { fromText, toText } from './byte-string.ts';
+import { toText } from './byte-string.ts';
 import type { Entry, EntryType, Extent } from './manifest.ts';
 
 /*
@@ -76,7 +76,7 @@ export function encodeHeader(entry: Entry): Buffer {
   if (entry.gid > MAX_OCTAL_7) records += record('gid', String(entry.gid));
   if (size > MAX_OCTAL_11) records += record('size', String(size));
   for (const [key, value] of Object.entries(entry.xattrs ?? {})) {
-    records += record(`SCHILY.xattr.${fromText(key)}`, Buffer.from(value, 'base64').toString('latin1'));
+    records += record(`SCHILY.xattr.${key}`, Buffer.from(value, 'base64').toString('latin1'));
   }
 
   const paxLength = records === '' ? 0 : BLOCK + padded(records.length);

@@ -1,11 +1,12 @@
 import { createReadStream, statSync } from 'node:fs';
 import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError, errnoOf, type Reason } from './errors.ts';
 import { type ArchiveInfo, inspect } from './inventory.ts';
 import { compressionOfName, manifestNameOf } from './managed-name.ts';
-import { type MemberEntries, readManifest } from './manifest.ts';
-import { scanTar } from './tar-scan.ts';
+import { type Entry, type MemberEntries, readManifest } from './manifest.ts';
+import { TarReader } from './restore-tar.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What the archive was compared with. */
@@ -35,6 +36,8 @@ export interface VerifyOptions {
   readonly threads?: number | undefined;
 }
 
+const unsound: ReadonlySet<Reason> = new Set(['ArchiveCorrupt', 'ManifestInvalid', 'RestoreRefused']);
+
 const BATCH_BYTES = 8 * 1024 * 1024;
 
 /** Reads one archive whole and tells whether it is sound. Throws `ArchiveMissing` where there is none. */
@@ -56,12 +59,7 @@ export async function verifyArchive(file: string, options: VerifyOptions): Promi
     return { ...base, entries, sound: true, problem: undefined };
   } catch (error) {
     options.signal?.throwIfAborted();
-    if (
-      error instanceof ArchiveError &&
-      error.reason !== 'ArchiveCorrupt' &&
-      error.reason !== 'ManifestInvalid'
-    )
-      throw error;
+    if (error instanceof ArchiveError && !unsound.has(error.reason)) throw error;
     const problem = error instanceof Error ? error.message : String(error);
     return { ...base, entries: 0, sound: false, problem };
   }
@@ -108,29 +106,36 @@ async function againstManifest(info: ArchiveInfo, { deep, signal, threads }: Ver
 
 async function structure(info: ArchiveInfo, signal: AbortSignal | undefined): Promise<number> {
   let entries = 0;
-  for await (const _ of scanArchive(info.path)) {
-    signal?.throwIfAborted();
-    entries++;
-  }
+  await scanArchive(info.path, () => entries++, signal);
   return entries;
 }
 
-/** The entries of an archive of any origin, without a manifest. Reads on to the end, so that all its checksums are checked. */
-export async function* scanArchive(file: string): ReturnType<typeof scanTar> {
-  const source = createReadStream(file, { highWaterMark: 1 << 20 });
-  const plain = source.pipe(
+/** Reads an archive of any origin to its end: checksums of the compression, headers, end mark. */
+export async function scanArchive(
+  file: string,
+  entry: (entry: Entry) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const reader = new TarReader({ entry, data: () => {}, endEntry: () => {} });
+  const decoder =
     compressionOfName(file) === 'gzip'
       ? createGunzip({ chunkSize: 1 << 18 })
-      : createZstdDecompress({ chunkSize: 1 << 18 }),
-  );
-  source.on('error', (error) => plain.destroy(error));
+      : createZstdDecompress({ chunkSize: 1 << 18 });
   try {
-    yield* scanTar(plain.iterator({ destroyOnReturn: false }));
-    for await (const _ of plain) {
-      // Padding behind the end marker.
-    }
-  } finally {
-    source.destroy();
-    plain.destroy();
+    await pipeline(
+      createReadStream(file, { highWaterMark: 1 << 20 }),
+      decoder,
+      async (plain: AsyncIterable<Buffer>) => {
+        for await (const chunk of plain) reader.push(chunk);
+        reader.end();
+      },
+      signal ? { signal } : {},
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof ArchiveError) throw error;
+    throw new ArchiveError('ArchiveCorrupt', error instanceof Error ? error.message : String(error), {
+      cause: error,
+    });
   }
 }

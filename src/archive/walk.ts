@@ -3,6 +3,7 @@ import { type ByteString, display, fromBuffer, join, ROOT, toPath } from './byte
 import { errnoOf } from './errors.ts';
 import type { Entry, EntryType } from './manifest.ts';
 import type { Patterns } from './patterns.ts';
+import { RESTORE_STATE_NAME } from './restore-validate.ts';
 
 export type WarningKind = 'changed' | 'vanished' | 'unreadable' | 'xattrs';
 
@@ -95,6 +96,7 @@ export class Walk {
     names.sort(byBytes);
     const isDestination = this.#isDestination(stats);
     for (const name of names) {
+      if (path === ROOT && name === RESTORE_STATE_NAME) continue;
       if (isDestination && this.#options.onlyOwnFiles?.(name)) continue;
       const childPath = join(path, name);
       const childLocation = join(base, name);

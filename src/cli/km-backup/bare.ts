@@ -48,7 +48,7 @@ async function run(output: string | undefined, context: CliContext): Promise<voi
       signal: context.signal,
       now: () => new Date(),
     },
-    undefined,
+    { resultFile: undefined, progress: 'auto' },
     context,
   );
 }

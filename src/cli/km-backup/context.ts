@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ArchiveError, type ExitCode } from '../../archive/errors.ts';
 
@@ -13,10 +14,15 @@ export interface CliContext {
 /** Each file of this folder that is a subcommand exports this as `command`. */
 export type MakeCommand = (context: CliContext) => Command;
 
-/** The source as flag, variable or nothing. */
+/** A value from its flag or variable. Throws `Usage` where it is missing. */
 export function required(value: string | undefined, flag: string, variable: string): string {
   if (value !== undefined && value !== '') return value;
   throw new ArchiveError('Usage', `${flag} is missing: pass it, or set ${variable}.`);
+}
+
+export function existingDirectory(directory: string): string {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return directory;
+  throw new ArchiveError('DestinationUnusable', `${directory} is not a directory. Is the volume mounted?`);
 }
 
 export function abortOnSignals(): { signal: AbortSignal; stop: () => void } {

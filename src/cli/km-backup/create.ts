@@ -4,10 +4,12 @@ import type { Compression } from '../../archive/managed-name.ts';
 import { type RunOptions, runBackup } from '../../archive/run-backup.ts';
 import type { CliContext } from './context.ts';
 import { required } from './context.ts';
-import { wholeNumber } from './option-values.ts';
+import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
+import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import { writeResult } from './result-file.ts';
+import { addRetentionOptions } from './retention-options.ts';
 
-interface Flags {
+interface Flags extends RetentionFlags {
   source?: string;
   destination?: string;
   series?: string;
@@ -18,12 +20,12 @@ interface Flags {
   full: boolean;
   allowEmpty: boolean;
   lockWait: number;
-  retentionLimit?: number;
+  progress: ProgressMode;
   resultFile?: string;
 }
 
 export function command(context: CliContext): Command {
-  return new Command('create')
+  const create = new Command('create')
     .description('make an archive of a directory')
     .option('--source <dir>', 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)')
     .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
@@ -39,13 +41,9 @@ export function command(context: CliContext): Command {
     .option('--full', 'read every file, whatever the previous archive holds', false)
     .option('--allow-empty', 'an empty source is no failure', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
-    .option('--retention-limit <n>', 'keep the newest n archives; 0 removes none', wholeNumber)
-    .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
-    .action((flags: Flags) => run(flags, context));
-}
-
-function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
+    .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
+  addProgressOption(addRetentionOptions(create));
+  return create.action((flags: Flags) => run(flags, context));
 }
 
 async function run(flags: Flags, context: CliContext): Promise<void> {
@@ -74,30 +72,28 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
       full: flags.full,
       allowEmpty: flags.allowEmpty,
       lockWaitMs: flags.lockWait * 1000,
-      retention: flags.retentionLimit === undefined ? undefined : { limit: flags.retentionLimit },
+      retention: retentionOf(flags),
       signal: context.signal,
       now: () => new Date(),
     },
-    flags.resultFile,
+    { resultFile: flags.resultFile, progress: flags.progress },
     context,
   );
 }
 
+export interface Telling {
+  readonly resultFile: string | undefined;
+  readonly progress: ProgressMode;
+}
+
 /** Runs a backup and tells of it: the path on standard output as its last line, everything else on standard error. */
-export async function backUp(
-  options: RunOptions,
-  resultFile: string | undefined,
-  context: CliContext,
-): Promise<void> {
-  const { result, exitCode } = await runBackup(options);
-  if (resultFile !== undefined) writeResult(resultFile, result);
+export async function backUp(options: RunOptions, telling: Telling, context: CliContext): Promise<void> {
+  const progress = startProgress(telling.progress, process.stderr);
+  const { result, exitCode } = await runBackup({ ...options, progress: progress.update });
+  progress.end(result);
+  if (telling.resultFile !== undefined) writeResult(telling.resultFile, result);
   context.exitCode = exitCode;
   for (const sample of result.warnings.samples) process.stderr.write(`warning: ${sample}\n`);
-  const written = result.archive;
-  if (!written) {
-    process.stderr.write(`km-backup: ${result.message}\n`);
-    return;
-  }
-  if (result.outcome === 'Incomplete') process.stderr.write(`km-backup: ${result.message}\n`);
-  process.stdout.write(`Backup written to ${written.path}\n`);
+  if (result.outcome !== 'Succeeded') process.stderr.write(`km-backup: ${result.message}\n`);
+  if (result.archive) process.stdout.write(`Backup written to ${result.archive.path}\n`);
 }

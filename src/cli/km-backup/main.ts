@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { ArchiveError, ExitCode } from '../../archive/errors.ts';
+import { ArchiveError, ExitCode, errnoOf } from '../../archive/errors.ts';
 import { abortOnSignals, type CliContext, type MakeCommand } from './context.ts';
 
 interface Subcommand {
@@ -10,6 +10,11 @@ interface Subcommand {
 
 const subcommands: Readonly<Record<string, Subcommand>> = {
   create: { summary: 'make an archive of a directory', load: () => import('./create.ts') },
+  list: { summary: 'list the archives of a destination', load: () => import('./list.ts') },
+  ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
+  extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
+  verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
+  prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };
 
 /** Runs one command line and returns its exit status. */
@@ -17,6 +22,11 @@ export async function main(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ExitCode> {
+  // `km-backup ls … | head` is no failure.
+  process.stdout.on('error', (error) => {
+    if (errnoOf(error) === 'EPIPE') process.exit(ExitCode.ok);
+    throw error;
+  });
   const { signal, stop } = abortOnSignals();
   const context: CliContext = { env, signal, exitCode: ExitCode.ok };
   try {

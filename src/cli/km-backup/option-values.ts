@@ -1,9 +1,59 @@
 import { InvalidArgumentError } from 'commander';
+import type { RetentionPolicy } from '../../retention/index.ts';
 
 /** A whole number from 0. */
 export function wholeNumber(value: string): number {
   const number = Number(value);
-  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number))
+  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number)) {
     throw new InvalidArgumentError('a whole number is needed.');
+  }
   return number;
+}
+
+/** A whole number that may be negative: retention counts so, and takes it for 0. */
+export function integer(value: string): number {
+  const number = Number(value);
+  if (!/^-?\d+$/.test(value) || !Number.isSafeInteger(number)) {
+    throw new InvalidArgumentError('a whole number is needed.');
+  }
+  return number;
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 7 * 86_400_000,
+};
+
+/** `90d`, `12h`, `1d12h`: milliseconds. */
+export function durationMs(value: string): number {
+  const parts = [...value.matchAll(/(\d+)([smhdw])/g)];
+  const total = parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit!]!, 0);
+  if (!/^(?:\d+[smhdw])+$/.test(value) || !Number.isSafeInteger(total)) {
+    throw new InvalidArgumentError('a duration is needed, such as 90d, 12h or 1d12h (units s, m, h, d, w).');
+  }
+  return total;
+}
+
+export function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+export interface RetentionFlags {
+  retentionLimit?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  keepYearly?: number;
+  maxAge?: number;
+}
+
+/** The policy, or undefined where no flag asks for one. */
+export function retentionOf(flags: RetentionFlags): RetentionPolicy | undefined {
+  const { retentionLimit, keepDaily, keepWeekly, keepMonthly, keepYearly, maxAge } = flags;
+  const rules = [retentionLimit, keepDaily, keepWeekly, keepMonthly, keepYearly, maxAge];
+  if (rules.every((rule) => rule === undefined)) return undefined;
+  return { limit: retentionLimit ?? 0, keepDaily, keepWeekly, keepMonthly, keepYearly, maxAgeMs: maxAge };
 }

@@ -1,0 +1,72 @@
+import { Command } from 'commander';
+import { display } from '../../archive/byte-string.ts';
+import { listEntries } from '../../archive/contents.ts';
+import { type Entry, type EntryType, encodeEntry } from '../../archive/manifest.ts';
+import type { CliContext } from './context.ts';
+
+const letter: Record<EntryType, string> = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  hardlink: 'h',
+  fifo: 'p',
+  character: 'c',
+  block: 'b',
+};
+
+export function command({ signal }: CliContext): Command {
+  return new Command('ls')
+    .description('list what an archive holds')
+    .argument('<archive>')
+    .option('--json', 'one JSON object a line, as in the manifest', false)
+    .action(async (archive: string, flags: { json: boolean }) => {
+      let pending = '';
+      const flush = () => {
+        process.stdout.write(pending);
+        pending = '';
+      };
+      await listEntries(
+        archive,
+        (entry) => {
+          pending += flags.json ? encodeEntry(entry) : formatEntry(entry);
+          if (pending.length > 1 << 16) flush();
+        },
+        signal,
+      );
+      flush();
+    });
+}
+
+/** As `tar -tv` prints, with names escaped. */
+function formatEntry(entry: Entry): string {
+  const { type, uid, gid, size, path } = entry;
+  const time = new Date(Number(BigInt(entry.mtime) / 1_000_000n))
+    .toISOString()
+    .slice(0, 19)
+    .replace('T', ' ');
+  const link =
+    entry.link === undefined
+      ? ''
+      : `${type === 'hardlink' ? ' link to ./' : ' -> '}${display(entry.link, Number.POSITIVE_INFINITY)}`;
+  const name = `./${display(path, Number.POSITIVE_INFINITY)}${type === 'directory' && path !== '' ? '/' : ''}`;
+  return `${letter[type]}${permissions(entry.mode)} ${uid}/${gid} ${String(size).padStart(12)} ${time} ${name}${link}\n`;
+}
+
+function permissions(mode: number): string {
+  const text = [6, 3, 0]
+    .map((shift) => {
+      const bits = (mode >> shift) & 7;
+      return `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${bits & 1 ? 'x' : '-'}`;
+    })
+    .join('')
+    .split('');
+  const special: [number, number, string][] = [
+    [0o4000, 2, 's'],
+    [0o2000, 5, 's'],
+    [0o1000, 8, 't'],
+  ];
+  for (const [bit, at, mark] of special) {
+    if (mode & bit) text[at] = text[at] === 'x' ? mark : mark.toUpperCase();
+  }
+  return text.join('');
+}
