@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { customResourceDefinition, RESOURCES } from '../src/api/crd.ts';
 import { GROUP } from '../src/api/names.ts';
+import { backupMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
 import { installManifest } from './install-manifest.ts';
@@ -22,6 +23,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   }
   files.set('docs/api-reference.md', crdReferencePage(RESOURCES));
   const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
+  files.set('docs/metrics.md', backupMetricsPage());
   files.set(
     'docs/chart-values.md',
     chartValuesPage(chartFile('values.yaml'), chartFile('values.schema.json')),

@@ -1,0 +1,93 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface HttpAnswer {
+  status: number;
+  contentType: string;
+  body: string;
+}
+
+export type Route = (url: URL) => HttpAnswer | Promise<HttpAnswer>;
+
+export interface RunningServer {
+  host: string;
+  port: number;
+  url: string;
+  /** Finishes the answers under way, then closes every connection. */
+  close: () => Promise<void>;
+}
+
+export function json(status: number, value: unknown): HttpAnswer {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` };
+}
+
+export function text(status: number, body: string): HttpAnswer {
+  return { status, contentType: 'text/plain; charset=utf-8', body };
+}
+
+async function answer(
+  request: IncomingMessage,
+  routes: ReadonlyMap<string, Route>,
+  onError: (error: unknown) => void,
+): Promise<HttpAnswer> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
+  const url = URL.parse(request.url ?? '/', 'http://localhost');
+  const route = url && routes.get(url.pathname);
+  if (!route) return text(404, `not found; there are ${[...routes.keys()].join(' ')}\n`);
+  try {
+    return await route(url);
+  } catch (error) {
+    onError(error);
+    return text(500, 'internal error, see the log\n');
+  }
+}
+
+function send(request: IncomingMessage, response: ServerResponse, result: HttpAnswer): void {
+  response.writeHead(result.status, {
+    'content-type': result.contentType,
+    'content-length': Buffer.byteLength(result.body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(result.status === 405 && { allow: 'GET, HEAD' }),
+  });
+  response.end(request.method === 'HEAD' ? undefined : result.body);
+}
+
+/** Serves GET and HEAD of the given paths. Rejects when the address cannot be had. Port 0 takes a free one. */
+export function startHttpServer(options: {
+  host: string;
+  port: number;
+  routes: Readonly<Record<string, Route>>;
+  onError?: (error: unknown) => void;
+}): Promise<RunningServer> {
+  const routes = new Map(Object.entries(options.routes));
+  const onError = options.onError ?? (() => {});
+  const server = createServer((request, response) => {
+    // No route reads a body.
+    request.resume();
+    answer(request, routes, onError)
+      .then((result) => send(request, response, result))
+      .catch(onError);
+  });
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 10_000;
+  server.maxConnections = 256;
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => {
+      server.removeListener('error', reject);
+      server.on('error', onError);
+      const { address, port, family } = server.address() as AddressInfo;
+      resolve({
+        host: address,
+        port,
+        url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+        close: () =>
+          new Promise((done) => {
+            server.close(() => done());
+            server.closeIdleConnections();
+          }),
+      });
+    });
+  });
+}

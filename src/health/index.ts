@@ -1,0 +1,11 @@
+export { type AggregateCheck, aggregateChecks } from './aggregate.ts';
+export { type BackupCheck, type BackupState, backupCheck, type CheckStatus } from './backup-check.ts';
+export {
+  type HttpAnswer,
+  json,
+  type Route,
+  type RunningServer,
+  startHttpServer,
+  text,
+} from './http-server.ts';
+export { type HealthSources, healthRoutes } from './routes.ts';

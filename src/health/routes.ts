@@ -1,0 +1,55 @@
+import { aggregateChecks } from './aggregate.ts';
+import type { BackupCheck } from './backup-check.ts';
+import { type HttpAnswer, json, type Route, text } from './http-server.ts';
+
+export interface HealthSources {
+  metrics: { contentType: string; metrics: () => Promise<string> };
+  /** By `namespace/name`; a scheduler for one directory gives its check alone. */
+  checks: () => BackupCheck | ReadonlyMap<string, BackupCheck>;
+  /** Sentences on what is not alive, empty while all is well. */
+  live?: () => string[];
+  /** Sentences on what is not ready, empty while all is. */
+  ready?: () => string[];
+}
+
+/** A failed backup answers 503, so that `curl -f` and a prober notice; it must never fail a liveness probe: that is `/livez`. */
+function healthz(check: BackupCheck): HttpAnswer {
+  const failed = check.status === 'error';
+  return json(failed ? 503 : 200, { status: failed ? 'error' : 'ok', checks: { backup: check } });
+}
+
+function selected(checks: ReadonlyMap<string, BackupCheck>, url: URL): HttpAnswer {
+  const namespace = url.searchParams.get('namespace');
+  const schedule = url.searchParams.get('schedule');
+  const matches = [...checks].filter(([key]) => {
+    const slash = key.indexOf('/');
+    return (
+      (namespace === null || key.slice(0, slash) === namespace) &&
+      (schedule === null || key.slice(slash + 1) === schedule)
+    );
+  });
+  if (schedule === null) return healthz(aggregateChecks(new Map(matches)));
+  if (matches.length === 0) return json(404, { status: 'error', error: 'no such schedule' });
+  return healthz(matches.length === 1 ? matches[0]![1] : aggregateChecks(new Map(matches)));
+}
+
+function probe(problems: string[]): HttpAnswer {
+  return problems.length === 0 ? text(200, 'ok\n') : text(503, `${problems.join('\n')}\n`);
+}
+
+/** `/healthz` (JSON, `?namespace=` and `?schedule=` narrow it), `/livez`, `/readyz`, `/metrics`. */
+export function healthRoutes(sources: HealthSources): Record<string, Route> {
+  return {
+    '/healthz': (url) => {
+      const checks = sources.checks();
+      return checks instanceof Map ? selected(checks, url) : healthz(checks as BackupCheck);
+    },
+    '/livez': () => probe(sources.live?.() ?? []),
+    '/readyz': () => probe(sources.ready?.() ?? []),
+    '/metrics': async () => ({
+      status: 200,
+      contentType: sources.metrics.contentType,
+      body: await sources.metrics.metrics(),
+    }),
+  };
+}

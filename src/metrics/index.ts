@@ -1,0 +1,3 @@
+export { BackupMetrics } from './backup-metrics.ts';
+export { backupMetricsPage, renderMetricsPage } from './page.ts';
+export { BACKUP_METRICS, type BackupSnapshot } from './snapshot.ts';

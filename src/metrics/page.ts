@@ -1,0 +1,28 @@
+import { Registry } from 'prom-client';
+import { BackupMetrics } from './backup-metrics.ts';
+
+/** A Markdown table of what a registry exposes, in the order of registration. */
+export function renderMetricsPage(registry: Registry): string {
+  const rows = registry.getMetricsAsArray().map((metric) => {
+    // The library keeps label names on the metric, though its types do not say so.
+    const { labelNames = [] } = metric as { labelNames?: string[] };
+    const labels = labelNames.map((label) => `\`${label}\``).join(', ');
+    return `| \`${metric.name}\` | ${metric.type} | ${labels} | ${metric.help.replaceAll('|', '\\|')} |`;
+  });
+  return ['| Name | Type | Labels | Meaning |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
+}
+
+/** docs/metrics.md: everything about the backups themselves. */
+export function backupMetricsPage(): string {
+  const registry = new Registry();
+  new BackupMetrics(registry, { labelled: true });
+  return `# Metrics
+
+<!-- Generated from src/metrics by "npm run generate". Do not edit. -->
+
+The operator gives each series the labels \`namespace\` and \`schedule\`; \`km-backup serve\` has one directory and
+gives none. Every value is read from the status of the resources (or the state file) at the scrape: a restart
+resets nothing, and the series of a schedule go with it.
+
+${renderMetricsPage(registry)}`;
+}

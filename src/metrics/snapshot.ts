@@ -1,0 +1,129 @@
+/** What the metrics of one schedule say. Totals are absolute, as its status records them. */
+export interface BackupSnapshot {
+  runs: { success: number; incomplete: number; failure: number; skipped_lock: number };
+  retentionDeletes: number;
+  missedSlots: number;
+  suspended: boolean;
+  /** Of the last finished run that was not skipped; absent before it. */
+  lastRun?: {
+    /** Only a complete archive counts: an incomplete one is not a success. */
+    success: boolean;
+    durationSeconds?: number | undefined;
+    sizeBytes?: number | undefined;
+    sourceBytes?: number | undefined;
+    reusedBytes?: number | undefined;
+    warnings?: number | undefined;
+  };
+  lastSuccessMs?: number | undefined;
+  archives?: { count: number; bytes: number };
+  nextSlotMs?: number | null | undefined;
+  expectedIntervalSeconds?: number | null | undefined;
+}
+
+interface Sample {
+  labels?: Record<string, string>;
+  value: number | null | undefined;
+}
+
+export interface BackupMetric {
+  name: string;
+  help: string;
+  type: 'counter' | 'gauge';
+  /** Beside the labels of the schedule. */
+  labelNames?: readonly string[];
+  /** Samples without a value are left out. */
+  samples: (snapshot: BackupSnapshot) => Sample[];
+}
+
+function seconds(ms: number | null | undefined): number | undefined {
+  return ms === null || ms === undefined ? undefined : ms / 1000;
+}
+
+function gauge(
+  name: string,
+  help: string,
+  value: (snapshot: BackupSnapshot) => Sample['value'],
+): BackupMetric {
+  return { name, help, type: 'gauge', samples: (snapshot) => [{ value: value(snapshot) }] };
+}
+
+function counter(name: string, help: string, value: (snapshot: BackupSnapshot) => number): BackupMetric {
+  return { name, help, type: 'counter', samples: (snapshot) => [{ value: value(snapshot) }] };
+}
+
+/** The playbook's four names first. */
+export const BACKUP_METRICS: readonly BackupMetric[] = [
+  {
+    name: 'km_backup_runs_total',
+    help: 'Finished runs by result: success; incomplete, an archive without some of the files; failure, no archive; skipped_lock, another run held the destination.',
+    type: 'counter',
+    labelNames: ['result'],
+    samples: ({ runs }) => Object.entries(runs).map(([result, value]) => ({ labels: { result }, value })),
+  },
+  gauge(
+    'km_backup_last_status',
+    '1 when the last run made a complete archive, 0 when it failed or was incomplete. Skipped runs change nothing; absent before the first run.',
+    ({ lastRun }) => lastRun && Number(lastRun.success),
+  ),
+  gauge(
+    'km_backup_last_success_timestamp',
+    'When the last complete archive was finished, in seconds since 1970. Absent before the first.',
+    ({ lastSuccessMs }) => seconds(lastSuccessMs),
+  ),
+  counter(
+    'km_backup_retention_deletes_total',
+    'Archives removed by retention.',
+    ({ retentionDeletes }) => retentionDeletes,
+  ),
+  gauge(
+    'km_backup_last_duration_seconds',
+    'How long the last run took.',
+    ({ lastRun }) => lastRun?.durationSeconds,
+  ),
+  gauge(
+    'km_backup_last_size_bytes',
+    'Size of the archive of the last run; absent when it made none.',
+    ({ lastRun }) => lastRun?.sizeBytes,
+  ),
+  gauge(
+    'km_backup_last_source_bytes',
+    'Sum of the file sizes in the archive of the last run.',
+    ({ lastRun }) => lastRun?.sourceBytes,
+  ),
+  gauge(
+    'km_backup_last_reused_bytes',
+    'Compressed bytes that the last run copied from the archive before it.',
+    ({ lastRun }) => lastRun?.reusedBytes,
+  ),
+  gauge(
+    'km_backup_last_warnings',
+    'Files that the last run could not capture faithfully.',
+    ({ lastRun }) => lastRun?.warnings,
+  ),
+  gauge(
+    'km_backup_archives',
+    'Archives at the destination, as the last run saw them.',
+    ({ archives }) => archives?.count,
+  ),
+  gauge(
+    'km_backup_archives_bytes',
+    'Sum of the sizes of the archives at the destination, as the last run saw them.',
+    ({ archives }) => archives?.bytes,
+  ),
+  counter(
+    'km_backup_missed_slots_total',
+    'Slots that passed without a run.',
+    ({ missedSlots }) => missedSlots,
+  ),
+  gauge(
+    'km_backup_next_slot_timestamp',
+    'The next slot, in seconds since 1970. Absent while suspended.',
+    ({ nextSlotMs }) => seconds(nextSlotMs),
+  ),
+  gauge(
+    'km_backup_expected_interval_seconds',
+    'The longest pause between neighbouring slots to come: alert when the last success is older than a multiple of it.',
+    ({ expectedIntervalSeconds }) => expectedIntervalSeconds,
+  ),
+  gauge('km_backup_suspended', '1 while the schedule starts no runs.', ({ suspended }) => Number(suspended)),
+];
