@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { BACKUP_METRICS } from '../../../src/metrics/index.ts';
+import type { KubeObject } from '../../support/kubectl.ts';
+import { renderChart } from './render.ts';
+
+const ALL = [
+  'replicas=2',
+  'podDisruptionBudget.enabled=true',
+  'networkPolicy.enabled=true',
+  'serviceMonitor.enabled=true',
+  'prometheusRule.enabled=true',
+  'grafanaDashboard.enabled=true',
+];
+
+const find = (objects: readonly KubeObject[], kind: string): KubeObject => {
+  const found = objects.find((object) => object.kind === kind);
+  if (!found) throw new Error(`the chart renders no ${kind}`);
+  return found;
+};
+const operatorArguments = async (...values: string[]): Promise<string[]> =>
+  find(await renderChart(values), 'Deployment').spec.template.spec.containers[0].args;
+
+describe('the chart', () => {
+  it('renders everything it can', async () => {
+    const kinds = new Set((await renderChart(ALL)).map(({ kind }) => kind));
+    expect([...kinds].sort()).toEqual([
+      'ClusterRole',
+      'ClusterRoleBinding',
+      'ConfigMap',
+      'Deployment',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'PrometheusRule',
+      'Role',
+      'RoleBinding',
+      'Service',
+      'ServiceAccount',
+      'ServiceMonitor',
+    ]);
+  });
+
+  it('gives each object a namespace, or a scope of the cluster', async () => {
+    for (const { kind, metadata } of await renderChart(ALL)) {
+      expect([kind, metadata.namespace]).toEqual([
+        kind,
+        kind.startsWith('Cluster') ? undefined : 'km-system',
+      ]);
+    }
+  });
+
+  it('tells Jobs to use the image of the operator', async () => {
+    const deployment = find(
+      await renderChart(['image.repository=r.example/km', 'image.tag=v7']),
+      'Deployment',
+    );
+    const [container] = deployment.spec.template.spec.containers;
+    expect(container.image).toBe('r.example/km:v7');
+    expect(container.args).toContain('--image=r.example/km:v7');
+  });
+
+  it('prefers a digest over a tag', async () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    expect(await operatorArguments('image.repository=r/km', `image.digest=${digest}`)).toContain(
+      `--image=r/km@${digest}`,
+    );
+  });
+
+  it('lets schedules run scripts only when asked to', async () => {
+    expect(await operatorArguments()).not.toContain('--allow-scripts');
+    expect(await operatorArguments('jobs.allowScripts=true')).toContain('--allow-scripts');
+  });
+
+  it('makes no ClusterRole for the operator that serves a list of namespaces', async () => {
+    const objects = await renderChart(['namespaces={a,b}', 'rbac.aggregateToUserRoles=false']);
+    expect(objects.filter(({ kind }) => kind.startsWith('Cluster'))).toEqual([]);
+    const roles = objects.filter(({ kind }) => kind === 'Role').map(({ metadata }) => metadata.namespace);
+    expect(roles.sort()).toEqual(['a', 'b', 'km-system']);
+    expect(await operatorArguments('namespaces={a,b}')).toContain('--namespaces=a,b');
+  });
+
+  it.each([
+    ['a value it does not know', 'replicaCount=2', /replicaCount/],
+    ['a bad namespace', 'namespaces={A_b}', /namespaces/],
+    ['a log level it does not know', 'logLevel=loud', /logLevel/],
+    [
+      'replicas without leader election',
+      'replicas=2,leaderElection.enabled=false',
+      /leaderElection\.enabled/,
+    ],
+    ['a renewal slower than the lease', 'leaderElection.renewDeadline=15', /renewDeadline < leaseDuration/],
+    ['a disruption budget that blocks drains', 'podDisruptionBudget.enabled=true', /replicas >= 2/],
+  ])('refuses %s', async (_, values, words) => {
+    await expect(renderChart(values.split(/,(?=[a-z])/))).rejects.toThrow(words);
+  });
+
+  it('has a version equal to that of package.json', () => {
+    const root = join(import.meta.dirname, '../../..');
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    const chart = readFileSync(join(root, 'charts/km-backup-operator/Chart.yaml'), 'utf8');
+    expect(chart).toContain(`\nversion: ${version}\n`);
+    expect(chart).toContain(`\nappVersion: ${version}\n`);
+  });
+});
+
+describe('alerts and dashboard', () => {
+  it('ask only for metrics that the operator exposes', async () => {
+    const known: readonly string[] = BACKUP_METRICS.map(({ name }) => name);
+    const objects = await renderChart(ALL);
+    for (const kind of ['PrometheusRule', 'ConfigMap']) {
+      const used = JSON.stringify(find(objects, kind)).match(/\bkm_backup_[a-z_]+/g) ?? [];
+      expect(used.length).toBeGreaterThan(5);
+      expect(known).toEqual(expect.arrayContaining(used));
+    }
+  });
+
+  it('come as JSON that Grafana can read', async () => {
+    const { data } = find(await renderChart(ALL), 'ConfigMap') as KubeObject & {
+      data: Record<string, string>;
+    };
+    expect(JSON.parse(data['km-backup.json']!)).toMatchObject({ title: 'km-backup', uid: 'km-backup' });
+  });
+});
