@@ -1,6 +1,7 @@
 import type { Entry } from './manifest.ts';
 import { sha256Hex } from './members.ts';
 import { type PackedGroup, type PackedMember, type PackSettings, packGroup, packRaw } from './pack-member.ts';
+import { type Restored, type RestoreJob, restoreMembers } from './restore-member.ts';
 import { readPacked } from './source-file.ts';
 import { padded } from './tar-header.ts';
 import { type VerifyJob, verifyMembers } from './verify-members.ts';
@@ -31,15 +32,17 @@ export interface GroupJob {
   readonly settings: PackSettings;
 }
 
-export type Job = PartJob | GroupJob | VerifyJob;
+export type Job = PartJob | GroupJob | VerifyJob | RestoreJob;
 export type ResultOf<J extends Job> = J extends PartJob
   ? PackedPart
   : J extends GroupJob
     ? PackedGroup
-    : null;
+    : J extends RestoreJob
+      ? Restored
+      : null;
 
 export function runJob<J extends Job>(job: J): ResultOf<J>;
-export function runJob(job: Job): PackedPart | PackedGroup | null {
+export function runJob(job: Job): PackedPart | PackedGroup | Restored | null {
   switch (job.kind) {
     case 'group':
       return packGroup(job.items, job.settings);
@@ -48,6 +51,8 @@ export function runJob(job: Job): PackedPart | PackedGroup | null {
     case 'verify':
       verifyMembers(job);
       return null;
+    case 'restore':
+      return restoreMembers(job);
   }
 }
 

@@ -47,16 +47,17 @@ export function statePlaces(target: string): Place[] {
   ];
 }
 
-function realTarget(target: string): string {
+/** Also of a target that is missing at the moment, be it at the end of a symlink. */
+function realTarget(target: string, hops = 0): string {
   const absolute = path.resolve(target);
   try {
     return fs.realpathSync(absolute);
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
   }
-  if (fs.lstatSync(absolute, { throwIfNoEntry: false })) {
-    throw refused(`${absolute} is a symlink that leads nowhere`);
-  }
+  const dangling = fs.lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink();
+  if (dangling && hops < 40)
+    return realTarget(path.resolve(path.dirname(absolute), fs.readlinkSync(absolute)), hops + 1);
   try {
     return path.join(fs.realpathSync(path.dirname(absolute)), path.basename(absolute));
   } catch (error) {

@@ -110,7 +110,9 @@ export class EntryGate {
       this.files++;
       this.dataBytes += dataBytes(entry);
     }
-    return { kind: 'restore', entry: this.#strip(entry), implied };
+    const safe = withoutPrivileges(entry, this.#policy);
+    if (safe !== entry) this.stripped++;
+    return { kind: 'restore', entry: safe, implied };
   }
 
   #admitParents(entry: Entry): ByteString[] {
@@ -146,16 +148,26 @@ export class EntryGate {
       );
     }
   }
+}
 
-  #strip(entry: Entry): Entry {
-    if (this.#policy.preserveSetid || entry.type === 'directory') return entry;
-    const capability = entry.xattrs?.['security.capability'] !== undefined;
-    const setid = entry.type === 'file' && (entry.mode & (SETUID | SETGID)) !== 0;
-    if (!capability && !setid) return entry;
-    this.stripped++;
-    const { 'security.capability': _, ...xattrs } = entry.xattrs ?? {};
-    return { ...entry, mode: entry.mode & ~(SETUID | SETGID), xattrs };
-  }
+/** Whether an entry is left out; devices never come this far unless they may be. */
+export function isSkipped(entry: Entry): boolean {
+  return (
+    entry.type === 'character' ||
+    entry.type === 'block' ||
+    entry.path === RESTORE_STATE_NAME ||
+    entry.path.startsWith(`${RESTORE_STATE_NAME}/`)
+  );
+}
+
+/** The same entry where it gives no rights. */
+export function withoutPrivileges(entry: Entry, { preserveSetid }: RestorePolicy): Entry {
+  if (preserveSetid || entry.type === 'directory') return entry;
+  const capability = entry.xattrs?.['security.capability'] !== undefined;
+  const setid = entry.type === 'file' && (entry.mode & (SETUID | SETGID)) !== 0;
+  if (!capability && !setid) return entry;
+  const { 'security.capability': _, ...xattrs } = entry.xattrs ?? {};
+  return { ...entry, mode: entry.mode & ~(SETUID | SETGID), xattrs };
 }
 
 /** Bytes of a file that are not holes. */

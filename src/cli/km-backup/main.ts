@@ -13,6 +13,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   list: { summary: 'list the archives of a destination', load: () => import('./list.ts') },
   ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
   extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
+  restore: { summary: 'replace a directory by what an archive holds', load: () => import('./restore.ts') },
   verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
   prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };

@@ -1,0 +1,110 @@
+import fs from 'node:fs';
+import type { ByteString } from './byte-string.ts';
+import type { Compression } from './managed-name.ts';
+import { type Entry, type Member, parseEntryLine } from './manifest.ts';
+import { readMember } from './members.ts';
+import { isSkipped, type RestorePolicy, withoutPrivileges } from './restore-validate.ts';
+import { TreeWriter, writeAll } from './restore-write.ts';
+import { encodeHeader, encodeSparseMap, packedSize, padded } from './tar-header.ts';
+import { verifyContent } from './verify-members.ts';
+
+/** Members to check and, where `root` is given, to write below it. Their directories are there already. */
+export interface RestoreJob {
+  readonly kind: 'restore';
+  readonly path: string;
+  readonly compression: Compression;
+  readonly members: readonly RestoreMember[];
+  /** Undefined: check only. */
+  readonly root: string | undefined;
+  readonly policy: RestorePolicy;
+  readonly owner: boolean;
+}
+
+export interface RestoreMember {
+  readonly member: Member;
+  /** The entries' lines of the manifest. */
+  readonly lines: string;
+  /** Of a `part`: the file it belongs to (created before), and where its slice starts in the packed bytes. */
+  readonly part?: { readonly entry: Entry; readonly start: number };
+}
+
+export interface Restored {
+  readonly warnings: readonly { readonly path: ByteString; readonly message: string }[];
+}
+
+/** Throws `ArchiveCorrupt` at the first member that is not as recorded; nothing of that member is written then. */
+export function restoreMembers({ path, compression, members, root, policy, owner }: RestoreJob): Restored {
+  const warnings: { path: ByteString; message: string }[] = [];
+  const fd = fs.openSync(path, 'r');
+  using writer =
+    root === undefined
+      ? undefined
+      : new TreeWriter(root, {
+          owner,
+          warn: (at, message) => warnings.push({ path: at, message }),
+        });
+  try {
+    for (const { member, lines, part } of members) {
+      const raw = readMember(fd, member, compression);
+      const entries =
+        lines === ''
+          ? []
+          : lines
+              .trimEnd()
+              .split('\n')
+              .map((line) => parseEntryLine(line, path));
+      verifyContent(raw, member, entries);
+      if (!writer) continue;
+      if (part) writePart(writer, part.entry, raw, part.start);
+      else writeFiles(writer, entries, raw, policy);
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return { warnings };
+}
+
+/** The files of a group whose bytes were verified, headers included, so that their places in it are known. */
+function writeFiles(writer: TreeWriter, entries: readonly Entry[], raw: Buffer, policy: RestorePolicy): void {
+  let at = 0;
+  for (const entry of entries) {
+    at += encodeHeader(entry).length;
+    if (entry.type !== 'file' || entry.parts !== undefined) continue;
+    const size = packedSize(entry);
+    if (!isSkipped(entry)) {
+      const fd = writer.create(entry.path);
+      try {
+        writePacked(fd, entry, raw.subarray(at, at + size), 0);
+        if (entry.extents) fs.ftruncateSync(fd, entry.size);
+        writer.finishFile(withoutPrivileges(entry, policy), fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    }
+    at += padded(size);
+  }
+}
+
+function writePart(writer: TreeWriter, entry: Entry, raw: Buffer, start: number): void {
+  const fd = writer.reopen(entry.path);
+  try {
+    writePacked(fd, entry, raw.subarray(0, Math.max(0, packedSize(entry) - start)), start);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Writes a slice of a file's packed bytes (see packedSize), which starts at `start` in them, to its places in the file. */
+export function writePacked(fd: number, entry: Entry, slice: Buffer, start: number): void {
+  if (!entry.extents) {
+    if (slice.length > 0) writeAll(fd, slice, start);
+    return;
+  }
+  let position = encodeSparseMap(entry.extents, entry.size).length;
+  for (const [offset, length] of entry.extents) {
+    const from = Math.max(start, position);
+    const to = Math.min(start + slice.length, position + length);
+    if (to > from) writeAll(fd, slice.subarray(from - start, to - start), offset + from - position);
+    position += length;
+  }
+}

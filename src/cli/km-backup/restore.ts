@@ -1,0 +1,119 @@
+import { Command, Option } from 'commander';
+import { ArchiveError } from '../../archive/errors.ts';
+import {
+  commitRestore,
+  type RestoreReport,
+  restore,
+  restoreStatus,
+  resumeRestore,
+  rollbackRestore,
+} from '../../archive/restore.ts';
+import type { CliContext } from './context.ts';
+
+interface Flags {
+  dryRun: boolean;
+  commit: boolean;
+  rollback: boolean;
+  resume: boolean;
+  status: boolean;
+  id?: string;
+  preserveSetid: boolean;
+  skipDevices: boolean;
+  ignoreWriters: boolean;
+  ignoreManifest: boolean;
+  json: boolean;
+}
+
+export function command(context: CliContext): Command {
+  return new Command('restore')
+    .description(
+      'replace a directory by what an archive holds: verified and staged first, then swapped in; the old state is kept until --commit or --rollback',
+    )
+    .usage(
+      '[options] ARCHIVE TARGET | --commit TARGET | --rollback TARGET | --resume TARGET | --status TARGET',
+    )
+    .argument('<path...>', 'ARCHIVE TARGET, or TARGET alone with --commit, --rollback, --resume or --status')
+    .option('--dry-run', 'check the archive, the space and the target; change nothing', false)
+    .addOption(
+      new Option('--commit', 'delete the old state: at once after this restore, or of an earlier one')
+        .default(false)
+        .conflicts(['rollback', 'resume', 'status']),
+    )
+    .addOption(new Option('--keep-old', 'keep the old state (the default)').conflicts(['commit']))
+    .addOption(
+      new Option('--rollback', 'swap the old state in again').default(false).conflicts(['resume', 'status']),
+    )
+    .addOption(
+      new Option('--resume', 'complete what an interrupted run began').default(false).conflicts(['status']),
+    )
+    .option('--status', 'tell what is unfinished or kept', false)
+    .option('--id <id>', 'name of this request: repeated after a crash, it is completed, never done twice')
+    .option('--preserve-setid', 'keep setuid and setgid bits and capabilities of files', false)
+    .option('--skip-devices', 'leave out device nodes, in place of refusing the archive', false)
+    .option('--ignore-writers', 'go on although processes use the target', false)
+    .option('--ignore-manifest', "go by the archive's own checksums only", false)
+    .option('--json', 'report as one line of JSON', false)
+    .action((paths: string[], flags: Flags) => run(paths, flags, context));
+}
+
+async function run(paths: string[], flags: Flags, context: CliContext): Promise<void> {
+  const [first = '', second] = paths;
+  if (paths.length > 2)
+    throw new ArchiveError('Usage', `restore takes ARCHIVE and TARGET, not ${paths.length} paths.`);
+  if (second === undefined) {
+    const text = onTarget(first, flags);
+    process.stdout.write(flags.json ? `${JSON.stringify({ target: first, message: text })}\n` : `${text}\n`);
+    return;
+  }
+  if (flags.rollback || flags.resume || flags.status) {
+    throw new ArchiveError('Usage', '--rollback, --resume and --status take the TARGET alone.');
+  }
+  const report = await restore({
+    archive: first,
+    target: second,
+    id: flags.id,
+    policy: { preserveSetid: flags.preserveSetid, skipDevices: flags.skipDevices },
+    ignoreManifest: flags.ignoreManifest,
+    ignoreWriters: flags.ignoreWriters,
+    oldState: flags.commit ? 'remove' : 'keep',
+    dryRun: flags.dryRun,
+    signal: context.signal,
+    now: () => new Date(),
+  });
+  if ('warnings' in report) {
+    for (const sample of report.warnings.samples) process.stderr.write(`warning: ${sample}\n`);
+    const unseen = report.warnings.count - report.warnings.samples.length;
+    if (unseen > 0) process.stderr.write(`warning: and ${unseen} more\n`);
+    if (report.note !== undefined) {
+      process.stderr.write(`warning: checked by structure and checksums only, because ${report.note}\n`);
+    }
+  }
+  process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : `${sentence(report)}\n`);
+}
+
+function onTarget(target: string, flags: Flags): string {
+  if (flags.status) return restoreStatus(target).text;
+  if (flags.resume) return resumeRestore(target);
+  if (flags.rollback) return rollbackRestore(target, { ignoreWriters: flags.ignoreWriters });
+  if (flags.commit) return commitRestore(target);
+  throw new ArchiveError('Usage', 'restore takes ARCHIVE and TARGET; km-backup restore --help tells more.');
+}
+
+function sentence(report: RestoreReport): string {
+  const old =
+    report.oldState === undefined
+      ? ''
+      : ` The old state is kept in ${report.oldState}; once all is well: km-backup restore --commit ${report.target} (or --rollback).`;
+  switch (report.outcome) {
+    case 'would-restore':
+      return `${report.target}: can be restored: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}. Nothing was changed.`;
+    case 'restored': {
+      const kept = report.archivesKept > 0 ? ` ${report.archivesKept} archive files in it were kept.` : '';
+      return `Restored ${report.target}: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}.${kept}${old}`;
+    }
+    case 'completed':
+      return `Restored ${report.target}: completed what an interrupted run began.${old}`;
+    case 'already-restored':
+      return `${report.target}: this restore was done already.${old}`;
+  }
+}
