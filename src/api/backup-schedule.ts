@@ -228,6 +228,14 @@ export const KmBackupScheduleStatus = z.object({
       warnings: z.int().optional(),
     })
     .optional(),
+  lastSuccessfulBackup: z
+    .object({
+      name: z.string(),
+      archive: z.string(),
+      sizeBytes: z.int(),
+      pruned: z.int().describe('Archives that retention removed after it.'),
+    })
+    .optional(),
   archives: z
     .object({ count: z.int(), bytes: z.int() })
     .optional()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { at, job, pod, runResult, schedule, scheduledBackup } from '../testing/fixtures.ts';
 import type { Plan } from '../plan.ts';
+import { at, job, pod, runResult, schedule, scheduledBackup } from '../testing/fixtures.ts';
 import { decideBackup, type ObservedBackup } from './decide.ts';
 
 const settings = { image: 'km:1', imagePullPolicy: 'IfNotPresent', allowScripts: false } as const;

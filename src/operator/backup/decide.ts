@@ -126,6 +126,11 @@ const failure = (reason: string, message: string): Finished => ({
   message,
 });
 
+/** A run whose schedule is gone meanwhile keeps the default. */
+function startDeadlineSeconds(schedule: KmBackupSchedule | undefined): number {
+  return schedule?.spec.startDeadlineSeconds ?? 600;
+}
+
 function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
   const { backup, schedule, ahead, behind, slot, placement } = observed;
   const name = backup.spec.scheduleName;
@@ -197,7 +202,7 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
     return { steps: [write(observed, next)] };
   }
 
-  const deadlineSeconds = schedule?.spec.startDeadlineSeconds ?? 600;
+  const deadlineSeconds = startDeadlineSeconds(schedule);
   const deadlineMs = fromTime(job.metadata.creationTimestamp) + deadlineSeconds * 1000;
   if (nowMs >= deadlineMs) {
     return finish(
@@ -212,6 +217,30 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
   return {
     steps: [write(observed, waiting(observed, nowMs, outcome.reason, outcome.message, known))],
     requeueAtMs: deadlineMs,
+  };
+}
+
+/**
+ * The API server refused to make the Job (quota, admission, a name that is taken). Tried again until the
+ * start deadline, since a quota may free; `final` once that has passed.
+ */
+export function decideRefused(
+  observed: ObservedBackup,
+  refusal: { reason: string; message: string },
+  nowMs: number,
+): { plan: Plan; final: boolean } {
+  const { backup, schedule } = observed;
+  const deadlineMs =
+    fromTime(backup.status?.startTime ?? toTime(nowMs)) + startDeadlineSeconds(schedule) * 1000;
+  if (nowMs >= deadlineMs) {
+    return {
+      plan: finish(observed, nowMs, failure(refusal.reason, `The Job could not be made. ${refusal.message}`)),
+      final: true,
+    };
+  }
+  return {
+    plan: { steps: [write(observed, waiting(observed, nowMs, refusal.reason, refusal.message))] },
+    final: false,
   };
 }
 

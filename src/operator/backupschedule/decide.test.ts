@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../../api/backup-schedule.ts';
-import { at, job, schedule, scheduledBackup } from '../testing/fixtures.ts';
 import type { Plan, Step } from '../plan.ts';
+import { at, job, schedule, scheduledBackup } from '../testing/fixtures.ts';
 import { decideSchedule, type ObservedSchedule } from './decide.ts';
 
 function decide(

@@ -162,6 +162,18 @@ function lastBackupOf(backup: KmBackup): NonNullable<KmBackupScheduleStatus['las
   };
 }
 
+function lastSuccessOf({
+  metadata,
+  status,
+}: KmBackup): NonNullable<KmBackupScheduleStatus['lastSuccessfulBackup']> {
+  return {
+    name: metadata.name,
+    archive: status?.archive?.name ?? '',
+    sizeBytes: status?.archive?.sizeBytes ?? 0,
+    pruned: status?.pruned?.count ?? 0,
+  };
+}
+
 function health(last: KmBackup | undefined, before: KmBackupScheduleStatus | undefined): ConditionState {
   if (!last) {
     const kept = before?.conditions?.find((condition) => condition.type === 'Healthy');
@@ -314,6 +326,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     cadence: describeCadence(schedule),
     schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
     ...optional('lastBackup', last ? lastBackupOf(last) : before?.lastBackup),
+    ...optional('lastSuccessfulBackup', success ? lastSuccessOf(success) : before?.lastSuccessfulBackup),
     ...optional('archives', stock ? { count: stock.count, bytes: stock.bytes } : before?.archives),
     ...tally(before, finished),
   };

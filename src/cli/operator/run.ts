@@ -1,0 +1,163 @@
+import { hostname } from 'node:os';
+import { Registry } from 'prom-client';
+import { FIELD_MANAGER } from '../../api/names.ts';
+import { backupCheck, healthRoutes, startHttpServer } from '../../health/index.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { type Clock, systemClock } from '../../kube/clock.ts';
+import { fromKubeconfig, inCluster } from '../../kube/config.ts';
+import { EventRecorder } from '../../kube/events.ts';
+import { LeaderElector, LeadershipLostError } from '../../kube/lease.ts';
+import { createLogger, isLogLevel } from '../../log/index.ts';
+import { BackupMetrics } from '../../metrics/index.ts';
+import { Operator } from '../../operator/operator.ts';
+import { backupStateOf, snapshotOf } from '../../operator/report.ts';
+import type { OperatorArguments } from './arguments.ts';
+import { operatorMetrics } from './self-metrics.ts';
+
+/**
+ * Runs the operator until the signal.
+ * @throws {LeadershipLostError} when the Lease is lost: the process must end, so that nothing it had in
+ * flight meets the new leader's work.
+ */
+export async function runOperator(
+  options: OperatorArguments,
+  signal: AbortSignal,
+  clock: Clock = systemClock,
+): Promise<void> {
+  const logger = createLogger({
+    level: isLogLevel(options.logLevel) ? options.logLevel : 'info',
+    name: FIELD_MANAGER,
+  });
+  const identity = `${options.podName ?? hostname()}_${process.pid}_${Date.now().toString(36)}`;
+  const server =
+    options.kubeconfig === undefined
+      ? await inCluster(process.env)
+      : await fromKubeconfig(options.kubeconfig);
+  const registry = new Registry();
+  const self = operatorMetrics(registry);
+  const client = new KubeClient(server, {
+    rate: { qps: options.apiQps, burst: options.apiQps * 2 },
+    observe: self.observeRequest,
+    clock,
+  });
+  const electionClient = new KubeClient(server, { attempts: 1, observe: self.observeRequest, clock });
+  const events = new EventRecorder({
+    client,
+    reportingController: 'km.duskmantle.io/km-backup-operator',
+    reportingInstance: identity,
+    logger,
+    clock,
+  });
+  const elector = options.leaderElect
+    ? new LeaderElector({
+        client: electionClient,
+        namespace: options.podNamespace ?? 'default',
+        name: options.leaseName,
+        identity,
+        leaseDurationSeconds: options.leaseDuration,
+        renewDeadlineSeconds: options.renewDeadline,
+        retryPeriodSeconds: options.retryPeriod,
+        logger,
+        clock,
+      })
+    : undefined;
+
+  const backupMetrics = new BackupMetrics(registry, { labelled: true });
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  let state: 'syncing' | 'standby' | 'leading' | 'stopped' = 'syncing';
+
+  const operator = new Operator({
+    client,
+    namespaces: options.namespaces,
+    jobs: {
+      image: options.image,
+      imagePullPolicy: options.imagePullPolicy,
+      allowScripts: options.allowScripts,
+    },
+    limits: { total: options.maxConcurrentRuns, perNamespace: options.maxConcurrentRunsPerNamespace },
+    workers: options.workers,
+    clock,
+    logger,
+    events,
+    assertLeading: () => elector?.assertLeading(),
+    onSchedule: reportSchedule,
+    metrics: { queue: self.queue, reflector: self.reflector },
+  });
+
+  // A standby tells nothing of schedules, so that a sum over replicas stays true.
+  function reportSchedule(key: string): void {
+    const slash = key.indexOf('/');
+    const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
+    const schedule = operator.view.schedules.get(key);
+    if (schedule && state === 'leading') backupMetrics.set(namespace, name, snapshotOf(schedule));
+    else backupMetrics.delete(namespace, name);
+  }
+
+  self.watchOperator({ leading: () => state === 'leading', slots: operator.slots });
+  const http = await startHttpServer({
+    host: options.httpHost,
+    port: options.httpPort,
+    routes: healthRoutes({
+      metrics: registry,
+      checks: () =>
+        new Map(
+          operator.view.schedules
+            .list()
+            .map((schedule) => [
+              `${schedule.metadata.namespace}/${schedule.metadata.name}`,
+              backupCheck({ ...backupStateOf(schedule), stopped: state === 'stopped' }),
+            ]),
+        ),
+      ready: () =>
+        state === 'syncing' ? ['the first list of schedules, runs, Jobs and pods is not complete'] : [],
+    }),
+    onError: (error) => logger.warn({ error: String(error) }, 'an HTTP request failed'),
+  });
+  logger.info({ url: http.url, namespaces: options.namespaces }, 'serving');
+
+  const watching = operator.watch(both);
+  try {
+    await Promise.race([operator.view.synced(), aborted(both)]);
+    if (signal.aborted) return;
+    state = 'standby';
+    logger.info({ schedules: operator.view.schedules.size, backups: operator.view.backups.size }, 'synced');
+    await elector?.acquire(both);
+    if (signal.aborted) return;
+    state = 'leading';
+    for (const key of operator.view.schedules.keys()) reportSchedule(key);
+    await lead(operator, elector, signal, stop);
+  } finally {
+    state = 'stopped';
+    stop.abort();
+    await watching;
+    await Promise.race([events.flush(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+    await http.close();
+    await Promise.all([client.close(), electionClient.close()]);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** Work first, then the Lease: it is given up only when nothing writes any more. */
+async function lead(
+  operator: Operator,
+  elector: LeaderElector | undefined,
+  signal: AbortSignal,
+  stop: AbortController,
+): Promise<void> {
+  if (!elector) return operator.reconcile(signal);
+  const worked = new AbortController();
+  const holding = elector.hold(worked.signal).catch((error: unknown) => {
+    // Nothing may be finished in an orderly way: the new leader is already at work.
+    stop.abort();
+    throw error instanceof LeadershipLostError ? error : new LeadershipLostError(String(error));
+  });
+  const working = operator.reconcile(AbortSignal.any([signal, stop.signal])).finally(() => worked.abort());
+  await Promise.all([holding, working]);
+}

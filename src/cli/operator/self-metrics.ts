@@ -1,0 +1,108 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
+import type { RequestObserver } from '../../kube/client.ts';
+import type { ReflectorMetrics } from '../../kube/reflector.ts';
+import type { WorkQueueMetrics } from '../../kube/workqueue.ts';
+
+export interface OperatorMetrics {
+  observeRequest: RequestObserver;
+  reflector: ReflectorMetrics;
+  queue: (name: string) => WorkQueueMetrics;
+  /** Slot to Job, in seconds. */
+  observeDispatchLag: (seconds: number) => void;
+  observeReconcileError: (kind: string) => void;
+  watchOperator(sources: { leading: () => boolean; slots: { running: number; waiting: number } }): void;
+}
+
+const FAST = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
+
+/** What the operator says about itself: `km_operator_*`. */
+export function operatorMetrics(registry: Registry): OperatorMetrics {
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const requests = new Counter({
+    name: 'km_operator_api_requests_total',
+    help: 'Requests to the API server by method and status; 0 is no answer.',
+    labelNames: ['method', 'status'],
+    registers,
+  });
+  const lists = new Counter({
+    name: 'km_operator_lists_total',
+    help: 'Full lists by resource and reason.',
+    labelNames: ['resource', 'reason'],
+    registers,
+  });
+  const restarts = new Counter({
+    name: 'km_operator_watch_restarts_total',
+    help: 'Watches opened anew, by resource and reason.',
+    labelNames: ['resource', 'reason'],
+    registers,
+  });
+  const depth = new Gauge({
+    name: 'km_operator_queue_depth',
+    help: 'Keys that wait for a worker.',
+    labelNames: ['queue'],
+    registers,
+  });
+  const retries = new Counter({
+    name: 'km_operator_queue_retries_total',
+    help: 'Keys put back after an error.',
+    labelNames: ['queue'],
+    registers,
+  });
+  const latency = new Histogram({
+    name: 'km_operator_queue_latency_seconds',
+    help: 'How long a key waited for a worker.',
+    labelNames: ['queue'],
+    buckets: FAST,
+    registers,
+  });
+  const work = new Histogram({
+    name: 'km_operator_reconcile_duration_seconds',
+    help: 'How long a reconcile took.',
+    labelNames: ['queue'],
+    buckets: FAST,
+    registers,
+  });
+  const errors = new Counter({
+    name: 'km_operator_reconcile_errors_total',
+    help: 'Reconciles that failed and are tried again.',
+    labelNames: ['kind'],
+    registers,
+  });
+  const lag = new Histogram({
+    name: 'km_operator_dispatch_lag_seconds',
+    help: 'From a slot to the creation of its Job.',
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+    registers,
+  });
+
+  return {
+    observeRequest: ({ method, status }) => requests.inc({ method, status: String(status) }),
+    reflector: {
+      onList: (resource, reason) => lists.inc({ resource, reason }),
+      onWatchRestart: (resource, reason) => restarts.inc({ resource, reason }),
+    },
+    queue: (queue) => ({
+      onDepth: (value) => depth.set({ queue }, value),
+      onLatency: (seconds) => latency.observe({ queue }, seconds),
+      onWork: (seconds) => work.observe({ queue }, seconds),
+      onRetry: () => retries.inc({ queue }),
+    }),
+    observeDispatchLag: (seconds) => lag.observe(seconds),
+    observeReconcileError: (kind) => errors.inc({ kind }),
+    watchOperator({ leading, slots }) {
+      const gauge = (name: string, help: string, value: () => number) =>
+        new Gauge({
+          name,
+          help,
+          registers,
+          collect() {
+            this.set(value());
+          },
+        });
+      gauge('km_operator_leader', '1 while this replica leads.', () => Number(leading()));
+      gauge('km_operator_active_runs', 'Runs that hold a slot of the cap.', () => slots.running);
+      gauge('km_operator_waiting_runs', 'Runs that wait for a slot of the cap.', () => slots.waiting);
+    },
+  };
+}

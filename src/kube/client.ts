@@ -1,0 +1,194 @@
+import { Agent, type Dispatcher } from 'undici';
+import { Backoff } from './backoff.ts';
+import { type Clock, sleep, systemClock } from './clock.ts';
+import type { ApiServer } from './config.ts';
+import { KubeError } from './errors.ts';
+
+export interface ApiRequest {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  path: string;
+  query?: Record<string, string | number | boolean | undefined>;
+  body?: unknown;
+  contentType?: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** Told of every answer; `status` is 0 when none came. */
+export type RequestObserver = (request: {
+  method: string;
+  path: string;
+  status: number;
+  seconds: number;
+}) => void;
+
+export interface KubeClientOptions {
+  userAgent?: string;
+  /** Requests a second, and how many may come at once; unlimited when absent. */
+  rate?: { qps: number; burst: number };
+  observe?: RequestObserver;
+  clock?: Clock;
+  /** Tries of one request, the first included. */
+  attempts?: number;
+}
+
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/** Spends one token a request; tokens come back at `qps`. */
+class TokenBucket {
+  readonly #qps: number;
+  readonly #burst: number;
+  readonly #clock: Clock;
+  #tokens: number;
+  #at: number;
+
+  constructor(rate: { qps: number; burst: number }, clock: Clock) {
+    this.#qps = rate.qps;
+    this.#burst = rate.burst;
+    this.#clock = clock;
+    this.#tokens = rate.burst;
+    this.#at = clock.monotonic();
+  }
+
+  async take(signal: AbortSignal | undefined): Promise<void> {
+    const now = this.#clock.monotonic();
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) / 1000) * this.#qps);
+    this.#at = now;
+    this.#tokens -= 1;
+    if (this.#tokens < 0) await sleep(this.#clock, (-this.#tokens / this.#qps) * 1000, signal);
+  }
+}
+
+function retryAfter(header: string | string[] | undefined): number | undefined {
+  const seconds = Number(Array.isArray(header) ? header[0] : header);
+  return Number.isFinite(seconds) && header !== undefined ? seconds * 1000 : undefined;
+}
+
+async function refusal(response: Dispatcher.ResponseData, what: string): Promise<KubeError> {
+  const text = await response.body.text().catch(() => '');
+  let status: { reason?: string; message?: string } = {};
+  try {
+    status = JSON.parse(text) as typeof status;
+  } catch {
+    status = { message: text.slice(0, 500) };
+  }
+  const retryAfterMs = retryAfter(response.headers['retry-after']);
+  return new KubeError({
+    status: response.statusCode,
+    reason: status.reason ?? `HTTP${response.statusCode}`,
+    message: `${what}: ${status.message || `the API server answered ${response.statusCode}`}`,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
+}
+
+/** Raw JSON over one shared connection pool. */
+export class KubeClient {
+  readonly #server: ApiServer;
+  readonly #agent: Agent;
+  readonly #clock: Clock;
+  readonly #bucket: TokenBucket | undefined;
+  readonly #options: KubeClientOptions;
+
+  constructor(server: ApiServer, options: KubeClientOptions = {}) {
+    this.#server = server;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#bucket = options.rate && new TokenBucket(options.rate, this.#clock);
+    this.#agent = new Agent({
+      connections: 64,
+      connect: { ...server.tls, timeout: 10_000 },
+      keepAliveTimeout: 60_000,
+      // Watches are silent for minutes; the reflector judges them itself.
+      bodyTimeout: 0,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+    });
+  }
+
+  /**
+   * Sends one request and parses the answer. Answers 429 and 5xx, and broken connections, are tried again
+   * with jittered back-off that honours Retry-After, except a POST that may have been carried out: that
+   * throws, and its caller finds out by AlreadyExists.
+   * @throws {KubeError}
+   */
+  async request<T>(request: ApiRequest): Promise<T> {
+    const backoff = new Backoff({ baseMs: 200, capMs: 10_000 });
+    const attempts = this.#options.attempts ?? 5;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const response = await this.#send(request, AbortSignal.timeout(REQUEST_TIMEOUT_MS));
+        return (await response.body.json()) as T;
+      } catch (error) {
+        const failure = this.#asKubeError(error, request);
+        if (attempt >= attempts || request.signal?.aborted || !mayRetry(failure, request.method))
+          throw failure;
+        await sleep(this.#clock, backoff.next(failure.retryAfterMs), request.signal);
+      }
+    }
+  }
+
+  /**
+   * Opens a streaming request; the body is read until it ends or the signal aborts.
+   * @throws {KubeError} when the server refuses.
+   */
+  async stream(request: ApiRequest): Promise<AsyncIterable<Uint8Array>> {
+    try {
+      return (await this.#send(request)).body;
+    } catch (error) {
+      throw this.#asKubeError(error, request);
+    }
+  }
+
+  /** Closes every connection. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #send(request: ApiRequest, timeout?: AbortSignal): Promise<Dispatcher.ResponseData> {
+    await this.#bucket?.take(request.signal);
+    const { method, path, query, body, signal } = request;
+    const url = new URL(this.#server.url + path);
+    for (const [name, value] of Object.entries(query ?? {}))
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    const signals = [signal, timeout].filter((one) => one !== undefined);
+    const started = this.#clock.monotonic();
+    let status = 0;
+    try {
+      const response = await this.#agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: {
+          accept: 'application/json',
+          'user-agent': this.#options.userAgent ?? 'km-backup-operator',
+          ...(body !== undefined && { 'content-type': request.contentType ?? 'application/json' }),
+          ...(await this.#server.authenticate()),
+        },
+        body: body === undefined ? null : JSON.stringify(body),
+        signal: signals.length > 0 ? AbortSignal.any(signals) : null,
+      });
+      status = response.statusCode;
+      if (status >= 200 && status < 300) return response;
+      throw await refusal(response, `${method} ${path}`);
+    } finally {
+      this.#options.observe?.({ method, path, status, seconds: (this.#clock.monotonic() - started) / 1000 });
+    }
+  }
+
+  #asKubeError(error: unknown, request: ApiRequest): KubeError {
+    if (error instanceof KubeError) return error;
+    const cause = error instanceof Error ? error : new Error(String(error));
+    const code = (cause as NodeJS.ErrnoException).code;
+    return new KubeError(
+      {
+        status: 0,
+        reason: code === 'ECONNREFUSED' ? 'ConnectionRefused' : 'NoAnswer',
+        message: `${request.method} ${request.path}: no answer from the API server (${code ?? cause.message})`,
+      },
+      { cause },
+    );
+  }
+}
+
+function mayRetry(error: KubeError, method: ApiRequest['method']): boolean {
+  if (error.status === 429 || error.reason === 'ConnectionRefused') return true;
+  return method !== 'POST' && (error.status === 0 || error.status >= 500);
+}

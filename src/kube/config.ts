@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** The kubelet rotates projected tokens on disk; reading them anew this often is what client-go does. */
+const TOKEN_TTL_MS = 60_000;
+
+/** Where the API server is and how to prove who asks. */
+export interface ApiServer {
+  /** Base address, without a trailing slash. */
+  url: string;
+  tls: {
+    ca?: string | Buffer;
+    cert?: string | Buffer;
+    key?: string | Buffer;
+    rejectUnauthorized?: boolean;
+    servername?: string;
+  };
+  /** Headers that authenticate a request; asked before every request. */
+  authenticate(): Promise<Record<string, string>>;
+}
+
+/** The service account of the pod this process runs in. */
+export async function inCluster(environment: Record<string, string | undefined>): Promise<ApiServer> {
+  const host = environment['KUBERNETES_SERVICE_HOST'];
+  if (!host) throw new Error('not in a pod: KUBERNETES_SERVICE_HOST is not set; use --kubeconfig');
+  const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443';
+  const ca = await readFile(`${SERVICE_ACCOUNT}/ca.crt`);
+  let token: { value: string; readAt: number } | undefined;
+  return {
+    url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    tls: { ca },
+    async authenticate() {
+      if (!token || Date.now() - token.readAt > TOKEN_TTL_MS) {
+        token = { value: (await readFile(`${SERVICE_ACCOUNT}/token`, 'utf8')).trim(), readAt: Date.now() };
+      }
+      return { authorization: `Bearer ${token.value}` };
+    },
+  };
+}
+
+/** The current context of a kubeconfig, exec and OIDC plugins included. */
+export async function fromKubeconfig(file: string): Promise<ApiServer> {
+  // Loaded only here: the client costs 90 MB of memory that a pod need not spend.
+  const { KubeConfig } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  config.loadFromFile(file);
+  const cluster = config.getCurrentCluster();
+  if (!cluster) throw new Error(`${file} has no current context with a cluster`);
+  const options: Parameters<typeof config.applyToHTTPSOptions>[0] & Record<string, unknown> = {};
+  await config.applyToHTTPSOptions(options);
+  const pick = (name: string) => (options[name] === undefined ? {} : { [name]: options[name] });
+  return {
+    url: cluster.server.replace(/\/$/, ''),
+    tls: {
+      ...pick('ca'),
+      ...pick('cert'),
+      ...pick('key'),
+      ...pick('rejectUnauthorized'),
+      ...pick('servername'),
+    },
+    async authenticate() {
+      const fresh: Parameters<typeof config.applyToHTTPSOptions>[0] = {};
+      await config.applyToHTTPSOptions(fresh);
+      return { ...(fresh.headers as Record<string, string> | undefined) };
+    },
+  };
+}

@@ -1,0 +1,199 @@
+import type { KubeClient } from './client.ts';
+import { type Clock, sleep, systemClock } from './clock.ts';
+import { isAlreadyExists, isConflict, isNotFound } from './errors.ts';
+import type { KubeLogger } from './reflector.ts';
+import { type KubeObject, resource } from './resources.ts';
+
+interface Lease extends KubeObject {
+  spec?: {
+    holderIdentity?: string | null;
+    leaseDurationSeconds?: number;
+    acquireTime?: string;
+    renewTime?: string;
+    leaseTransitions?: number;
+  };
+}
+
+export interface LeaderElectionOptions {
+  client: KubeClient;
+  namespace: string;
+  name: string;
+  /** Unique to this process. */
+  identity: string;
+  /** A Lease not renewed for so long may be taken; seconds. */
+  leaseDurationSeconds: number;
+  /** A leader that could not renew for so long stops leading; seconds, less than the lease duration. */
+  renewDeadlineSeconds: number;
+  /** Pause between tries; seconds. */
+  retryPeriodSeconds: number;
+  logger: KubeLogger;
+  clock?: Clock;
+  random?: () => number;
+}
+
+/** This process no longer leads, or cannot know that it does. */
+export class LeadershipLostError extends Error {
+  override name = 'LeadershipLostError';
+}
+
+/** `metav1.MicroTime`. */
+const microTime = (ms: number) => new Date(ms).toISOString().replace('Z', '000Z');
+
+/**
+ * Leader election on a Lease, as client-go does it: whoever holds it renews it, others take it once it was not
+ * renewed for its duration, measured on their own monotonic clock, so that clocks of nodes need not agree.
+ */
+export class LeaderElector {
+  readonly #options: LeaderElectionOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #leases;
+  /** The Lease as last seen, and when it was first seen so; monotonic milliseconds. */
+  #observed: { lease: Lease; at: number } | undefined;
+  #renewedAt: number | undefined;
+
+  constructor(options: LeaderElectionOptions) {
+    const { leaseDurationSeconds, renewDeadlineSeconds, retryPeriodSeconds } = options;
+    if (!(leaseDurationSeconds > renewDeadlineSeconds && renewDeadlineSeconds > retryPeriodSeconds)) {
+      throw new RangeError(
+        'the lease duration must be longer than the renew deadline, and that longer than the retry period',
+      );
+    }
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#leases = resource<Lease>(options.client, {
+      group: 'coordination.k8s.io',
+      version: 'v1',
+      plural: 'leases',
+      kind: 'Lease',
+      namespaced: true,
+    });
+  }
+
+  /** Whether the last renewal is younger than the renew deadline; a process that was frozen is not leading. */
+  get leading(): boolean {
+    return (
+      this.#renewedAt !== undefined &&
+      this.#clock.monotonic() - this.#renewedAt < this.#options.renewDeadlineSeconds * 1000
+    );
+  }
+
+  /** @throws {LeadershipLostError} when this process may no longer write. */
+  assertLeading(): void {
+    if (!this.leading)
+      throw new LeadershipLostError(
+        `${this.#options.identity} no longer holds Lease ${this.#options.namespace}/${this.#options.name}`,
+      );
+  }
+
+  /** Resolves when this process leads, or when the signal aborts. */
+  async acquire(signal: AbortSignal): Promise<void> {
+    const { identity, retryPeriodSeconds, logger } = this.#options;
+    while (!signal.aborted) {
+      if (await this.#tryOnce()) {
+        logger.info({ identity }, 'leading');
+        return;
+      }
+      await sleep(this.#clock, retryPeriodSeconds * 1000 * (1 + 0.2 * this.#random()), signal);
+    }
+  }
+
+  /**
+   * Renews until the signal aborts, then gives the Lease up.
+   * @throws {LeadershipLostError} as soon as the Lease is lost or could not be renewed in time; the process must end.
+   */
+  async hold(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(this.#clock, this.#options.retryPeriodSeconds * 1000, signal);
+      if (signal.aborted) break;
+      this.assertLeading();
+      if (!(await this.#tryOnce()) && this.#observed?.lease.spec?.holderIdentity !== this.#options.identity)
+        this.#renewedAt = undefined;
+      this.assertLeading();
+    }
+    await this.#release();
+  }
+
+  async #tryOnce(): Promise<boolean> {
+    const { namespace, name, identity, leaseDurationSeconds, logger } = this.#options;
+    // A renewal counts from when it was asked for, not from when the answer came.
+    const askedAt = this.#clock.monotonic();
+    try {
+      const lease = await this.#read();
+      if (!lease) {
+        await this.#leases.create(namespace, this.#lease({ acquireTime: this.#now(), leaseTransitions: 0 }));
+        this.#renewedAt = askedAt;
+        return true;
+      }
+      const known = this.#observed;
+      if (known?.lease.metadata.resourceVersion !== lease.metadata.resourceVersion)
+        this.#observed = { lease, at: this.#clock.monotonic() };
+      const holder = lease.spec?.holderIdentity;
+      const mine = holder === identity;
+      const durationMs = (lease.spec?.leaseDurationSeconds ?? leaseDurationSeconds) * 1000;
+      const expired =
+        !holder || (this.#observed !== undefined && this.#clock.monotonic() - this.#observed.at > durationMs);
+      if (!mine && !expired) return false;
+      const transitions = lease.spec?.leaseTransitions ?? 0;
+      const next = this.#lease(
+        mine
+          ? { acquireTime: lease.spec?.acquireTime ?? this.#now(), leaseTransitions: transitions }
+          : { acquireTime: this.#now(), leaseTransitions: transitions + 1 },
+      );
+      const written = await this.#leases.replace(namespace, name, {
+        ...next,
+        metadata: { ...next.metadata, resourceVersion: lease.metadata.resourceVersion },
+      });
+      this.#observed = { lease: written, at: this.#clock.monotonic() };
+      this.#renewedAt = askedAt;
+      return true;
+    } catch (error) {
+      if (!isConflict(error) && !isAlreadyExists(error))
+        logger.warn({ error: String(error) }, 'the Lease could not be read or written');
+      return false;
+    }
+  }
+
+  async #read(): Promise<Lease | undefined> {
+    try {
+      return await this.#leases.get(this.#options.namespace, this.#options.name);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #now(): string {
+    return microTime(this.#clock.now());
+  }
+
+  #lease(times: { acquireTime: string; leaseTransitions: number }) {
+    const { namespace, name, identity, leaseDurationSeconds } = this.#options;
+    return {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { namespace, name },
+      spec: { holderIdentity: identity, leaseDurationSeconds, renewTime: this.#now(), ...times },
+    };
+  }
+
+  /** Lets the next in line take over at once. */
+  async #release(): Promise<void> {
+    if (!this.leading) return;
+    this.#renewedAt = undefined;
+    try {
+      const lease = await this.#read();
+      if (lease?.spec?.holderIdentity !== this.#options.identity) return;
+      await this.#leases.replace(this.#options.namespace, this.#options.name, {
+        ...lease,
+        spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 },
+      });
+    } catch (error) {
+      this.#options.logger.warn(
+        { error: String(error) },
+        'the Lease was not released; the next leader waits for it to expire',
+      );
+    }
+  }
+}

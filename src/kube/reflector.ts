@@ -1,0 +1,242 @@
+import { Backoff } from './backoff.ts';
+import { type Clock, sleep, systemClock } from './clock.ts';
+import { isExpired, KubeError } from './errors.ts';
+import type { KubeObject, ResourceClient } from './resources.ts';
+import { keyOf, type Store } from './store.ts';
+
+export interface Change<T> {
+  type: 'added' | 'updated' | 'deleted';
+  object: T;
+}
+
+/** What the reflector writes to; pino's loggers fit. */
+export interface KubeLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface ReflectorMetrics {
+  /** A list was read; `reason` says why. */
+  onList(plural: string, reason: 'start' | 'expired' | 'error'): void;
+  /** A watch ended and is opened anew. */
+  onWatchRestart(plural: string, reason: 'closed' | 'silent' | 'error'): void;
+}
+
+export interface ReflectorOptions<T extends KubeObject> {
+  resource: ResourceClient<T>;
+  store: Store<T>;
+  onEvent: (change: Change<T>) => void;
+  /** Undefined: all namespaces. */
+  namespace?: string | undefined;
+  labelSelector?: string | undefined;
+  fieldSelector?: string | undefined;
+  /** Drops what nobody reads before it is stored. */
+  transform?: (object: T) => T;
+  logger: KubeLogger;
+  clock?: Clock;
+  metrics?: ReflectorMetrics | undefined;
+  random?: () => number;
+  /**
+   * The API server sends a bookmark about once a minute; a stream silent for longer than this is dead.
+   * Milliseconds.
+   */
+  silenceMs?: number;
+  backoff?: { baseMs: number; capMs: number };
+}
+
+const PAGE_SIZE = 500;
+
+interface WatchEvent<T> {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  object: T & { code?: number; reason?: string; message?: string };
+}
+
+/**
+ * Keeps a store equal to one kind of object on the API server: lists, then watches, and starts over as often
+ * as it takes. Never fails; ends only with its signal. A deleted and recreated object is a deletion and an
+ * addition, whatever happened in between.
+ */
+export class Reflector<T extends KubeObject> {
+  readonly synced: Promise<void>;
+  readonly #options: ReflectorOptions<T>;
+  readonly #clock: Clock;
+  readonly #plural: string;
+  #markSynced!: () => void;
+
+  constructor(options: ReflectorOptions<T>) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#plural = options.resource.descriptor.plural;
+    this.synced = new Promise((resolve) => {
+      this.#markSynced = resolve;
+    });
+  }
+
+  /** Follows the API server until the signal aborts; never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { logger, metrics, random = Math.random } = this.#options;
+    const backoff = new Backoff({ baseMs: 800, capMs: 30_000, random, ...this.#options.backoff });
+    let resourceVersion: string | undefined;
+    let reason: 'start' | 'expired' | 'error' = 'start';
+    while (!signal.aborted) {
+      try {
+        if (resourceVersion === undefined) {
+          resourceVersion = await this.#list(signal);
+          metrics?.onList(this.#plural, reason);
+          this.#markSynced();
+        }
+        for await (const version of this.#watch(resourceVersion, signal)) {
+          resourceVersion = version;
+          backoff.reset();
+        }
+        metrics?.onWatchRestart(this.#plural, 'closed');
+        // A server that closes every watch at once must not be asked in a tight loop.
+        await sleep(this.#clock, 50 + random() * 50, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const silent = error instanceof SilentStream;
+        if (isExpired(error)) {
+          resourceVersion = undefined;
+          reason = 'expired';
+          logger.info({ kind: this.#plural }, 'the resource version expired; listing again');
+          continue;
+        }
+        reason = 'error';
+        metrics?.onWatchRestart(this.#plural, silent ? 'silent' : 'error');
+        const waitMs = silent ? 0 : backoff.next(error instanceof KubeError ? error.retryAfterMs : undefined);
+        logger.warn(
+          { kind: this.#plural, error: String(error), waitMs: Math.round(waitMs) },
+          'the watch broke; trying again',
+        );
+        await sleep(this.#clock, waitMs, signal);
+      }
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<string> {
+    const { resource, namespace, labelSelector, fieldSelector, store } = this.#options;
+    const list = await resource.list(namespace, {
+      labelSelector,
+      fieldSelector,
+      pageSize: PAGE_SIZE,
+      signal,
+    });
+    const seen = new Set<string>();
+    for (const item of list.items) {
+      seen.add(keyOf(item));
+      this.#put(item);
+    }
+    for (const object of store.list()) {
+      if (namespace !== undefined && object.metadata.namespace !== namespace) continue;
+      if (!seen.has(keyOf(object))) this.#remove(keyOf(object));
+    }
+    return list.resourceVersion;
+  }
+
+  /** Yields the resource version after each event. */
+  async *#watch(resourceVersion: string, signal: AbortSignal): AsyncGenerator<string> {
+    const {
+      resource,
+      namespace,
+      labelSelector,
+      fieldSelector,
+      random = Math.random,
+      silenceMs = 90_000,
+    } = this.#options;
+    const stream = new AbortController();
+    let cancelTimer = () => {};
+    const alive = () => {
+      cancelTimer();
+      cancelTimer = this.#clock.after(silenceMs, () =>
+        stream.abort(new SilentStream(this.#plural, silenceMs)),
+      );
+    };
+    alive();
+    try {
+      const body = await resource.watch(namespace, {
+        labelSelector,
+        fieldSelector,
+        resourceVersion,
+        timeoutSeconds: Math.round(300 + random() * 300),
+        signal: AbortSignal.any([signal, stream.signal]),
+      });
+      for await (const line of linesOf(body)) {
+        alive();
+        yield this.#handle(JSON.parse(line) as WatchEvent<T>);
+      }
+    } catch (error) {
+      throw stream.signal.reason instanceof SilentStream ? stream.signal.reason : error;
+    } finally {
+      cancelTimer();
+      stream.abort();
+    }
+  }
+
+  #handle({ type, object }: WatchEvent<T>): string {
+    if (type === 'ERROR') {
+      throw new KubeError({
+        status: object.code ?? 0,
+        reason: object.reason ?? 'Unknown',
+        message: `watch ${this.#plural}: ${object.message ?? 'error'}`,
+      });
+    }
+    if (type === 'DELETED') this.#remove(keyOf(object), object);
+    else if (type !== 'BOOKMARK') this.#put(object);
+    return object.metadata.resourceVersion;
+  }
+
+  #put(raw: T): void {
+    const { store, transform } = this.#options;
+    const object = transform ? transform(raw) : raw;
+    const old = store.get(keyOf(object));
+    if (
+      old?.metadata.resourceVersion === object.metadata.resourceVersion &&
+      old.metadata.uid === object.metadata.uid
+    )
+      return;
+    if (old && old.metadata.uid !== object.metadata.uid) this.#remove(keyOf(object));
+    const replaced = store.set(object);
+    this.#tell({ type: replaced ? 'updated' : 'added', object });
+  }
+
+  #remove(key: string, last?: T): void {
+    const old = this.#options.store.delete(key);
+    const object = last ?? old;
+    if (object) this.#tell({ type: 'deleted', object });
+  }
+
+  /** A handler that throws must not end the watch. */
+  #tell(change: Change<T>): void {
+    try {
+      this.#options.onEvent(change);
+    } catch (error) {
+      this.#options.logger.error(
+        { kind: this.#plural, key: keyOf(change.object), error: String(error) },
+        'a watch handler failed',
+      );
+    }
+  }
+}
+
+class SilentStream extends Error {
+  constructor(plural: string, silenceMs: number) {
+    super(`the watch of ${plural} was silent for ${silenceMs} ms`);
+  }
+}
+
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  const pieces: string[] = [];
+  for await (const chunk of body) {
+    const parts = decoder.decode(chunk, { stream: true }).split('\n');
+    for (const [index, part] of parts.entries()) {
+      pieces.push(part);
+      if (index === parts.length - 1) break;
+      const line = pieces.join('');
+      pieces.length = 0;
+      if (line !== '') yield line;
+    }
+  }
+}

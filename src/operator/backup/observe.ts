@@ -1,0 +1,101 @@
+import { isFinished, type KmBackup } from '../../api/backup.ts';
+import type { KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
+import { isNotFound } from '../../kube/errors.ts';
+import type { ClusterView } from '../cluster-view.ts';
+import type { Resources } from '../resources.ts';
+import type { RunSlots } from '../run-slots.ts';
+import type { PersistentVolumeClaim } from '../workloads.ts';
+import type { ObservedBackup } from './decide.ts';
+import { destinationOf } from './job.ts';
+import { type PlacementResult, placementFor } from './placement.ts';
+
+async function observeJob(
+  backup: KmBackup,
+  view: ClusterView,
+  resources: Resources,
+): Promise<ObservedBackup['job']> {
+  const job = view.jobOf(backup);
+  if (job) return { state: 'exists', job, pods: view.podsOf(job) };
+  const known = backup.status?.job;
+  if (known?.uid === undefined || isFinished(backup)) return { state: 'none' };
+  // The view may lag behind; only the API server can say that a Job is gone.
+  try {
+    const found = await resources.jobs.get(backup.metadata.namespace, known.name);
+    if (found.metadata.uid === known.uid) return { state: 'exists', job: found, pods: [] };
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  return { state: 'gone' };
+}
+
+/** First come, first served; a run that has a Job goes before any that has none. */
+function queueOf(
+  backup: KmBackup,
+  view: ClusterView,
+): { ahead: string | undefined; behind: string | undefined } {
+  const order = (run: KmBackup) =>
+    `${view.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
+  const mine = order(backup);
+  const others = view
+    .runsOf(`${backup.metadata.namespace}/${backup.spec.scheduleName}`)
+    .filter(
+      (run) =>
+        run.metadata.uid !== backup.metadata.uid && !isFinished(run) && !run.metadata.deletionTimestamp,
+    );
+  return {
+    ahead: others.find((run) => order(run) < mine)?.metadata.name,
+    behind: others.find((run) => order(run) > mine)?.metadata.name,
+  };
+}
+
+/** Asked of the API server once a run, so that the operator need not watch every pod of the cluster. */
+async function observePlacement(
+  namespace: string,
+  spec: KmBackupScheduleSpec,
+  resources: Resources,
+): Promise<PlacementResult> {
+  const names = [...new Set([spec.source.persistentVolumeClaim.claimName, destinationOf(spec).claimName])];
+  const claims: PersistentVolumeClaim[] = [];
+  for (const name of names) {
+    try {
+      claims.push(await resources.claims.get(namespace, name));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return {
+        ok: false,
+        reason: 'ClaimNotFound',
+        message: `There is no PersistentVolumeClaim ${name} in namespace ${namespace}. Create it, or name another in the schedule.`,
+      };
+    }
+  }
+  const singleNode = claims.some((claim) => !claim.spec.accessModes?.some((mode) => mode.endsWith('Many')));
+  if (!singleNode) return placementFor(claims, []);
+  const pods = await resources.pods.list(namespace, { resourceVersion: '0' });
+  return placementFor(claims, pods.items);
+}
+
+/** Everything that `decideBackup` reads. Takes and gives back the run's slot, as what it sees demands. */
+export async function observeBackup(
+  backup: KmBackup,
+  view: ClusterView,
+  resources: Resources,
+  slots: RunSlots,
+): Promise<ObservedBackup> {
+  const { namespace, name } = backup.metadata;
+  const key = `${namespace}/${name}`;
+  const schedule = view.schedules.get(`${namespace}/${backup.spec.scheduleName}`);
+  const job = await observeJob(backup, view, resources);
+  const { ahead, behind } = queueOf(backup, view);
+
+  let slot: ObservedBackup['slot'] = { granted: false, message: 'Waits for its turn.' };
+  let placement: PlacementResult | undefined;
+  if (isFinished(backup) || backup.metadata.deletionTimestamp || job.state === 'gone') {
+    slots.release(key, namespace);
+  } else if (job.state === 'exists') {
+    slots.hold(key, namespace);
+  } else if (schedule && ahead === undefined) {
+    slot = slots.request(key, namespace);
+    if (slot.granted) placement = await observePlacement(namespace, schedule.spec, resources);
+  }
+  return { backup, schedule, job, ahead, behind, slot, placement };
+}

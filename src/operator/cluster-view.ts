@@ -1,0 +1,118 @@
+import { isFinished, type KmBackup } from '../api/backup.ts';
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { MANAGED_SELECTOR } from '../api/names.ts';
+import type { Clock } from '../kube/clock.ts';
+import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
+import type { KubeObject, ResourceClient } from '../kube/resources.ts';
+import { keyOf, Store } from '../kube/store.ts';
+import type { Resources } from './resources.ts';
+import { type Job, type Pod, trimJob, trimPod } from './workloads.ts';
+
+function controllerOf(object: Job | Pod) {
+  return object.metadata.ownerReferences?.find((owner) => owner.controller);
+}
+
+const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
+
+export interface ChangeHandlers {
+  /** A schedule must be looked at. */
+  schedule(key: string): void;
+  /** A run must be looked at. */
+  backup(key: string): void;
+}
+
+export interface ClusterViewOptions {
+  resources: Resources;
+  /** Empty: all namespaces. */
+  namespaces: readonly string[];
+  logger: KubeLogger;
+  clock: Clock;
+  metrics?: ReflectorMetrics;
+}
+
+/** What the operator sees of the cluster: only its own Jobs and pods, and of them only what it reads. */
+export class ClusterView {
+  readonly schedules: Store<KmBackupSchedule>;
+  readonly backups: Store<KmBackup>;
+  readonly jobs: Store<Job>;
+  readonly pods: Store<Pod>;
+  readonly #reflectors: Pick<Reflector<KubeObject>, 'run' | 'synced'>[] = [];
+
+  constructor(options: ClusterViewOptions, handlers: ChangeHandlers) {
+    this.schedules = new Store<KmBackupSchedule>();
+    this.backups = new Store<KmBackup>({ schedule: (backup) => [scheduleKey(backup)] });
+    this.jobs = new Store<Job>({
+      uid: (job) => [job.metadata.uid],
+      backup: (job) => [controllerOf(job)?.uid ?? ''],
+    });
+    this.pods = new Store<Pod>({ job: (pod) => [controllerOf(pod)?.uid ?? ''] });
+
+    const { resources } = options;
+    this.#watch(options, resources.schedules, this.schedules, (schedule) =>
+      handlers.schedule(keyOf(schedule)),
+    );
+    this.#watch(options, resources.backups, this.backups, (backup) => {
+      handlers.backup(keyOf(backup));
+      handlers.schedule(scheduleKey(backup));
+      // Runs of the same schedule wait for one another.
+      for (const other of this.runsOf(scheduleKey(backup))) {
+        if (other.metadata.uid !== backup.metadata.uid && !isFinished(other)) handlers.backup(keyOf(other));
+      }
+    });
+    const jobChanged = (job: Job) => {
+      const owner = controllerOf(job);
+      if (owner?.kind === 'KmBackup') handlers.backup(`${job.metadata.namespace}/${owner.name}`);
+    };
+    this.#watch(options, resources.jobs, this.jobs, jobChanged, {
+      labelSelector: MANAGED_SELECTOR,
+      transform: trimJob,
+    });
+    this.#watch(
+      options,
+      resources.pods,
+      this.pods,
+      (pod) => {
+        for (const job of this.jobs.byIndex('uid', controllerOf(pod)?.uid ?? '')) jobChanged(job);
+      },
+      { labelSelector: MANAGED_SELECTOR, transform: trimPod },
+    );
+  }
+
+  #watch<T extends KubeObject>(
+    { namespaces, logger, clock, metrics }: ClusterViewOptions,
+    resource: ResourceClient<T>,
+    store: Store<T>,
+    changed: (object: T) => void,
+    more: { labelSelector?: string; transform?: (object: T) => T } = {},
+  ): void {
+    for (const namespace of namespaces.length > 0 ? namespaces : [undefined]) {
+      const onEvent = ({ object }: { object: T }) => changed(object);
+      this.#reflectors.push(
+        new Reflector<T>({ resource, store, namespace, logger, clock, metrics, onEvent, ...more }),
+      );
+    }
+  }
+
+  /** Keeps the view current until the signal; never fails. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.run(signal)));
+  }
+
+  /** Resolves once every kind was listed. */
+  async synced(): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.synced));
+  }
+
+  /** Runs that name the schedule with this key. */
+  runsOf(key: string): KmBackup[] {
+    return this.backups.byIndex('schedule', key);
+  }
+
+  jobOf(backup: KmBackup): Job | undefined {
+    return this.jobs.byIndex('backup', backup.metadata.uid)[0];
+  }
+
+  podsOf(job: Job): Pod[] {
+    return this.pods.byIndex('job', job.metadata.uid);
+  }
+}

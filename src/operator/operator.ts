@@ -1,0 +1,178 @@
+import { isFinished } from '../api/backup.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { type Clock, sleep } from '../kube/clock.ts';
+import { isConflict, isNotFound, KubeError } from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeLogger, ReflectorMetrics } from '../kube/reflector.ts';
+import { keyOf } from '../kube/store.ts';
+import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
+import { type Applier, createApplier, NameTakenError } from './apply.ts';
+import { decideBackup, decideRefused } from './backup/decide.ts';
+import type { JobSettings } from './backup/job.ts';
+import { observeBackup } from './backup/observe.ts';
+import { decideSchedule } from './backupschedule/decide.ts';
+import { ClusterView } from './cluster-view.ts';
+import type { Plan } from './plan.ts';
+import { type Resources, resources } from './resources.ts';
+import { type RunSlotLimits, RunSlots } from './run-slots.ts';
+
+const CLOCK_CHECK_MS = 5_000;
+const CLOCK_JUMP_MS = 500;
+
+export interface OperatorOptions {
+  client: KubeClient;
+  /** Empty: all namespaces. */
+  namespaces: readonly string[];
+  jobs: JobSettings;
+  limits: RunSlotLimits;
+  /** Reconciles at once, of each kind. */
+  workers: number;
+  clock: Clock;
+  logger: KubeLogger;
+  events: EventRecorder;
+  /** Throws when this process may no longer lead. */
+  assertLeading: () => void;
+  /** Told of every schedule that changed or went, for metrics. */
+  onSchedule?: (key: string) => void;
+  metrics?: { queue?: (name: string) => WorkQueueMetrics; reflector?: ReflectorMetrics };
+}
+
+/**
+ * Watches schedules, runs, Jobs and pods, and brings the cluster to what they ask for. Level-based: every
+ * reconcile starts from what is observed, so that a missed event, a restart or a second leader changes nothing.
+ */
+export class Operator {
+  readonly view: ClusterView;
+  readonly slots: RunSlots;
+  readonly #options: OperatorOptions;
+  readonly #schedules: WorkQueue;
+  readonly #backups: WorkQueue;
+  readonly #resources: Resources;
+  readonly #applier: Applier;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    const { clock, client, namespaces, logger, metrics, events, assertLeading } = options;
+    this.#resources = resources(client);
+    this.#applier = createApplier({ resources: this.#resources, events, assertLeading });
+    const queue = (name: string) =>
+      new WorkQueue({ clock, ...(metrics?.queue && { metrics: metrics.queue(name) }) });
+    this.#schedules = queue('schedules');
+    this.#backups = queue('backups');
+    this.slots = new RunSlots(options.limits, (key) => this.#backups.add(key));
+    this.view = new ClusterView(
+      {
+        resources: this.#resources,
+        namespaces,
+        logger,
+        clock,
+        ...(metrics?.reflector && { metrics: metrics.reflector }),
+      },
+      {
+        schedule: (key) => {
+          this.#schedules.add(key);
+          options.onSchedule?.(key);
+        },
+        backup: (key) => this.#backups.add(key),
+      },
+    );
+  }
+
+  /** Keeps the view current until the signal, leader or not. */
+  watch(signal: AbortSignal): Promise<void> {
+    return this.view.run(signal);
+  }
+
+  /** Reconciles until the signal; to be called only while leading. */
+  async reconcile(signal: AbortSignal): Promise<void> {
+    await this.view.synced();
+    for (const backup of this.view.backups.list()) {
+      if (!isFinished(backup) && this.view.jobOf(backup))
+        this.slots.hold(keyOf(backup), backup.metadata.namespace);
+    }
+    const { workers: concurrency, logger } = this.#options;
+    const run = (queue: WorkQueue, kind: string, reconcile: (key: string) => Promise<void>) =>
+      queue.run({
+        concurrency,
+        signal,
+        process: async (key) => {
+          try {
+            await reconcile(key);
+            queue.forget(key);
+          } catch (error) {
+            if (signal.aborted) return;
+            // A conflict says only that the view is behind: the watch brings the news.
+            if (!isConflict(error))
+              logger.warn({ kind, key, error: String(error) }, 'reconcile failed; trying again');
+            queue.addRateLimited(key);
+          }
+        },
+      });
+    await Promise.all([
+      this.#watchClock(signal),
+      run(this.#schedules, 'KmBackupSchedule', (key) => this.#reconcileSchedule(key)),
+      run(this.#backups, 'KmBackup', (key) => this.#reconcileBackup(key)),
+    ]);
+  }
+
+  /** Timers run on the monotonic clock; when the wall clock is set, every schedule is looked at anew. */
+  async #watchClock(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#options;
+    const offset = () => clock.now() - clock.monotonic();
+    for (let known = offset(); !signal.aborted; ) {
+      await sleep(clock, CLOCK_CHECK_MS, signal);
+      const jumpMs = offset() - known;
+      if (Math.abs(jumpMs) < CLOCK_JUMP_MS) continue;
+      known = offset();
+      logger.warn({ jumpMs }, 'the clock was set; looking at every schedule anew');
+      for (const key of this.view.schedules.keys()) this.#schedules.add(key);
+    }
+  }
+
+  #requeue(queue: WorkQueue, key: string, plan: Plan): void {
+    if (plan.requeueAtMs !== undefined)
+      queue.addAfter(key, Math.max(0, plan.requeueAtMs - this.#options.clock.now()));
+  }
+
+  async #reconcileSchedule(key: string): Promise<void> {
+    const schedule = this.view.schedules.get(key);
+    if (!schedule) return;
+    const backups = this.view.runsOf(key);
+    const jobs = backups.flatMap((backup) => this.view.jobOf(backup) ?? []);
+    const { allowScripts } = this.#options.jobs;
+    const plan = decideSchedule({ schedule, backups, jobs, allowScripts }, this.#options.clock.now());
+    this.#requeue(this.#schedules, key, plan);
+    await this.#applier.apply(plan);
+  }
+
+  async #reconcileBackup(key: string): Promise<void> {
+    const backup = this.view.backups.get(key);
+    if (!backup) {
+      this.slots.release(key, key.slice(0, key.indexOf('/')));
+      return;
+    }
+    const { clock, jobs } = this.#options;
+    const observed = await observeBackup(backup, this.view, this.#resources, this.slots);
+    const plan = decideBackup(observed, jobs, clock.now());
+    this.#requeue(this.#backups, key, plan);
+    try {
+      await this.#applier.apply(plan);
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (!refusal) throw error;
+      const current = await this.#resources.backups.get(backup.metadata.namespace, backup.metadata.name);
+      const { plan: refused, final } = decideRefused({ ...observed, backup: current }, refusal, clock.now());
+      await this.#applier.apply(refused);
+      if (!final) throw error;
+    }
+  }
+}
+
+/** An answer of the API server that only a person can change: quota, admission, a name that is taken. */
+function refusalOf(error: unknown): { reason: string; message: string } | undefined {
+  if (error instanceof NameTakenError) return { reason: 'NameTaken', message: error.message };
+  if (error instanceof KubeError && (error.status === 403 || error.status === 422) && !isNotFound(error)) {
+    return { reason: error.reason === 'Forbidden' ? 'JobForbidden' : 'JobInvalid', message: error.message };
+  }
+  return undefined;
+}

@@ -1,0 +1,56 @@
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { BackupState } from '../health/index.ts';
+import type { BackupSnapshot } from '../metrics/index.ts';
+import { expectedIntervalSeconds } from '../schedule/index.ts';
+import { cadenceOf } from './backupschedule/cadence.ts';
+import { fromTime } from './time.ts';
+
+const toMs = (time: string | undefined) => (time === undefined ? undefined : fromTime(time));
+
+/** What the metrics say of a schedule: its status, nothing else. */
+export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
+  const { spec, status } = schedule;
+  const runs = status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 };
+  const last = status?.lastBackup;
+  const cadence = cadenceOf(schedule);
+  const from = toMs(status?.settledUntil) ?? fromTime(schedule.metadata.creationTimestamp);
+  return {
+    runs: {
+      success: runs.succeeded,
+      incomplete: runs.incomplete,
+      failure: runs.failed,
+      skipped_lock: runs.skipped,
+    },
+    retentionDeletes: status?.retentionDeletes ?? 0,
+    missedSlots: status?.missedSlots ?? 0,
+    suspended: spec.suspend,
+    ...(last && { lastRun: { ...last, success: last.phase === 'Succeeded' } }),
+    lastSuccessMs: toMs(status?.lastSuccessfulTime),
+    ...(status?.archives && { archives: status.archives }),
+    nextSlotMs: toMs(status?.nextScheduleTime),
+    expectedIntervalSeconds: cadence.ok ? expectedIntervalSeconds(cadence.cadence, from) : undefined,
+  };
+}
+
+/** What `/healthz` says of a schedule. */
+export function backupStateOf({ spec, status }: KmBackupSchedule): BackupState {
+  const { lastSuccessfulTime, lastFailureTime, lastSuccessfulBackup: success, lastBackup } = status ?? {};
+  return {
+    enabled: !spec.suspend,
+    known: status !== undefined,
+    ...(lastSuccessfulTime && {
+      lastSuccess: {
+        atMs: fromTime(lastSuccessfulTime),
+        archive: success?.archive ?? '',
+        deleted: success?.pruned ?? 0,
+        sizeBytes: success?.sizeBytes ?? 0,
+      },
+    }),
+    ...(lastFailureTime && {
+      lastFailure: {
+        atMs: fromTime(lastFailureTime),
+        error: lastBackup?.phase === 'Succeeded' ? 'an earlier run failed' : (lastBackup?.message ?? ''),
+      },
+    }),
+  };
+}
