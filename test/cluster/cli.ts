@@ -1,4 +1,6 @@
+import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { buildImage } from './image.ts';
 import { type Cluster, clusterDown, clusterOpen, clusterUp, elapsedLog, stateDirOf } from './index.ts';
 
 interface Options {
@@ -53,9 +55,18 @@ command('status', 'show components, their health and the kubeconfig').action(asy
 command('load-image', 'import an image archive (docker-archive or OCI) into the cluster')
   .argument('<tarball>', 'path of the archive')
   .action(async (tarball: string, { name }: Options) => {
-    const { resolve } = await import('node:path');
     await (await open(name)).loadImage(resolve(tarball));
     log(`${tarball} is loaded into cluster ${name}`);
+  });
+
+program
+  .command('image')
+  .description('build the image of the checkout and print the path of its archive')
+  .option('--tag <tag>', 'name of the image')
+  .action(async ({ tag }: { tag?: string }) => {
+    const image = await buildImage({ log, ...(tag === undefined ? {} : { tag }) });
+    log(`built ${image.tag}`);
+    process.stdout.write(`${image.tarball}\n`);
   });
 
 try {

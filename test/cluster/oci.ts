@@ -22,7 +22,7 @@ export const PAUSE_IMAGE = 'localhost/km-cluster/pause:1';
 /** A shell with the usual small tools, for helper pods and tests. */
 export const BUSYBOX_IMAGE = 'localhost/km-cluster/busybox:1';
 
-const HELPER_KEY = 'helper-images-1';
+const HELPER_KEY = 'helper-images-2';
 
 const platform = () => ({ os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch });
 
@@ -48,7 +48,13 @@ export async function writeOciArchive(
     const layer = await blob(await readFile(layerFile));
     await rm(layerFile);
     const json = (value: unknown) => Buffer.from(JSON.stringify(value));
-    const image = { ...platform(), config, rootfs: { type: 'layers', diff_ids: [layer.digest] } };
+    const image = {
+      ...platform(),
+      config,
+      rootfs: { type: 'layers', diff_ids: [layer.digest] },
+      // buildah takes no base image whose history does not name each layer.
+      history: [{ created_by: 'test/cluster/oci.ts' }],
+    };
     const type = (kind: string) => `application/vnd.oci.image.${kind}`;
     const manifest = await blob(
       json({

@@ -1,0 +1,14 @@
+# The image of the operator and of the backups that it runs: /app/bin/km-backup-operator and /app/bin/km-backup.
+# The build context is the folder that `npm run image:build` (test/cluster/image.ts) puts together.
+ARG BASE_IMAGE=debian:bookworm-slim
+FROM ${BASE_IMAGE}
+# What changes seldom comes first: its layers are shared by successive builds.
+COPY node /app/bin/node
+COPY node_modules /app/node_modules
+COPY bin /app/bin
+COPY dist /app/dist
+COPY package.json LICENSE /app/
+ENV PATH=/app/bin:/usr/local/bin:/usr/bin:/bin NODE_ENV=production
+WORKDIR /app
+USER 65532:65532
+ENTRYPOINT ["/app/bin/km-backup"]

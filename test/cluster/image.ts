@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import {
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cached, withLock } from './cache.ts';
+import { defaultCacheDir, dockerAnswers } from './index.ts';
+import { writeOciArchive } from './oci.ts';
+import { ensurePackages } from './packages.ts';
+import { run } from './process.ts';
+import { type Log, silent, step } from './progress.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const BASE_KEY = 'base-bookworm-2';
+const BASE_IMAGE = `localhost/km-cluster/${BASE_KEY}:latest`;
+
+/** The operator's entry program; km-backup's own is bin/km-backup. */
+const OPERATOR =
+  '#!/bin/sh\nexec /app/bin/node --disable-warning=ExperimentalWarning /app/dist/cli/operator.js "$@"\n';
+
+export interface ImageOptions {
+  /** Default: `localhost/km-backup-operator:<version of package.json>`. */
+  readonly tag?: string;
+  readonly log?: Log;
+  readonly cacheDir?: string;
+}
+
+export interface BuiltImage {
+  readonly tag: string;
+  /** A docker-archive, for `loadImage`. */
+  readonly tarball: string;
+}
+
+/** A small Debian root file system, from packages alone, as an image archive. */
+async function baseArchive(cacheDir: string, log: Log): Promise<string> {
+  const dir = await cached(
+    cacheDir,
+    BASE_KEY,
+    log,
+    'making the Debian base of the image (half a minute, once)',
+    async (out) => {
+      const rootfs = join(out, 'rootfs');
+      await run('debootstrap', ['--variant=minbase', 'bookworm', rootfs]);
+      const useless = [
+        'var/cache/apt',
+        'var/lib/apt/lists',
+        'var/log',
+        'usr/share/doc',
+        'usr/share/man',
+        'usr/share/locale',
+        'usr/share/info',
+      ];
+      for (const path of useless) {
+        await rm(join(rootfs, path), { recursive: true, force: true });
+        await mkdir(join(rootfs, path), { recursive: true });
+      }
+      await writeOciArchive(rootfs, BASE_IMAGE, {}, join(out, 'base.tar'));
+      await rm(rootfs, { recursive: true });
+    },
+  );
+  return join(dir, 'base.tar');
+}
+
+/** The dependencies the programs need at run time, installed once for each lockfile. */
+async function productionModules(cacheDir: string, log: Log): Promise<string> {
+  const lockfile = await readFile(join(ROOT, 'package-lock.json'));
+  const key = `node-modules-${createHash('sha256').update(lockfile).digest('hex').slice(0, 16)}`;
+  const dir = await cached(cacheDir, key, log, 'installing the production dependencies', async (out) => {
+    for (const file of ['package.json', 'package-lock.json'])
+      await copyFile(join(ROOT, file), join(out, file));
+    // Not `npm ci`: it refuses a lockfile that lacks an optional package of another platform, which is what npm
+    // writes when its registry does not carry that package. The lockfile is followed all the same.
+    await run('npm', ['install', '--omit=dev', '--no-save', '--no-audit', '--no-fund'], { cwd: out });
+  });
+  return join(dir, 'node_modules');
+}
+
+/** Digest over the names and contents of everything below the folder. */
+async function digestOf(dir: string): Promise<string> {
+  const hash = createHash('sha256');
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  for (const file of files.sort())
+    hash
+      .update(file.slice(dir.length))
+      .update('\0')
+      .update(await readFile(file));
+  return hash.digest('hex');
+}
+
+async function withBuildah(
+  context: string,
+  tag: string,
+  archive: string,
+  cacheDir: string,
+  log: Log,
+): Promise<void> {
+  await ensurePackages('image', log);
+  const base = await baseArchive(cacheDir, log);
+  // A store of our own: the machine's images are not ours to add to.
+  const store = ['--root', join(cacheDir, 'buildah'), '--runroot', join(cacheDir, 'buildah-run')];
+  const buildah = (...args: string[]) => run('buildah', [...store, ...args]);
+  const known = await buildah('inspect', '--type', 'image', BASE_IMAGE).then(Boolean, () => false);
+  if (!known) await buildah('pull', '--quiet', `oci-archive:${base}`);
+  await buildah(
+    ...['build', '--isolation', 'chroot', '--layers', '--pull-never', '--format', 'docker'],
+    ...[
+      '--build-arg',
+      `BASE_IMAGE=${BASE_IMAGE}`,
+      '--tag',
+      tag,
+      '--file',
+      join(context, 'Dockerfile'),
+      context,
+    ],
+  );
+  await buildah('push', '--quiet', tag, `docker-archive:${archive}:${tag}`);
+  // The predecessor of the tag; layers still in use stay.
+  await buildah('rmi', '--prune').catch(() => {});
+}
+
+async function withDocker(context: string, tag: string, archive: string): Promise<void> {
+  await run('docker', ['build', '--quiet', '--tag', tag, context]);
+  await run('docker', ['save', '--output', archive, tag]);
+}
+
+/** Builds the project's Dockerfile from the checkout as it is; when nothing changed, the last archive is returned. */
+export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage> {
+  const { log = silent, cacheDir = defaultCacheDir() } = options;
+  const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  const tag = options.tag ?? `localhost/km-backup-operator:${version}`;
+  const folder = join(cacheDir, 'images');
+  const tarball = join(folder, `${tag.replace(/[^A-Za-z0-9.-]+/g, '_')}.tar`);
+  const modules = await productionModules(cacheDir, log);
+  await mkdir(folder, { recursive: true });
+  return withLock(join(cacheDir, 'locks', 'image.lock'), log, async () => {
+    const context = await mkdtemp(join(tmpdir(), 'km-image-'));
+    try {
+      const tsc = join(ROOT, 'node_modules', '.bin', 'tsc');
+      await run(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(context, 'dist')], { cwd: ROOT });
+      await cp(join(ROOT, 'bin'), join(context, 'bin'), { recursive: true });
+      await writeFile(join(context, 'bin', 'km-backup-operator'), OPERATOR, { mode: 0o755 });
+      for (const file of ['package.json', 'LICENSE', 'Dockerfile'])
+        await copyFile(join(ROOT, file), join(context, file));
+      const node = await realpath(join(ROOT, 'node_modules', 'node', 'bin', 'node'));
+      const nodeVersion = (await run(node, ['--version'])).stdout.trim();
+      const key = [tag, nodeVersion, modules, BASE_KEY, await digestOf(context)].join('\n');
+      if (existsSync(tarball) && (await readFile(`${tarball}.key`, 'utf8').catch(() => '')) === key) {
+        return { tag, tarball };
+      }
+      await step(log, `building ${tag}`, async () => {
+        await copyFile(node, join(context, 'node'));
+        await cp(modules, join(context, 'node_modules'), { recursive: true, verbatimSymlinks: true });
+        const partial = `${tarball}.partial`;
+        await rm(partial, { force: true });
+        await ((await dockerAnswers())
+          ? withDocker(context, tag, partial)
+          : withBuildah(context, tag, partial, cacheDir, log));
+        await rename(partial, tarball);
+        await writeFile(`${tarball}.key`, key);
+      });
+      return { tag, tarball };
+    } finally {
+      await rm(context, { recursive: true, force: true });
+    }
+  });
+}
