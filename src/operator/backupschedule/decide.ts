@@ -264,8 +264,8 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   ].sort();
 
   const last = finished.filter((backup) => backup.status?.phase !== 'Skipped').at(-1);
-  const lastSuccess = finished.filter((backup) => backup.status?.phase === 'Succeeded').at(-1)
-    ?.status?.completionTime;
+  const success = finished.filter((backup) => backup.status?.phase === 'Succeeded').at(-1);
+  const lastSuccess = success?.status?.completionTime;
   const lastFailure = finished
     .filter((backup) => backup.status?.phase === 'Failed' || backup.status?.phase === 'Incomplete')
     .at(-1)?.status?.completionTime;
