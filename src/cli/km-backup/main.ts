@@ -15,6 +15,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
   restore: { summary: 'replace a directory by what an archive holds', load: () => import('./restore.ts') },
   verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
+  serve: { summary: 'run backups on a schedule, without Kubernetes', load: () => import('./serve.ts') },
   prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };
 

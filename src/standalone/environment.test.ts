@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest';
+import { type Environment, parseEnvironment, parseListen, type Settings } from './environment.ts';
+
+function settings(env: Environment): Settings {
+  const parsed = parseEnvironment(env);
+  if (!parsed.ok) throw new Error(parsed.problems.join('; '));
+  return parsed.settings;
+}
+
+const on = { KM_BACKUP_ENABLED: 'true', KM_STATE_PATH: '/opt/knowledge/var' };
+
+test('the defaults of the playbook', () => {
+  expect(settings({ KM_STATE_PATH: '/opt/knowledge/var' })).toEqual({
+    enabled: false,
+    source: '/opt/knowledge/var',
+    destination: '/opt/knowledge/var/backups/archives',
+    script: undefined,
+    retentionLimit: 7,
+    cron: undefined,
+    intervalMinutes: 720,
+    listen: { host: '127.0.0.1', port: 8000 },
+  });
+});
+
+describe('single variables', () => {
+  test.each<[Environment, Partial<Settings>]>([
+    [{ KM_BACKUP_ENABLED: 'TRUE' }, { enabled: true }],
+    [{ KM_BACKUP_ENABLED: '1' }, { enabled: true }],
+    [{ KM_BACKUP_ENABLED: 'off' }, { enabled: false }],
+    [{ KM_BACKUP_ENABLED: '' }, { enabled: false }],
+    [{ KM_BACKUP_INTERVAL_MINUTES: '5' }, { intervalMinutes: 5 }],
+    [{ KM_BACKUP_INTERVAL_MINUTES: '0' }, { intervalMinutes: 1 }],
+    [{ KM_BACKUP_INTERVAL_MINUTES: '-30' }, { intervalMinutes: 1 }],
+    [{ KM_BACKUP_INTERVAL_MINUTES: ' ' }, { intervalMinutes: 720 }],
+    [{ KM_BACKUP_RETENTION_LIMIT: '0' }, { retentionLimit: 0 }],
+    [{ KM_BACKUP_RETENTION_LIMIT: '-1' }, { retentionLimit: -1 }],
+    [{ KM_BACKUP_DEST_PATH: '/backups' }, { destination: '/backups' }],
+    [{ KM_BACKUP_DEST: '/for/the/script' }, { destination: '/opt/knowledge/var/backups/archives' }],
+    [{ KM_BACKUP_SCRIPT: '/opt/script' }, { script: '/opt/script' }],
+    [{ KM_BACKUP_CRON: '' }, { cron: undefined }],
+    [{ KM_BACKUP_LISTEN: '0.0.0.0:9' }, { listen: { host: '0.0.0.0', port: 9 } }],
+  ])('%j', (env, expected) => {
+    expect(settings({ ...on, ...env })).toMatchObject(expected);
+  });
+
+  test('cron is in UTC and kept beside the interval it wins over', () => {
+    expect(
+      settings({ ...on, KM_BACKUP_CRON: '15 3 * * *', KM_BACKUP_INTERVAL_MINUTES: '5' }).cron,
+    ).toMatchObject({
+      expression: '15 3 * * *',
+      timeZone: 'Etc/UTC',
+    });
+  });
+});
+
+test('every bad variable is named', () => {
+  const parsed = parseEnvironment({
+    KM_BACKUP_ENABLED: 'maybe',
+    KM_BACKUP_INTERVAL_MINUTES: 'soon',
+    KM_BACKUP_CRON: '0 0 3 * * *',
+    KM_BACKUP_RETENTION_LIMIT: '1.5',
+    KM_BACKUP_LISTEN: 'localhost',
+  });
+  const problems = parsed.ok ? [] : parsed.problems;
+  for (const name of ['ENABLED', 'INTERVAL_MINUTES', 'CRON', 'RETENTION_LIMIT', 'LISTEN'])
+    expect(problems.filter((problem) => problem.startsWith(`KM_BACKUP_${name}`))).toHaveLength(1);
+  expect(problems).toHaveLength(5);
+});
+
+test('the source is needed to start backups only', () => {
+  expect(parseEnvironment({ KM_BACKUP_ENABLED: 'true' })).toEqual({
+    ok: false,
+    problems: ['KM_STATE_PATH is not set: the directory to back up'],
+  });
+  expect(parseEnvironment({})).toMatchObject({ ok: true });
+});
+
+test.each([
+  ['8000', { host: '127.0.0.1', port: 8000 }],
+  [':0', { host: '127.0.0.1', port: 0 }],
+  ['localhost:80', { host: 'localhost', port: 80 }],
+  ['[::1]:80', { host: '::1', port: 80 }],
+  ['::1', undefined],
+  ['a:65536', undefined],
+  ['a:b', undefined],
+  ['', undefined],
+])('listen on %j', (value, expected) => {
+  expect(parseListen(value)).toEqual(expected);
+});

@@ -1,0 +1,330 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createLogger } from '../log/index.ts';
+import type { BackupSnapshot } from '../metrics/index.ts';
+import { type Cadence, nextSlot } from '../schedule/index.ts';
+import { LONGEST_TIMER_MS, Scheduler } from './scheduler.ts';
+import { freshState, State } from './state.ts';
+import { type RunReport, recover, resume } from './transitions.ts';
+
+const START = Date.UTC(2026, 10, 23);
+const MINUTE = 60_000;
+const logger = createLogger({ level: 'silent' });
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A clock that stands until told to go on; it refuses timers as Node.js does. */
+class FakeClock {
+  #now: number;
+  #timers = new Map<number, { at: number; callback: () => void }>();
+  #id = 0;
+
+  constructor(now: number) {
+    this.#now = now;
+  }
+
+  now = () => this.#now;
+
+  after = (delayMs: number, callback: () => void) => {
+    expect(delayMs).toBeGreaterThanOrEqual(0);
+    expect(delayMs).toBeLessThan(2 ** 31);
+    const id = this.#id++;
+    this.#timers.set(id, { at: this.#now + delayMs, callback });
+    return () => void this.#timers.delete(id);
+  };
+
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  /** The wall clock is set; the timers go on as they were. */
+  set(nowMs: number): void {
+    for (const timer of this.#timers.values()) timer.at += nowMs - this.#now;
+    this.#now = nowMs;
+  }
+
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + ms;
+    for (;;) {
+      const [next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at);
+      if (!next || next[1].at > until) break;
+      this.#timers.delete(next[0]);
+      this.#now = Math.max(this.#now, next[1].at);
+      next[1].callback();
+      await settle();
+    }
+    this.#now = until;
+  }
+}
+
+interface World {
+  clock: FakeClock;
+  saved: State;
+  slots: number[];
+  snapshot: BackupSnapshot | undefined;
+  outcome: RunReport['outcome'];
+  /** Run length; undefined: until aborted. */
+  takesMs: number | undefined;
+  cadence: Cadence;
+}
+
+function world(cadence: Cadence, nowMs = START): World {
+  return {
+    clock: new FakeClock(nowMs),
+    saved: freshState('test', nowMs),
+    slots: [],
+    snapshot: undefined,
+    outcome: 'success',
+    takesMs: 0,
+    cadence,
+  };
+}
+
+function boot(w: World): Scheduler {
+  const scheduler = new Scheduler({
+    cadence: w.cadence,
+    clock: w.clock,
+    state: recover(resume(w.saved, 'test', w.clock.now()), undefined, w.clock.now()),
+    save: (state) => {
+      w.saved = State.parse(JSON.parse(JSON.stringify(state)));
+    },
+    run: (signal) =>
+      new Promise((resolve) => {
+        const startedAtMs = w.clock.now();
+        w.slots.push(w.saved.running!.slotMs);
+        const end = (outcome: RunReport['outcome']) =>
+          resolve({
+            outcome,
+            startedAtMs,
+            finishedAtMs: w.clock.now(),
+            ...(outcome === 'success' && { archive: { path: '/b/x.tgz', sizeBytes: 5 }, deleted: 1 }),
+            ...(outcome === 'failure' && { error: 'no space' }),
+          });
+        signal.addEventListener('abort', () => end('failure'));
+        if (w.takesMs === 0) end(w.outcome);
+        else if (w.takesMs !== undefined) w.clock.after(w.takesMs, () => end(w.outcome));
+      }),
+    onChange: (snapshot) => {
+      w.snapshot = snapshot;
+    },
+    logger,
+  });
+  return scheduler;
+}
+
+const every = (minutes: number): Cadence => ({
+  kind: 'interval',
+  everyMs: minutes * MINUTE,
+  anchorMs: START,
+});
+
+describe('a day', () => {
+  test('each slot runs once; metrics and health follow', async () => {
+    const w = world(every(60));
+    const scheduler = boot(w);
+    scheduler.start();
+    expect(scheduler.check()).toEqual({ status: 'pending' });
+    await w.clock.advance(24 * 60 * MINUTE);
+    expect(w.slots).toEqual(Array.from({ length: 24 }, (_, index) => START + (index + 1) * 60 * MINUTE));
+    expect(w.snapshot).toMatchObject({
+      runs: { success: 24, failure: 0 },
+      retentionDeletes: 24,
+      missedSlots: 0,
+      nextSlotMs: START + 25 * 60 * MINUTE,
+      expectedIntervalSeconds: 3600,
+      lastRun: { success: true, sizeBytes: 5 },
+    });
+    expect(scheduler.check()).toMatchObject({ status: 'ok', archive: '/b/x.tgz', deleted: 1 });
+  });
+
+  test('a failure shows, the next success heals', async () => {
+    const w = world(every(60));
+    const scheduler = boot(w);
+    scheduler.start();
+    w.outcome = 'failure';
+    await w.clock.advance(60 * MINUTE);
+    expect(scheduler.check()).toMatchObject({ status: 'error', error: 'no space' });
+    expect(w.snapshot?.lastRun).toMatchObject({ success: false });
+    w.outcome = 'success';
+    await w.clock.advance(60 * MINUTE);
+    expect(scheduler.check()).toMatchObject({ status: 'ok' });
+    expect(w.snapshot?.runs).toEqual({ success: 1, incomplete: 0, failure: 1, skipped_lock: 0 });
+  });
+
+  test('a slot that comes during a run is refused and counted', async () => {
+    const w = world(every(10));
+    w.takesMs = 25 * MINUTE;
+    boot(w).start();
+    await w.clock.advance(36 * MINUTE);
+    expect(w.slots).toEqual([START + 10 * MINUTE]);
+    expect(w.snapshot?.runs).toEqual({ success: 1, incomplete: 0, failure: 0, skipped_lock: 2 });
+  });
+
+  test('a run at once, when asked for', async () => {
+    const w = world(every(60));
+    boot(w).start({ runNow: true });
+    await settle();
+    expect(w.saved.runs.success).toBe(1);
+    expect(w.saved.running).toBeUndefined();
+  });
+});
+
+describe('far slots', () => {
+  test('beyond 2^31 ms', async () => {
+    const w = world(every(60 * 24 * 60));
+    boot(w).start();
+    await w.clock.advance(60 * 24 * 60 * MINUTE - 1);
+    expect(w.slots).toEqual([]);
+    await w.clock.advance(1);
+    expect(w.slots).toHaveLength(1);
+  });
+
+  test('a wall clock set forward is noticed within a minute, and one catch-up runs', async () => {
+    const w = world(every(60));
+    boot(w).start();
+    w.clock.set(START + 5 * 60 * MINUTE + 1);
+    await w.clock.advance(LONGEST_TIMER_MS);
+    expect(w.slots).toEqual([START + 5 * 60 * MINUTE]);
+    expect(w.snapshot?.missedSlots).toBe(4);
+  });
+
+  test('one set back repeats no slot', async () => {
+    const w = world(every(60));
+    boot(w).start();
+    await w.clock.advance(2 * 60 * MINUTE);
+    w.clock.set(START + 30 * MINUTE);
+    await w.clock.advance(2 * 60 * MINUTE);
+    expect(w.slots).toEqual([1, 2].map((index) => START + index * 60 * MINUTE));
+    await w.clock.advance(30 * MINUTE);
+    expect(w.slots.at(-1)).toBe(START + 3 * 60 * MINUTE);
+  });
+});
+
+describe('stop and start again', () => {
+  test('stopped: no timer is left, and it shows', async () => {
+    const w = world(every(60));
+    const scheduler = boot(w);
+    scheduler.start();
+    await scheduler.stop();
+    expect(w.clock.pending).toBe(0);
+    expect(scheduler.check().status).toBe('stopped');
+  });
+
+  test('a slot run before is not repeated', async () => {
+    const w = world(every(60));
+    const first = boot(w);
+    first.start();
+    await w.clock.advance(61 * MINUTE);
+    await first.stop();
+    boot(w).start();
+    await w.clock.advance(10 * MINUTE);
+    expect(w.slots).toHaveLength(1);
+  });
+
+  test('slots passed meanwhile: the latest runs, the others are missed', async () => {
+    const w = world(every(60));
+    const first = boot(w);
+    first.start();
+    await first.stop();
+    await w.clock.advance(4 * 60 * MINUTE + MINUTE);
+    boot(w).start();
+    await settle();
+    expect(w.slots).toEqual([START + 4 * 60 * MINUTE]);
+    expect(w.saved.missedSlots).toBe(3);
+  });
+
+  test('a run ended by SIGTERM is taken up again and counts as no failure', async () => {
+    const w = world(every(60));
+    w.takesMs = undefined;
+    const first = boot(w);
+    first.start();
+    await w.clock.advance(61 * MINUTE);
+    await first.stop();
+    expect(w.saved.runs.failure).toBe(0);
+    w.takesMs = 0;
+    boot(w).start();
+    await settle();
+    expect(w.slots).toEqual([START + 60 * MINUTE, START + 60 * MINUTE]);
+    expect(w.saved.runs).toMatchObject({ success: 1, failure: 0 });
+  });
+
+  test('taken up after later slots: the latest takes its place', async () => {
+    const w = world(every(60));
+    w.takesMs = undefined;
+    const first = boot(w);
+    first.start();
+    await w.clock.advance(61 * MINUTE);
+    await first.stop();
+    await w.clock.advance(120 * MINUTE);
+    w.takesMs = 0;
+    boot(w).start();
+    await settle();
+    expect(w.slots.at(-1)).toBe(START + 180 * MINUTE);
+    expect(w.saved).toMatchObject({ missedSlots: 2, runs: { success: 1, skipped_lock: 0 } });
+  });
+
+  test('a run that takes the scheduler with it is tried twice, then counted as failed', async () => {
+    const w = world(every(60));
+    w.takesMs = undefined;
+    boot(w).start();
+    await w.clock.advance(60 * MINUTE);
+    // Killed: nothing more is written.
+    for (let restart = 0; restart < 3; restart += 1) {
+      const killed = { ...w, clock: new FakeClock(w.clock.now() + MINUTE) };
+      boot(killed).start();
+      w.saved = killed.saved;
+    }
+    expect(w.slots).toHaveLength(2);
+    expect(w.saved.runs.failure).toBe(1);
+    expect(w.saved.lastFailure?.error).toMatch(/cut short 2 times/);
+  });
+
+  test('an edited schedule fires no slot of the past', () => {
+    const state = { ...freshState('every 60m', START), missedSlots: 3 };
+    const now = START + 10 * 60 * MINUTE;
+    expect(resume(state, 'every 5m', now)).toMatchObject({
+      settledUntilMs: now,
+      anchorMs: now,
+      missedSlots: 3,
+    });
+  });
+});
+
+test('any history of restarts, kills excluded, runs or counts each slot exactly once', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          upMinutes: fc.integer({ min: 0, max: 200 }),
+          downMinutes: fc.integer({ min: 0, max: 200 }),
+          takesMinutes: fc.integer({ min: 0, max: 40 }),
+          outcome: fc.constantFrom<RunReport['outcome']>('success', 'failure', 'incomplete', 'skipped_lock'),
+        }),
+        { maxLength: 8 },
+      ),
+      async (phases) => {
+        const w = world(every(15));
+        for (const { upMinutes, downMinutes, takesMinutes, outcome } of phases) {
+          w.takesMs = takesMinutes * MINUTE;
+          w.outcome = outcome;
+          const scheduler = boot(w);
+          scheduler.start();
+          await settle();
+          await w.clock.advance(upMinutes * MINUTE);
+          await scheduler.stop();
+          await w.clock.advance(downMinutes * MINUTE);
+        }
+        let passed = 0;
+        for (
+          let at = nextSlot(w.cadence, START)!;
+          at <= w.saved.settledUntilMs;
+          at = nextSlot(w.cadence, at)!
+        )
+          passed += 1;
+        const { runs, missedSlots, running } = w.saved;
+        const counted = runs.success + runs.failure + runs.incomplete + runs.skipped_lock + missedSlots;
+        expect(counted + (running ? 1 : 0)).toBe(passed);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});

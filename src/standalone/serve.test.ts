@@ -1,0 +1,221 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FileLock } from '../posix/file-lock.ts';
+import { STATE_NAME, State } from './state.ts';
+
+const PROGRAM = path.join(import.meta.dirname, '../../bin/km-backup');
+const WAIT = { timeout: 20_000, interval: 50 };
+
+let root: string;
+let source: string;
+let destination: string;
+const children: ChildProcess[] = [];
+beforeEach(() => {
+  root = mkdtempSync(path.join(os.tmpdir(), 'km-serve-'));
+  source = path.join(root, 'var');
+  destination = path.join(source, 'backups', 'archives');
+  mkdirSync(source);
+  writeFileSync(path.join(source, 'state.txt'), 'precious');
+});
+afterEach(() => {
+  for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
+  rmSync(root, { recursive: true, force: true });
+});
+
+interface Served {
+  url: () => string | undefined;
+  log: () => string;
+  stop: () => Promise<number | null>;
+  exited: Promise<number | null>;
+}
+
+function start(env: Record<string, string>, ...args: string[]): Served {
+  const child = spawn(PROGRAM, ['serve', '--listen', '127.0.0.1:0', ...args], {
+    env: { PATH: process.env['PATH'], KM_STATE_PATH: source, KM_BACKUP_ENABLED: 'true', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  children.push(child);
+  let log = '';
+  child.stderr!.on('data', (chunk: Buffer) => {
+    log += chunk;
+  });
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
+  return {
+    url: () => /"url":"([^"]+)"/.exec(log)?.[1],
+    log: () => log,
+    stop: () => {
+      child.kill('SIGTERM');
+      return exited;
+    },
+    exited,
+  };
+}
+
+async function health(served: Served): Promise<{ code: number; check: Record<string, unknown> }> {
+  await expect.poll(served.url, WAIT).toBeDefined();
+  const response = await fetch(`${served.url()}/healthz`);
+  const body = (await response.json()) as { checks: { backup: Record<string, unknown> } };
+  return { code: response.status, check: body.checks.backup };
+}
+
+async function metric(served: Served, name: string): Promise<number | undefined> {
+  const text = await (await fetch(`${served.url()}/metrics`)).text();
+  const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+  return line === undefined ? undefined : Number(line.slice(name.length));
+}
+
+const state = () => State.parse(JSON.parse(readFileSync(path.join(destination, STATE_NAME), 'utf8')));
+const archives = () => readdirSync(destination).filter((name) => name.endsWith('.tgz'));
+
+function script(body: string): string {
+  const file = path.join(root, 'script.sh');
+  writeFileSync(file, `#!/bin/sh\n${body}\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+describe('the built-in program', () => {
+  test('a run, its health and metrics, a clean stop, and a restart that repeats nothing', async () => {
+    const served = start({}, '--run-now');
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    const { code, check } = await health(served);
+    const [name] = archives();
+    expect(code).toBe(200);
+    expect(check).toMatchObject({
+      archive: path.join(destination, name!),
+      deleted: 0,
+      size_bytes: expect.any(Number),
+    });
+    expect(await metric(served, 'km_backup_runs_total{result="success"}')).toBe(1);
+    expect(await metric(served, 'km_backup_last_status')).toBe(1);
+    expect(await metric(served, 'km_backup_last_success_timestamp')).toBeGreaterThan(1e9);
+    expect(await metric(served, 'km_backup_last_source_bytes')).toBe(8);
+    expect(await metric(served, 'km_backup_archives')).toBe(1);
+    expect(await metric(served, 'km_backup_next_slot_timestamp')).toBeGreaterThan(Date.now() / 1000);
+
+    const rival = start({});
+    expect(await rival.exited).toBe(4);
+    expect(rival.log()).toContain('is served by process');
+
+    expect(await served.stop()).toBe(0);
+    expect(state().running).toBeUndefined();
+
+    const again = start({});
+    expect((await health(again)).check).toMatchObject({ status: 'ok', last_success: check['last_success'] });
+    expect(await metric(again, 'km_backup_runs_total{result="success"}')).toBe(1);
+    expect(archives()).toEqual([name]);
+    expect(await again.stop()).toBe(0);
+  }, 60_000);
+
+  test('retention after each success; a missed slot is caught up at the start', async () => {
+    mkdirSync(destination, { recursive: true });
+    for (const day of ['01', '02', '03'])
+      writeFileSync(
+        path.join(destination, `km-backup-202601${day}T000000Z.tgz`),
+        Buffer.from('1f8b0800000000000003030000000000000000', 'hex'),
+      );
+    writeFileSync(path.join(destination, 'notes.txt'), 'foreign');
+    const hour = 3_600_000;
+    const past: State = {
+      version: 1,
+      schedule: 'every 60m',
+      anchorMs: Date.now() - 5.5 * hour,
+      settledUntilMs: Date.now() - 3.5 * hour,
+      runs: { success: 10, incomplete: 0, failure: 0, skipped_lock: 0 },
+      retentionDeletes: 4,
+      missedSlots: 0,
+    };
+    writeFileSync(path.join(destination, STATE_NAME), JSON.stringify(past));
+    const served = start({ KM_BACKUP_INTERVAL_MINUTES: '60', KM_BACKUP_RETENTION_LIMIT: '2' });
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    expect(await metric(served, 'km_backup_runs_total{result="success"}')).toBe(11);
+    expect(await metric(served, 'km_backup_retention_deletes_total')).toBe(6);
+    expect(await metric(served, 'km_backup_missed_slots_total')).toBe(2);
+    expect((await health(served)).check).toMatchObject({ deleted: 2 });
+    expect(archives()).toHaveLength(2);
+    expect(readdirSync(destination)).toContain('notes.txt');
+    expect(await served.stop()).toBe(0);
+  }, 60_000);
+
+  test('a destination in use is skipped_lock, not a failure', async () => {
+    mkdirSync(destination, { recursive: true });
+    const attempt = FileLock.tryLock(path.join(destination, '.km-backup.lock'));
+    if (!attempt.acquired) throw new Error('not acquired');
+    const served = start({}, '--run-now');
+    await expect.poll(served.url, WAIT).toBeDefined();
+    await expect.poll(() => metric(served, 'km_backup_runs_total{result="skipped_lock"}'), WAIT).toBe(1);
+    expect((await health(served)).check).toEqual({ status: 'pending' });
+    attempt.lock.release();
+    expect(await served.stop()).toBe(0);
+  }, 60_000);
+});
+
+describe('a script', () => {
+  test('gets source and destination; what it prints decides', async () => {
+    const served = start(
+      {
+        KM_BACKUP_SCRIPT: script(
+          `file="$KM_BACKUP_DEST/km-backup-$(date -u +%Y%m%dT%H%M%SZ).tgz"
+           tar -czf "$file" -C "$KM_BACKUP_SOURCE" state.txt && echo "Backup written to $file"`,
+        ),
+      },
+      '--run-now',
+    );
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    expect(await served.stop()).toBe(0);
+    expect(archives()).toHaveLength(1);
+  }, 60_000);
+
+  test('its failure answers 503 with what it said', async () => {
+    const served = start(
+      { KM_BACKUP_SCRIPT: script('echo "cannot reach the vault" >&2; exit 9') },
+      '--run-now',
+    );
+    await expect.poll(async () => (await health(served)).code, WAIT).toBe(503);
+    expect((await health(served)).check).toMatchObject({
+      status: 'error',
+      error: 'script.sh exited with 9: cannot reach the vault',
+    });
+    expect(await metric(served, 'km_backup_last_status')).toBe(0);
+    expect(await served.stop()).toBe(0);
+  }, 60_000);
+
+  test('a slow one is ended by SIGTERM, and its slot stays due', async () => {
+    const served = start({ KM_BACKUP_SCRIPT: script('sleep 300') }, '--run-now');
+    await expect.poll(() => served.log().includes('backup started'), WAIT).toBe(true);
+    expect(await served.stop()).toBe(0);
+    expect(state()).toMatchObject({ running: { attempt: 0 }, runs: { failure: 0 } });
+  }, 60_000);
+});
+
+describe('what does not start', () => {
+  test('all bad variables are named in one message', async () => {
+    const served = start({
+      KM_STATE_PATH: '',
+      KM_BACKUP_ENABLED: 'perhaps',
+      KM_BACKUP_CRON: '* * *',
+      KM_BACKUP_RETENTION_LIMIT: 'seven',
+    });
+    expect(await served.exited).toBe(2);
+    for (const name of ['KM_BACKUP_ENABLED', 'KM_BACKUP_CRON', 'KM_BACKUP_RETENTION_LIMIT'])
+      expect(served.log()).toContain(name);
+    expect(readdirSync(source)).toEqual(['state.txt']);
+  }, 60_000);
+
+  test('paths that are not there, likewise', async () => {
+    const served = start({ KM_STATE_PATH: path.join(root, 'none'), KM_BACKUP_SCRIPT: '/no/script' });
+    expect(await served.exited).toBe(2);
+    expect(served.log()).toMatch(/KM_STATE_PATH=.*is no directory\n.*KM_BACKUP_SCRIPT=.*no executable file/);
+  }, 60_000);
+});
+
+test('switched off it serves, and touches nothing', async () => {
+  const served = start({ KM_BACKUP_ENABLED: 'false' });
+  expect(await health(served)).toEqual({ code: 200, check: { status: 'disabled' } });
+  expect(await metric(served, 'km_backup_suspended')).toBe(1);
+  expect(await served.stop()).toBe(0);
+  expect(readdirSync(source)).toEqual(['state.txt']);
+}, 60_000);
