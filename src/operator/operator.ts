@@ -15,6 +15,7 @@ import { ClusterView } from './cluster-view.ts';
 import type { Plan } from './plan.ts';
 import { type Resources, resources } from './resources.ts';
 import { type RunSlotLimits, RunSlots } from './run-slots.ts';
+import { fromTime } from './time.ts';
 
 const CLOCK_CHECK_MS = 5_000;
 const CLOCK_JUMP_MS = 500;
@@ -34,7 +35,15 @@ export interface OperatorOptions {
   assertLeading: () => void;
   /** Told of every schedule that changed or went, for metrics. */
   onSchedule?: (key: string) => void;
-  metrics?: { queue?: (name: string) => WorkQueueMetrics; reflector?: ReflectorMetrics };
+  metrics?: OperatorObservers;
+}
+
+export interface OperatorObservers {
+  queue?: (name: string) => WorkQueueMetrics;
+  reflector?: ReflectorMetrics;
+  /** From a slot to the creation of its Job, in seconds. */
+  observeDispatchLag?: (seconds: number) => void;
+  observeReconcileError?: (kind: string) => void;
 }
 
 /**
@@ -90,7 +99,7 @@ export class Operator {
       if (!isFinished(backup) && this.view.jobOf(backup))
         this.slots.hold(keyOf(backup), backup.metadata.namespace);
     }
-    const { workers: concurrency, logger } = this.#options;
+    const { workers: concurrency, logger, metrics } = this.#options;
     const run = (queue: WorkQueue, kind: string, reconcile: (key: string) => Promise<void>) =>
       queue.run({
         concurrency,
@@ -102,8 +111,10 @@ export class Operator {
           } catch (error) {
             if (signal.aborted) return;
             // A conflict says only that the view is behind: the watch brings the news.
-            if (!isConflict(error))
+            if (!isConflict(error)) {
+              metrics?.observeReconcileError?.(kind);
               logger.warn({ kind, key, error: String(error) }, 'reconcile failed; trying again');
+            }
             queue.addRateLimited(key);
           }
         },
@@ -151,12 +162,16 @@ export class Operator {
       this.slots.release(key, key.slice(0, key.indexOf('/')));
       return;
     }
-    const { clock, jobs } = this.#options;
+    const { clock, jobs, metrics } = this.#options;
     const observed = await observeBackup(backup, this.view, this.#resources, this.slots);
     const plan = decideBackup(observed, jobs, clock.now());
     this.#requeue(this.#backups, key, plan);
     try {
       await this.#applier.apply(plan);
+      const slot = backup.spec.scheduledTime;
+      if (slot !== undefined && plan.steps.some((step) => step.kind === 'createJob')) {
+        metrics?.observeDispatchLag?.((clock.now() - fromTime(slot)) / 1000);
+      }
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal) throw error;

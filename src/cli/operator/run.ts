@@ -82,7 +82,7 @@ export async function runOperator(
     events,
     assertLeading: () => elector?.assertLeading(),
     onSchedule: reportSchedule,
-    metrics: { queue: self.queue, reflector: self.reflector },
+    metrics: self,
   });
 
   // A standby tells nothing of schedules, so that a sum over replicas stays true.

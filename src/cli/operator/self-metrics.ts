@@ -1,15 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
 import type { RequestObserver } from '../../kube/client.ts';
-import type { ReflectorMetrics } from '../../kube/reflector.ts';
-import type { WorkQueueMetrics } from '../../kube/workqueue.ts';
+import type { OperatorObservers } from '../../operator/operator.ts';
 
-export interface OperatorMetrics {
+export interface OperatorMetrics extends OperatorObservers {
   observeRequest: RequestObserver;
-  reflector: ReflectorMetrics;
-  queue: (name: string) => WorkQueueMetrics;
-  /** Slot to Job, in seconds. */
-  observeDispatchLag: (seconds: number) => void;
-  observeReconcileError: (kind: string) => void;
   watchOperator(sources: { leading: () => boolean; slots: { running: number; waiting: number } }): void;
 }
 

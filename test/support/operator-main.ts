@@ -1,0 +1,19 @@
+/**
+ * The operator with its clock set: `operator-main.ts OFFSET_MS [OPTION…]`. Lets a test stand right after a slot
+ * instead of waiting for it.
+ */
+import { parseArguments } from '../../src/cli/operator/arguments.ts';
+import { runOperator } from '../../src/cli/operator/run.ts';
+import { systemClock } from '../../src/kube/clock.ts';
+
+const [, , offset = '0', ...options] = process.argv;
+const stop = new AbortController();
+process.once('SIGTERM', () => stop.abort());
+try {
+  const clock = { ...systemClock, now: () => Date.now() + Number(offset) };
+  await runOperator(parseArguments(['node', 'operator', ...options], process.env), stop.signal, clock);
+  process.exit(0);
+} catch (error) {
+  console.error(error);
+  process.exit(1);
+}
