@@ -22,7 +22,7 @@ import { run } from './process.ts';
 import { type Log, silent, step } from './progress.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const BASE_KEY = 'base-bookworm-2';
+const BASE_KEY = 'base-bookworm-3';
 const BASE_IMAGE = `localhost/km-cluster/${BASE_KEY}:latest`;
 
 /** The operator's entry program; km-backup's own is bin/km-backup. */
@@ -51,7 +51,7 @@ async function baseArchive(cacheDir: string, log: Log): Promise<string> {
     'making the Debian base of the image (half a minute, once)',
     async (out) => {
       const rootfs = join(out, 'rootfs');
-      await run('debootstrap', ['--variant=minbase', 'bookworm', rootfs]);
+      await run('debootstrap', ['--variant=minbase', '--include=libatomic1', 'bookworm', rootfs]);
       const useless = [
         'var/cache/apt',
         'var/lib/apt/lists',
@@ -114,7 +114,8 @@ async function withBuildah(
   const known = await buildah('inspect', '--type', 'image', BASE_IMAGE).then(Boolean, () => false);
   if (!known) await buildah('pull', '--quiet', `oci-archive:${base}`);
   await buildah(
-    ...['build', '--isolation', 'chroot', '--layers', '--pull-never', '--format', 'docker'],
+    // Failed builds would leave mounted working containers without --force-rm.
+    ...['build', '--force-rm', '--isolation', 'chroot', '--layers', '--pull-never', '--format', 'docker'],
     ...[
       '--build-arg',
       `BASE_IMAGE=${BASE_IMAGE}`,
