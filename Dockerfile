@@ -1,5 +1,5 @@
 # The image of the operator and of the backups that it runs: /app/bin/km-backup-operator and /app/bin/km-backup.
-# The build context is the folder that `npm run image:build` (test/cluster/image.ts) puts together.
+# The build context is the folder that `node test/cluster/cli.ts image` puts together.
 ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE}
 # Node.js links against libatomic, which slim bases lack.
