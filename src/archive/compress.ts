@@ -1,5 +1,5 @@
 import { constants, zstdCompressSync } from 'node:zlib';
-import { gzip } from 'libdeflate';
+import { deflate } from './libdeflate.ts';
 import type { Compression } from './managed-name.ts';
 
 /** What a level may be, and what it is unless told: gzip's 5 compresses about as small as `gzip -6`. */
@@ -10,7 +10,7 @@ export const levels: Record<Compression, { min: number; max: number; standard: n
 
 /** One gzip member or one zstd frame, complete in itself and the same for the same input. */
 export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array {
-  if (compression === 'gzip') return gzip(raw, level);
+  if (compression === 'gzip') return deflate().gzip(raw, level);
   return zstdCompressSync(raw, {
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   });

@@ -6,6 +6,7 @@ import { ArchiveError } from '../../archive/errors.ts';
 export const RESULT_LIMIT = 4096;
 
 const MESSAGE_LIMIT = 1024;
+const LIST_LIMIT = 120;
 
 /** The result as one line of JSON within the limit: samples and names go from the back, counts stay. */
 export function fitResult(result: RunResult): string {
@@ -13,9 +14,12 @@ export function fitResult(result: RunResult): string {
   const fitted = {
     ...result,
     message,
-    warnings: { ...result.warnings, samples: result.warnings.samples.map((sample) => shorten(sample, 256)) },
-    pruned: { ...result.pruned, names: [...result.pruned.names] },
-    present: { ...result.present, names: [...result.present.names] },
+    warnings: {
+      ...result.warnings,
+      samples: result.warnings.samples.slice(0, LIST_LIMIT).map((sample) => shorten(sample, 256)),
+    },
+    pruned: { ...result.pruned, names: result.pruned.names.slice(0, LIST_LIMIT) },
+    present: { ...result.present, names: result.present.names.slice(0, LIST_LIMIT) },
   };
   const lists = [fitted.present.names, fitted.pruned.names, fitted.warnings.samples];
   for (;;) {

@@ -1,0 +1,104 @@
+import koffi from 'koffi';
+import { gzip } from 'libdeflate';
+
+/*
+ * Two builds of one library: the system's own (Debian's libdeflate0, in the image too), 1.6 times as fast,
+ * and the one in WebAssembly from npm where the system has none.
+ */
+
+export interface Deflate {
+  /** One gzip member. */
+  gzip(raw: Uint8Array, level: number): Uint8Array<ArrayBuffer>;
+  /** A gzip member's content of exactly `size` bytes; undefined where the bytes are damaged or hold more or less. */
+  gunzip?(bytes: Uint8Array, size: number): Buffer | undefined;
+}
+
+type Handle = object;
+
+let chosen: Deflate | undefined;
+
+/** The faster build that this system has. */
+export function deflate(): Deflate {
+  chosen ??= systemDeflate() ?? wasmDeflate;
+  return chosen;
+}
+
+export const wasmDeflate: Deflate = {
+  gzip: (raw, level) => gzip(raw, level) as Uint8Array<ArrayBuffer>,
+};
+
+/** Undefined where the system has no libdeflate. */
+export function systemDeflate(): Deflate | undefined {
+  let library: ReturnType<typeof koffi.load>;
+  try {
+    library = koffi.load('libdeflate.so.0');
+  } catch {
+    return undefined;
+  }
+  const allocate = library.func('void *libdeflate_alloc_compressor(int level)') as (
+    level: number,
+  ) => Handle | null;
+  const bound = library.func('size_t libdeflate_gzip_compress_bound(void *compressor, size_t size)') as (
+    compressor: Handle,
+    size: number,
+  ) => number | bigint;
+  const compress = library.func(
+    'size_t libdeflate_gzip_compress(void *compressor, const void *raw, size_t size, void *out, size_t room)',
+  ) as (compressor: Handle, raw: Uint8Array, size: number, out: Uint8Array, room: number) => number | bigint;
+  const allocateInflater = library.func('void *libdeflate_alloc_decompressor()') as () => Handle | null;
+  const decompress = library.func(
+    'int libdeflate_gzip_decompress_ex(void *decompressor, const void *bytes, size_t size, void *out, size_t room, void *taken, void *written)',
+  ) as (
+    decompressor: Handle,
+    bytes: Uint8Array,
+    size: number,
+    out: Uint8Array,
+    room: number,
+    taken: Uint8Array,
+    written: Uint8Array,
+  ) => number;
+
+  // Kept as long as the thread: allocating one costs as much as compressing a small file.
+  const compressors = new Map<number, Handle>();
+  let inflater: Handle | undefined;
+  let scratch = Buffer.alloc(0);
+
+  return {
+    gzip(raw, level) {
+      let compressor = compressors.get(level);
+      if (!compressor) {
+        compressor = present(allocate(level));
+        compressors.set(level, compressor);
+      }
+      const room = Number(bound(compressor, raw.length));
+      if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
+      const size = Number(compress(compressor, raw, raw.length, scratch, scratch.length));
+      if (size === 0) throw new Error('libdeflate could not compress');
+      return new Uint8Array(scratch.subarray(0, size));
+    },
+    gunzip(bytes, size) {
+      inflater ??= present(allocateInflater());
+      const raw = Buffer.allocUnsafeSlow(Math.max(1, size));
+      const counts = Buffer.alloc(16);
+      const status = decompress(
+        inflater,
+        bytes,
+        bytes.length,
+        raw,
+        size,
+        counts.subarray(0, 8),
+        counts.subarray(8),
+      );
+      const exact =
+        status === 0 &&
+        counts.readBigUInt64LE(0) === BigInt(bytes.length) &&
+        counts.readBigUInt64LE(8) === BigInt(size);
+      return exact ? raw.subarray(0, size) : undefined;
+    },
+  };
+}
+
+function present(handle: Handle | null): Handle {
+  if (!handle) throw new Error('libdeflate has no memory');
+  return handle;
+}
