@@ -75,15 +75,26 @@ function isStar(text: string): boolean {
   return text === '*' || text === '*/1';
 }
 
-/** The library parses one item of a list at a time: it takes repeated values (`0,7`, `1-5,3`) for an error. */
+const MAX_REMEMBERED = 4096;
+const remembered = new Map<string, readonly number[]>();
+
+/** One item of a list in one field; the same few come again and again, and the library takes a millisecond. */
+function valuesOfItem(part: string, index: number): readonly number[] {
+  const key = `${index} ${part}`;
+  const known = remembered.get(key);
+  if (known) return known;
+  const alone = fields.map((_, position) => (position === index ? part : '*')).join(' ');
+  const parsed = CronExpressionParser.parse(alone, { tz: 'UTC' }).fields;
+  const list = [parsed.minute, parsed.hour, parsed.dayOfMonth, parsed.month, parsed.dayOfWeek][index]!.values;
+  const values = list.map((value) => (index === 4 ? Number(value) % 7 : Number(value)));
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(key, values);
+  return values;
+}
+
+/** Item by item, because the library takes values that repeat (`0,7`, `1-5,3`) for an error. */
 function valuesOf(text: string, index: number): number[] {
-  const values = text.split(',').flatMap((part) => {
-    const alone = fields.map((_, position) => (position === index ? part : '*')).join(' ');
-    const parsed = CronExpressionParser.parse(alone, { tz: 'UTC' }).fields;
-    const list = [parsed.minute, parsed.hour, parsed.dayOfMonth, parsed.month, parsed.dayOfWeek][index]!
-      .values;
-    return list.map((value) => (index === 4 ? Number(value) % 7 : Number(value)));
-  });
+  const values = text.split(',').flatMap((part) => valuesOfItem(part, index));
   return [...new Set(values)].sort((a, b) => a - b);
 }
 

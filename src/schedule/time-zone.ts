@@ -1,10 +1,16 @@
 const ianaName = /^[A-Za-z][A-Za-z0-9_+/-]*$/;
 
+// Names are matched in any case, so there are more spellings than zones.
+const MAX_KNOWN_ZONES = 1000;
+const knownZones = new Set<string>();
+
 /** Whether the runtime's IANA database knows the zone. Fixed offsets such as `+01:00` are not zones. */
 export function isTimeZone(name: string): boolean {
+  if (knownZones.has(name)) return true;
   if (!ianaName.test(name) || name === 'Local') return false;
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
+    if (knownZones.size < MAX_KNOWN_ZONES) knownZones.add(name);
     return true;
   } catch {
     return false;
