@@ -1,10 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FileLock } from '../posix/file-lock.ts';
-import { STATE_NAME, State } from './state.ts';
+import { FileLock } from '../../src/posix/file-lock.ts';
+import { STATE_NAME, State } from '../../src/standalone/state.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '../../bin/km-backup');
 const WAIT = { timeout: 20_000, interval: 50 };
@@ -29,6 +38,7 @@ interface Served {
   url: () => string | undefined;
   log: () => string;
   stop: () => Promise<number | null>;
+  kill: () => void;
   exited: Promise<number | null>;
 }
 
@@ -50,6 +60,7 @@ function start(env: Record<string, string>, ...args: string[]): Served {
       child.kill('SIGTERM');
       return exited;
     },
+    kill: () => void child.kill('SIGKILL'),
     exited,
   };
 }
@@ -188,6 +199,58 @@ describe('a script', () => {
     await expect.poll(() => served.log().includes('backup started'), WAIT).toBe(true);
     expect(await served.stop()).toBe(0);
     expect(state()).toMatchObject({ running: { attempt: 0 }, runs: { failure: 0 } });
+  }, 60_000);
+});
+
+describe('killed', () => {
+  test('in the midst of a run: the next start takes its slot up again', async () => {
+    const marks = path.join(root, 'marks');
+    const body = `echo run >> ${marks}
+       [ "$(wc -l < ${marks})" -gt 1 ] || sleep 300
+       file="$KM_BACKUP_DEST/km-backup-$(date -u +%Y%m%dT%H%M%SZ).tgz"
+       tar -czf "$file" -C "$KM_BACKUP_SOURCE" state.txt && echo "Backup written to $file"`;
+    const env = { KM_BACKUP_SCRIPT: script(body) };
+    const first = start(env, '--run-now');
+    await expect.poll(() => existsSync(marks), WAIT).toBe(true);
+    first.kill();
+    await first.exited;
+    expect(state().running).toMatchObject({ attempt: 1 });
+    const again = start(env);
+    await expect.poll(async () => (await health(again)).check['status'], WAIT).toBe('ok');
+    expect(state()).toMatchObject({ runs: { success: 1, failure: 0 } });
+    expect(readFileSync(marks, 'utf8')).toBe('run\nrun\n');
+    expect(await again.stop()).toBe(0);
+  }, 60_000);
+
+  test('after the archive was finished: the slot is done', async () => {
+    const served = start({}, '--run-now');
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    expect(await served.stop()).toBe(0);
+    const done = state();
+    const startedAtMs = done.lastSuccess!.atMs - 1000 * done.lastRun!.durationSeconds!;
+    // As it was on disk before the result was written.
+    const { lastRun: _, lastSuccess: __, archives: ___, ...before } = done;
+    const cut: State = {
+      ...before,
+      runs: { ...done.runs, success: 0 },
+      running: { slotMs: startedAtMs, startedAtMs, attempt: 1 },
+    };
+    writeFileSync(path.join(destination, STATE_NAME), JSON.stringify(cut));
+    const again = start({});
+    expect((await health(again)).check).toMatchObject({ status: 'ok', archive: done.lastSuccess!.archive });
+    expect(archives()).toHaveLength(1);
+    expect(await metric(again, 'km_backup_runs_total{result="success"}')).toBe(1);
+    expect(await again.stop()).toBe(0);
+  }, 60_000);
+
+  test('a damaged state is put aside, and said so', async () => {
+    mkdirSync(destination, { recursive: true });
+    writeFileSync(path.join(destination, STATE_NAME), '{"version":1,');
+    const served = start({});
+    expect((await health(served)).check).toEqual({ status: 'pending' });
+    expect(served.log()).toContain('the state is damaged');
+    expect(readdirSync(destination)).toContain(`${STATE_NAME}.damaged`);
+    expect(await served.stop()).toBe(0);
   }, 60_000);
 });
 
