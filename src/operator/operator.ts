@@ -87,6 +87,12 @@ export class Operator {
     );
   }
 
+  /** Looks at every schedule and unfinished run anew. */
+  lookAgain(): void {
+    for (const key of this.view.schedules.keys()) this.#schedules.add(key);
+    for (const backup of this.view.backups.list()) if (!isFinished(backup)) this.#backups.add(keyOf(backup));
+  }
+
   /** Keeps the view current until the signal, leader or not. */
   watch(signal: AbortSignal): Promise<void> {
     return this.view.run(signal);
@@ -126,7 +132,7 @@ export class Operator {
     ]);
   }
 
-  /** Timers run on the monotonic clock; when the wall clock is set, every schedule is looked at anew. */
+  /** Timers run on the monotonic clock; when the wall clock is set, all is looked at anew. */
   async #watchClock(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
     const offset = () => clock.now() - clock.monotonic();
@@ -135,8 +141,8 @@ export class Operator {
       const jumpMs = offset() - known;
       if (Math.abs(jumpMs) < CLOCK_JUMP_MS) continue;
       known = offset();
-      logger.warn({ jumpMs }, 'the clock was set; looking at every schedule anew');
-      for (const key of this.view.schedules.keys()) this.#schedules.add(key);
+      logger.warn({ jumpMs }, 'the clock was set; looking at everything anew');
+      this.lookAgain();
     }
   }
 

@@ -37,19 +37,25 @@ export async function installChart(
     await kubectl.run(['apply', '--server-side', '--force-conflicts', '-f', join(crds, file)]);
   }
   const split = image.lastIndexOf(':');
-  await programs.helm([
-    ...['upgrade', '--install', OPERATOR.name, join(root, 'charts/km-backup-operator')],
-    ...['--namespace', OPERATOR.namespace, '--wait', '--timeout', '180s'],
-    ...[
-      '--set',
-      `image.repository=${image.slice(0, split)}`,
-      '--set-string',
-      `image.tag=${image.slice(split + 1)}`,
-    ],
-    ...values.flatMap((value) => ['--set', value]),
-  ]);
-  // The tag may stay the same while the image changed.
-  await kubectl.run(['rollout', 'restart', `deployment/${OPERATOR.name}`]);
-  await kubectl.run(['rollout', 'status', `deployment/${OPERATOR.name}`, '--timeout=180s']);
+  try {
+    await programs.helm([
+      ...['upgrade', '--install', OPERATOR.name, join(root, 'charts/km-backup-operator')],
+      ...['--namespace', OPERATOR.namespace],
+      ...['--set', `image.repository=${image.slice(0, split)}`],
+      ...['--set-string', `image.tag=${image.slice(split + 1)}`],
+      ...values.flatMap((value) => ['--set', value]),
+    ]);
+    // The tag may stay the same while the image changed.
+    await kubectl.run(['rollout', 'restart', `deployment/${OPERATOR.name}`]);
+    await kubectl.run(['rollout', 'status', `deployment/${OPERATOR.name}`, '--timeout=120s']);
+  } catch (error) {
+    throw new Error(`the operator does not start: ${await lastWords(kubectl)}`, { cause: error });
+  }
   return kubectl;
+}
+
+async function lastWords(kubectl: Kubectl): Promise<string> {
+  const ask = (...args: string[]) => kubectl.run(args).catch((error: Error) => error.message);
+  const pods = await ask('get', 'pods', '-o', 'wide');
+  return `${pods}\n${await ask('logs', `deployment/${OPERATOR.name}`, '--tail=20')}`;
 }

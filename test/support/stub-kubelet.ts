@@ -49,7 +49,7 @@ export function cleanResult(archive: string): RunResult {
 
 /**
  * Stands in for the kubelet where there is only a control plane: every pod of a run ends at once with the
- * report given. Everything else (Job controller, API server) is real.
+ * report given, in one namespace or in all. Everything else (Job controller, API server) is real.
  */
 export async function startStubKubelet(
   kubeconfig: string,
@@ -57,6 +57,7 @@ export async function startStubKubelet(
     exitCode: 0,
     result: cleanResult(`km-backup-${pod.metadata.uid.slice(0, 8)}.tgz`),
   }),
+  namespace?: string,
 ): Promise<{ stop: () => Promise<void> }> {
   const client = new KubeClient(await fromKubeconfig(kubeconfig));
   const pods = resource<Pod>(client, {
@@ -103,6 +104,7 @@ export async function startStubKubelet(
   const reflector = new Reflector<Pod>({
     resource: pods,
     store: new Store<Pod>(),
+    namespace,
     labelSelector: MANAGED_SELECTOR,
     logger: quiet,
     onEvent: ({ type, object }) => {

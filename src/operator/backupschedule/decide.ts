@@ -19,9 +19,11 @@ export interface ObservedSchedule {
   allowScripts: boolean;
 }
 
-type Validity = { ok: true; cadence: Cadence } | { ok: false; reason: string; message: string };
+type Validity =
+  | { ok: true; cadence: Cadence; nextMs: number }
+  | { ok: false; reason: string; message: string };
 
-function validate({ schedule, allowScripts }: ObservedSchedule): Validity {
+function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: number): Validity {
   if (schedule.spec.script && !allowScripts) {
     return {
       ok: false,
@@ -30,8 +32,17 @@ function validate({ schedule, allowScripts }: ObservedSchedule): Validity {
         'spec.script is set, but this operator does not run scripts. Install it with jobs.allowScripts=true or remove spec.script.',
     };
   }
-  const cadence = cadenceOf(schedule);
-  return cadence.ok ? cadence : { ok: false, reason: 'InvalidSchedule', message: cadence.message };
+  const parsed = cadenceOf(schedule);
+  if (!parsed.ok) return { ok: false, reason: 'InvalidSchedule', message: parsed.message };
+  const nextMs = nextSlot(parsed.cadence, nowMs);
+  if (nextMs === null) {
+    return {
+      ok: false,
+      reason: 'NeverDue',
+      message: `spec.cron "${schedule.spec.cron}" names no date that ever comes.`,
+    };
+  }
+  return { ok: true, cadence: parsed.cadence, nextMs };
 }
 
 /** Runs of this very schedule, not of a namesake that was deleted. */
@@ -243,7 +254,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   const own = backups.filter((backup) => isOwn(schedule, backup));
   const finished = own.filter(isFinished).sort(byCompletion);
   const active = backups.filter((backup) => !isFinished(backup) && !backup.metadata.deletionTimestamp);
-  const validity = validate(observed);
+  const validity = validate(observed, nowMs);
   const mayStart = schedule.spec.concurrencyPolicy === 'Replace' || active.length === 0;
   const due: Due = validity.ok
     ? dueSlots(observed, validity.cadence, mayStart, nowMs)
@@ -255,7 +266,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       };
 
   const created = due.slot === undefined ? undefined : newBackup(schedule, due.slot);
-  const next = validity.ok && !schedule.spec.suspend ? nextSlot(validity.cadence, nowMs) : null;
+  const next = validity.ok && !schedule.spec.suspend ? validity.nextMs : undefined;
   const activeNames = [
     ...new Set([
       ...active.map((backup) => backup.metadata.name),
@@ -321,7 +332,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       due.lastMissedMs === undefined ? before?.lastMissedTime : toTime(due.lastMissedMs),
     ),
     missedSlots: (before?.missedSlots ?? 0) + due.missed,
-    ...optional('nextScheduleTime', next === null ? undefined : toTime(next)),
+    ...optional('nextScheduleTime', next === undefined ? undefined : toTime(next)),
     settledUntil: toTime(due.settledUntilMs),
     cadence: describeCadence(schedule),
     schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
@@ -355,5 +366,5 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     announce({ type: 'Warning', reason: validity.reason, action: 'Validate', note: validity.message });
   }
   steps.push(...expiredBackups(observed, finished, stock), ...expiredJobs(observed));
-  return { steps, ...(next !== null && { requeueAtMs: next }) };
+  return { steps, ...(next !== undefined && { requeueAtMs: next }) };
 }
