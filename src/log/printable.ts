@@ -1,4 +1,6 @@
-const strict = new TextDecoder('utf-8', { fatal: true });
+import { isUtf8 } from 'node:buffer';
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function hex(value: number): string {
   return value < 0x100 ? `\\x${value.toString(16).padStart(2, '0')}` : `\\u{${value.toString(16)}}`;
@@ -6,22 +8,15 @@ function hex(value: number): string {
 
 /** Bytes that are no UTF-8 become `\xNN`; what is becomes text. */
 function decode(bytes: Uint8Array): string {
-  try {
-    return strict.decode(bytes);
-  } catch {
-    // Falls through to the slow way.
-  }
+  if (isUtf8(bytes)) return utf8.decode(bytes);
   let text = '';
   for (let at = 0; at < bytes.length; ) {
     const lead = bytes[at]!;
     const length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    try {
-      text += strict.decode(bytes.subarray(at, at + length));
-      at += length;
-    } catch {
-      text += hex(lead);
-      at += 1;
-    }
+    const character = bytes.subarray(at, at + length);
+    const valid = isUtf8(character);
+    text += valid ? utf8.decode(character) : hex(lead);
+    at += valid ? length : 1;
   }
   return text;
 }

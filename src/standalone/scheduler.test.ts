@@ -170,9 +170,9 @@ describe('a day', () => {
 
 describe('far slots', () => {
   test('beyond 2^31 ms', async () => {
-    const w = world(every(60 * 24 * 60));
+    const w = world(every(25 * 24 * 60));
     boot(w).start();
-    await w.clock.advance(60 * 24 * 60 * MINUTE - 1);
+    await w.clock.advance(25 * 24 * 60 * MINUTE - 1);
     expect(w.slots).toEqual([]);
     await w.clock.advance(1);
     expect(w.slots).toHaveLength(1);
