@@ -28,6 +28,10 @@ export const KmBackupStatus = z.object({
     .object({ name: z.string(), uid: z.string().optional() })
     .optional()
     .describe('The Job of this run; `uid` once it is known to exist.'),
+  destination: z
+    .object({ claimName: z.string(), path: z.string().describe('Folder inside the claim.') })
+    .optional()
+    .describe('Where this run writes, whatever becomes of the schedule.'),
   startTime: Time.optional().describe('When the operator started the run.'),
   completionTime: Time.optional(),
   durationSeconds: z.number().optional(),

@@ -1,4 +1,4 @@
-import { MANAGED_SELECTOR } from '../../src/api/names.ts';
+import { LABELS, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
@@ -47,16 +47,29 @@ export function cleanResult(archive: string): RunResult {
   };
 }
 
+/** Reports that fit a termination message name this many archives at most. */
+const MAX_NAMES = 60;
+
+/** Clean runs whose archives all stay: each report names those of the schedule's earlier runs too. */
+function growingStock(): (pod: Pod) => StubReport {
+  const stocks = new Map<string, string[]>();
+  return (pod) => {
+    const archive = `km-backup-${pod.metadata.uid.slice(0, 8)}.tgz`;
+    const series = pod.metadata.labels?.[LABELS.scheduleUid] ?? '';
+    const names = [archive, ...(stocks.get(series) ?? [])];
+    stocks.set(series, names);
+    const present = { count: names.length, bytes: names.length, names: names.slice(0, MAX_NAMES) };
+    return { exitCode: 0, result: { ...cleanResult(archive), present } };
+  };
+}
+
 /**
  * Stands in for the kubelet where there is only a control plane: every pod of a run ends at once with the
  * report given, in one namespace or in all. Everything else (Job controller, API server) is real.
  */
 export async function startStubKubelet(
   kubeconfig: string,
-  report: (pod: Pod) => StubReport = (pod) => ({
-    exitCode: 0,
-    result: cleanResult(`km-backup-${pod.metadata.uid.slice(0, 8)}.tgz`),
-  }),
+  report: (pod: Pod) => StubReport = growingStock(),
   namespace?: string,
 ): Promise<{ stop: () => Promise<void> }> {
   const client = new KubeClient(await fromKubeconfig(kubeconfig));

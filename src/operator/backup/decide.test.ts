@@ -102,7 +102,9 @@ describe('what a run needs next', () => {
   });
 
   it('records the result of a run that ended', () => {
+    const started = { ...backup, status: { destination: { claimName: 'state', path: 'backups/archives' } } };
     const plan = decide({
+      backup: started,
       job: {
         state: 'exists',
         job: job(backup, { type: 'Complete' }),

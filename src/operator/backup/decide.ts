@@ -80,7 +80,7 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
   const { backup, schedule } = observed;
   const { phase, reason, message, result } = outcome;
   const duration = durationOf(outcome, backup.status?.startTime, nowMs);
-  const destination = schedule && destinationOf(schedule.spec);
+  const destination = backup.status?.destination;
   const next = status(
     observed,
     nowMs,
@@ -93,7 +93,7 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
       ...(result?.archive && {
         archive: {
           name: result.archive.name,
-          claimName: backup.status?.archive?.claimName ?? destination?.claimName ?? '',
+          claimName: destination?.claimName ?? '',
           path: destination?.path ?? '',
           sizeBytes: result.archive.sizeBytes,
           sha256: result.archive.sha256,
@@ -173,6 +173,7 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
   const next = waiting(observed, nowMs, 'Starting', 'The Job is being made.', {
     startTime: backup.status?.startTime ?? toTime(nowMs),
     job: { name: job.metadata.name },
+    destination: destinationOf(schedule.spec),
   });
   return { steps: [write(observed, next), { kind: 'createJob', backup, job }] };
 }

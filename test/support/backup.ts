@@ -1,0 +1,75 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { type Run, type RunOptions, runBackup } from '../../src/archive/run-backup.ts';
+
+export const checkout = path.join(import.meta.dirname, '../..');
+export const program = path.join(checkout, 'bin/km-backup');
+
+/** A directory with a `source` and a place for a `destination`, removed by `dispose`. */
+export class Sandbox implements Disposable {
+  readonly root = fs.mkdtempSync(path.join(os.tmpdir(), 'km-archive-'));
+  readonly source = path.join(this.root, 'source');
+  readonly destination = path.join(this.root, 'destination');
+
+  constructor() {
+    fs.mkdirSync(this.source);
+  }
+
+  write(name: string, content: string | Buffer): string {
+    const file = path.join(this.source, name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, content);
+    return file;
+  }
+
+  back(options: Partial<RunOptions> = {}): Promise<Run> {
+    return runBackup({ ...this.options(), ...options });
+  }
+
+  options(): RunOptions {
+    return {
+      source: this.source,
+      destination: this.destination,
+      compression: 'gzip',
+      level: 5,
+      exclude: [],
+      include: [],
+      full: false,
+      allowEmpty: false,
+      lockWaitMs: 0,
+      retention: undefined,
+      now: () => new Date(),
+      threads: 2,
+    };
+  }
+
+  /** GNU tar's view of an archive, in a new directory. */
+  untar(archive: string): string {
+    const target = fs.mkdtempSync(path.join(this.root, 'untar-'));
+    execFileSync('tar', [
+      '--xattrs',
+      '--xattrs-include=user.*',
+      '--numeric-owner',
+      '-xpzf',
+      archive,
+      '-C',
+      target,
+    ]);
+    return target;
+  }
+
+  names(): string[] {
+    return fs.readdirSync(this.destination).sort();
+  }
+
+  [Symbol.dispose](): void {
+    fs.rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** Sets ctime's past: nothing can, so waits until the clock has left the tick that reuse distrusts. */
+export async function settle(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 2_100));
+}
