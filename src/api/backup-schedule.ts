@@ -56,7 +56,7 @@ const Retention = z
         }),
       )
       .describe(
-        'Remove archives older than this, unless another rule keeps them. The newest complete archive always stays.',
+        'Remove archives older than this, within the limit or not, unless a keepDaily, keepWeekly, keepMonthly or keepYearly keeps them. The newest complete archive always stays.',
       ),
   })
   .describe('Which archives stay. Applied after a run that succeeded, never otherwise.');

@@ -164,8 +164,11 @@ describe('age', () => {
   test('never the newest complete one', () => {
     expect(removed(texts, { limit: 0, maxAgeMs: HOUR })).toEqual(['2026-11-01', '2026-10-20', '2026-10-01']);
   });
-  test('nothing that the limit keeps', () => {
-    expect(removed(texts, { limit: 3, maxAgeMs: HOUR })).toEqual(['2026-10-01']);
+  test('what is older goes though it is within the limit', () => {
+    expect(removed(texts, { limit: 4, maxAgeMs: 30 * DAY })).toEqual(['2026-10-20', '2026-10-01']);
+  });
+  test('what a period keeps stays', () => {
+    expect(removed(texts, { limit: 4, keepMonthly: 2, maxAgeMs: 30 * DAY })).toEqual(['2026-10-01']);
   });
   test('the boundary belongs to the young', () => {
     const archives = [archive('2026-11-21'), archive('2026-11-22')];

@@ -108,8 +108,8 @@ function duration(ms: number): string {
  * Decides which archives of one series stay, newest first; the caller has left out foreign files.
  *
  * An archive stays when any rule keeps it. Limit and periods rank the good archives (complete and unverified)
- * only. Where a limit or a period is set, what none of them keeps goes; `maxAgeMs` alone removes what is
- * older; no rule at all removes nothing.
+ * only. Where a limit or a period is set, what none of them keeps goes; `maxAgeMs` removes what is older, within
+ * the limit or not, unless a period keeps it; no rule at all removes nothing.
  * Whatever the rules say, these stay: the newest complete archive, the newest good one, corrupt ones (for a
  * person to look at), names without a time, and names of the future (a clock was set back), which neither count
  * nor push others out.
@@ -136,8 +136,13 @@ export function planRetention(
   const rules = periods
     .filter(([, number]) => number > 0)
     .map(([period, number]) => periodRule(period, number, good, incomplete));
-  if (limit > 0) rules.unshift(limitRule(limit, good, incomplete));
   const maxAgeMs = policy.maxAgeMs !== undefined && policy.maxAgeMs > 0 ? policy.maxAgeMs : undefined;
+  const tooOld = ({ timestampMs }: Dated) => maxAgeMs !== undefined && nowMs - timestampMs > maxAgeMs;
+  if (limit > 0) {
+    const rule = limitRule(limit, good, incomplete);
+    for (const archive of dated) if (tooOld(archive)) rule.kept.delete(archive.name);
+    rules.unshift(rule);
+  }
 
   const always = new Map<string, string>();
   const lastGood = good[0] ?? incomplete[0];
@@ -157,10 +162,13 @@ export function planRetention(
     );
     if (timestampMs > nowMs) reasons.push('dated in the future: not counted');
     if (reasons.length > 0) return { name, keep: true, reasons };
+    if (maxAgeMs !== undefined && nowMs - timestampMs > maxAgeMs)
+      return { name, keep: false, reasons: [`older than ${duration(maxAgeMs)}`] };
     if (rules.length > 0) return { name, keep: false, reasons: ['kept by no rule'] };
-    if (maxAgeMs === undefined) return { name, keep: true, reasons: ['no rule set'] };
-    return nowMs - timestampMs > maxAgeMs
-      ? { name, keep: false, reasons: [`older than ${duration(maxAgeMs)}`] }
-      : { name, keep: true, reasons: [`not older than ${duration(maxAgeMs)}`] };
+    return {
+      name,
+      keep: true,
+      reasons: [maxAgeMs === undefined ? 'no rule set' : `not older than ${duration(maxAgeMs)}`],
+    };
   });
 }
