@@ -8,6 +8,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
+          globalSetup: ['test/integration/control-plane.ts'],
           testTimeout: 60_000,
           hookTimeout: 900_000,
         },
