@@ -28,6 +28,8 @@ const filesIn = async (folder: string): Promise<string[]> =>
       `import { readdirSync } from 'node:fs'; console.log(JSON.stringify(readdirSync(${JSON.stringify(folder)})))`,
     ),
   );
+const healthOf = async (schedule: string): Promise<Record<string, unknown>> =>
+  JSON.parse(await http.text(`/healthz?namespace=${kubectl.namespace}&schedule=${schedule}`)).checks.backup;
 const archives = async (): Promise<string[]> =>
   (await filesIn(`${data}/${ARCHIVES}`)).filter((name) => /^km-backup-\d{8}T\d{6}Z\.tgz$/.test(name)).sort();
 
@@ -78,6 +80,13 @@ describe('a schedule of every minute', () => {
     slot = found!;
     expect(slot.status).toMatchObject({ phase: 'Succeeded', warnings: { count: 0 } });
     expect(slot.spec.scheduledTime).toMatch(/:00Z$/);
+
+    await eventually(
+      () => healthOf('minutely'),
+      ({ status, archive }) => status === 'ok' && archive === slot.status.archive.name,
+      (last) => `/healthz to be ok; it says ${JSON.stringify(last)}`,
+      30_000,
+    );
 
     const jobs = (await kubectl.list('jobs')).filter((job) =>
       job.metadata.ownerReferences?.some(({ uid }) => uid === slot.metadata.uid),
@@ -192,8 +201,12 @@ describe('a schedule of every minute', () => {
     );
     expect(status.runs.succeeded - status.retentionDeletes).toBe(LIMIT);
 
-    const health = JSON.parse(await http.text(`/healthz?namespace=${kubectl.namespace}&schedule=minutely`));
-    expect(health.checks.backup).toMatchObject({ status: 'ok', archive: (await archives()).at(-1) });
+    // Suspended by now, and so told as disabled.
+    expect(await healthOf('minutely')).toMatchObject({
+      status: 'disabled',
+      archive: (await archives()).at(-1),
+      last_success: new Date(status.lastSuccessfulTime).toISOString(),
+    });
   });
 });
 
