@@ -66,7 +66,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     warnings++;
     if (samples.length < MAX_SAMPLES) samples.push(formatWarning(warning));
   };
-  let rotten = 0;
+  const rotten = new Set<number>();
   const token = randomBytes(8).toString('hex');
   step('begin');
   const archive = new GrowingFile(path.join(options.destination, temporaryName(token)));
@@ -98,7 +98,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
       previous,
       signal: options.signal,
       warn,
-      rotten: () => rotten++,
+      rotten: ({ offset }) => rotten.add(offset),
       progress: (totals) => options.progress?.(totals, previous?.sourceBytes),
       step,
     });
@@ -161,7 +161,10 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
       path: final,
       manifestSha256: manifestFile.digest(),
       summary,
-      rotten: rotten > 0 && previous ? { archive: path.basename(previous.path), members: rotten } : undefined,
+      rotten:
+        rotten.size > 0 && previous
+          ? { archive: path.basename(previous.path), members: rotten.size }
+          : undefined,
     };
   } catch (error) {
     for (const file of [archive, manifestFile]) {

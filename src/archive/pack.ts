@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import type { GrowingFile } from './archive-file.ts';
 import type { ByteString } from './byte-string.ts';
-import { cut, PART_BYTES, type Unit } from './cut.ts';
+import { cut, PART_BYTES } from './cut.ts';
 import { ArchiveError } from './errors.ts';
 import type { PackedPart } from './jobs.ts';
 import { type Entry, encodeEntry, type ManifestWriter, type Member } from './manifest.ts';
@@ -57,7 +57,8 @@ export class Packer {
   readonly #context: PackContext;
   readonly #pending: Pending[] = [];
   readonly #window: number;
-  readonly #dropped = new Set<ByteString>();
+  /** Paths that could not be stored, and what took their place as the first name of their inode. */
+  readonly #dropped = new Map<ByteString, ByteString | undefined>();
   #unchecked: Member[] = [];
   #uncheckedBytes = 0;
   readonly #checks: Promise<null>[] = [];
@@ -79,7 +80,7 @@ export class Packer {
         continue;
       }
       if (reusable) this.#pending.push({ kind: 'reuse', items: unit.items, previous: reusable });
-      else this.#pending.push({ kind: 'pack', items: unit.items, packed: this.#send(unit) });
+      else this.#pending.push({ kind: 'pack', items: unit.items, packed: this.#send(unit.items) });
       await this.#drain(this.#window);
       // Lets finished work in while the walk runs synchronously.
       if (pool.pending >= this.#window) await new Promise(setImmediate);
@@ -90,8 +91,8 @@ export class Packer {
     await this.#settleChecks(0);
   }
 
-  #send(unit: Extract<Unit, { kind: 'group' }>): Promise<PackedGroup> {
-    return this.#context.pool.run({ kind: 'group', items: unit.items, settings: this.#context.settings });
+  #send(items: readonly Found[]): Promise<PackedGroup> {
+    return this.#context.pool.run({ kind: 'group', items, settings: this.#context.settings });
   }
 
   /** Writes from the front of the queue until it is no longer than `limit`; what is there already goes at once. */
@@ -103,44 +104,61 @@ export class Packer {
   }
 
   async #settle(pending: Pending): Promise<void> {
-    const links = pending.items.some(
-      ({ entry }) => entry.type === 'hardlink' && this.#dropped.has(entry.link!),
-    );
-    if (links) return await this.#writeGroup(await this.#repack(pending.items));
-    if (pending.kind === 'pack') return await this.#writeGroup(await pending.packed);
-    const [member] = pending.previous.members;
-    if (!this.#copy(member!, pending.previous.lines)) {
-      const unit = { kind: 'group', items: pending.items } as const;
-      return await this.#writeGroup(await this.#send(unit));
+    let { items } = pending;
+    let group: PackedGroup | undefined;
+    if (pending.kind === 'pack') group = await pending.packed;
+    else if (!this.#dangles(items)) {
+      const [member] = pending.previous.members;
+      if (this.#copy(member!, pending.previous.lines)) {
+        const files = items.filter(({ entry }) => entry.type === 'file');
+        const bytes = files.reduce((sum, { entry }) => sum + entry.size, 0);
+        this.#count(items.length, files.length, bytes);
+        return;
+      }
     }
-    const files = pending.items.filter(({ entry }) => entry.type === 'file');
-    this.#count(
-      pending.items.length,
-      files.length,
-      files.reduce((sum, { entry }) => sum + entry.size, 0),
-    );
-    return undefined;
+    group ??= await this.#send(this.#relink(items));
+    for (;;) {
+      for (const path of group.dropped) this.#dropped.set(path, undefined);
+      if (!this.#dangles(items)) break;
+      // Packed once more, without what is lost: its warnings would come twice.
+      const lost = new Set(group.dropped);
+      for (const warning of group.warnings) if (lost.has(warning.path)) this.#context.warn(warning);
+      items = this.#relink(items.filter(({ entry }) => !lost.has(entry.path)));
+      group = await this.#send(items);
+    }
+    await this.#writeGroup(group);
   }
 
-  /** The first name of an inode could not be stored: the next one takes its place. */
-  async #repack(items: readonly Found[]): Promise<PackedGroup> {
-    const replaced = new Map<ByteString, ByteString>();
-    const adjusted = items.map((found): Found => {
-      const { link, ...entry } = found.entry;
-      if (entry.type !== 'hardlink' || link === undefined || !this.#dropped.has(link)) return found;
-      const first = replaced.get(link);
-      if (first !== undefined) return { ...found, entry: { ...entry, link: first } };
-      replaced.set(link, entry.path);
-      return { ...found, entry: { ...entry, type: 'file' } };
+  #dangles(items: readonly Found[]): boolean {
+    return (
+      this.#dropped.size > 0 &&
+      items.some(({ entry }) => entry.type === 'hardlink' && this.#dropped.has(entry.link!))
+    );
+  }
+
+  /** Where the first name of an inode could not be stored, the next one takes its place. */
+  #relink(items: readonly Found[]): readonly Found[] {
+    if (this.#dropped.size === 0) return items;
+    return items.map((found): Found => {
+      const { link: linked, ...entry } = found.entry;
+      if (entry.type !== 'hardlink') return found;
+      let link = linked!;
+      while (this.#dropped.has(link)) {
+        const next = this.#dropped.get(link);
+        if (next === undefined) {
+          this.#dropped.set(link, entry.path);
+          return { ...found, entry: { ...entry, type: 'file' } };
+        }
+        link = next;
+      }
+      return { ...found, entry: { ...entry, type: 'hardlink', link } };
     });
-    return this.#send({ kind: 'group', items: adjusted });
   }
 
   async #writeGroup(group: PackedGroup): Promise<void> {
     // Before the group: it may hold further names of such a file.
     for (const item of group.outgrown) await this.#large(item, undefined, false);
     for (const warning of group.warnings) this.#context.warn(warning);
-    for (const path of group.dropped) this.#dropped.add(path);
     if (group.entries > 0) this.#write('group', group, group.lines);
     this.#count(group.entries, group.files, group.sourceBytes);
   }
@@ -276,7 +294,7 @@ export class Packer {
 
   #drop(warning: Warning): void {
     this.#context.warn(warning);
-    this.#dropped.add(warning.path);
+    this.#dropped.set(warning.path, undefined);
   }
 
   /** Copies one member and its entries. False, with nothing written, where the old bytes are damaged. */

@@ -45,7 +45,7 @@ export function pruneUnderLock(options: PruneOptions): PruneOutcome {
       continue;
     }
     try {
-      remove(archive);
+      remove(archive, step);
       pruned.push(archive.name);
     } catch (error) {
       failures.push(`${archive.name}: ${errnoOf(error) ?? (error instanceof Error ? error.message : error)}`);
@@ -93,10 +93,11 @@ function planRows(
 }
 
 /** The archive first: a manifest left alone is swept by the next run, an archive left alone would count as unverified. */
-function remove(archive: ArchiveInfo): void {
+function remove(archive: ArchiveInfo, step: PruneOptions['step']): void {
   if (!lstatSync(archive.path).isFile()) {
     throw new ArchiveError('Internal', 'is no regular file any more');
   }
   unlinkSync(archive.path);
+  step?.('archive removed');
   rmSync(manifestNameOf(archive.path), { force: true });
 }
