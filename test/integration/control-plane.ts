@@ -5,7 +5,7 @@ import type { TestProject } from 'vitest/node';
 import { ensureClients } from '../cluster/binaries.ts';
 import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
 import { cacheRoot, stateRoot } from '../cluster/layout.ts';
-import { isAlive, run } from '../cluster/process.ts';
+import { run } from '../cluster/process.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -24,11 +24,20 @@ async function installCrds(kubectl: string, kubeconfig: string): Promise<void> {
   await command('wait', '--for=condition=Established', '--timeout=60s', '-f', CRDS);
 }
 
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
 /** Ends the control planes of test runs that were killed: the name tells whose it is. */
 async function sweep(): Promise<void> {
   for (const name of await readdir(stateRoot(process.env, homedir())).catch(() => [])) {
     const owner = name.startsWith(PREFIX) ? Number.parseInt(name.slice(PREFIX.length), 36) : Number.NaN;
-    if (owner > 0 && !isAlive(owner)) await clusterDown({ name, log });
+    if (owner > 0 && !runs(owner)) await clusterDown({ name, log });
   }
 }
 
