@@ -16,6 +16,10 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   restore: { summary: 'replace a directory by what an archive holds', load: () => import('./restore.ts') },
   verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
   serve: { summary: 'run backups on a schedule, without Kubernetes', load: () => import('./serve.ts') },
+  'run-script': {
+    summary: 'run a script that writes the archive, as the playbook allows',
+    load: () => import('./run-script.ts'),
+  },
   prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };
 

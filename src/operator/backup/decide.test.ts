@@ -120,6 +120,18 @@ describe('what a run needs next', () => {
     expect(kinds(plan)).toEqual(['writeBackupStatus', 'announce', 'announce']);
   });
 
+  it('takes no stock from a run without an archive', () => {
+    const result = runResult({
+      outcome: 'Failed',
+      archive: undefined,
+      present: { count: 0, bytes: 0, names: [] },
+    });
+    const pods = [pod({ terminated: { exitCode: 1, message: JSON.stringify(result) } })];
+    const status = written(decide({ job: { state: 'exists', job: job(backup, { type: 'Failed' }), pods } }));
+    expect(status.phase).toBe('Failed');
+    expect(status.present).toBeUndefined();
+  });
+
   it('ends the Job of a run that is over, and leaves finished ones alone', () => {
     const over = { ...backup, status: { phase: 'Failed' as const } };
     expect(kinds(decide({ backup: over, job: { state: 'exists', job: running, pods: [] } }))).toEqual([

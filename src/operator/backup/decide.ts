@@ -104,7 +104,9 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
           reusedBytes: result.archive.reusedBytes,
         },
       }),
-      ...(result && { warnings: result.warnings, pruned: result.pruned, present: result.present }),
+      ...(result && { warnings: result.warnings }),
+      // Without an archive nothing was looked at: absence from such a report proves nothing.
+      ...(result?.archive && { pruned: result.pruned, present: result.present }),
     },
     [
       { type: 'Progressing', status: 'False', reason, message },

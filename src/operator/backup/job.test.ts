@@ -39,6 +39,13 @@ describe('the Job of a run', () => {
     expect(args.slice(1).every((arg) => arg.startsWith('--'))).toBe(true);
   });
 
+  it('runs a script by its path, read-only', () => {
+    const script = { configMapKeyRef: { name: 'scripts', key: 'backup.sh' } };
+    const { args, volumeMounts } = container({ script });
+    expect([args!.at(0), args!.at(-1)]).toEqual(['run-script', '/script/backup.sh']);
+    expect(volumeMounts).toContainEqual({ name: 'script', mountPath: '/script', readOnly: true });
+  });
+
   it('mounts one claim twice or two claims once each, the source read-only', () => {
     expect(build({}).spec.template.spec!.volumes).toHaveLength(1);
     expect(container({}).volumeMounts).toEqual([

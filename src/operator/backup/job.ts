@@ -36,32 +36,32 @@ export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; 
 }
 
 /** Every option as `--name=value`, so that no value is ever taken for an option. */
-function createArguments(schedule: KmBackupSchedule): string[] {
-  const { source, retention, compression } = schedule.spec;
+function programArguments(schedule: KmBackupSchedule): string[] {
+  const { source, retention, compression, script } = schedule.spec;
   const { subPath } = source.persistentVolumeClaim;
   const option = (name: string, value: string | number | undefined) =>
     value === undefined ? [] : [`--${name}=${value}`];
-  return [
-    'create',
+  const common = [
     ...option('source', subPath === undefined ? SOURCE_MOUNT : `${SOURCE_MOUNT}/${subPath}`),
     ...option('destination', `${DESTINATION_MOUNT}/${destinationOf(schedule.spec).path}`),
     ...option('series', `${schedule.metadata.namespace}/${schedule.metadata.name}`),
-    ...option('compression', compression.format),
-    ...option('level', compression.level),
-    ...(source.exclude ?? []).flatMap((pattern) => option('exclude', pattern)),
-    ...(source.allowEmpty ? ['--allow-empty'] : []),
     ...option('retention-limit', retention.limit),
     ...option('keep-daily', retention.keepDaily),
     ...option('keep-weekly', retention.keepWeekly),
     ...option('keep-monthly', retention.keepMonthly),
     ...option('keep-yearly', retention.keepYearly),
     ...option('max-age', retention.maxAge),
-    ...option(
-      'script',
-      schedule.spec.script && `${SCRIPT_MOUNT}/${schedule.spec.script.configMapKeyRef.key}`,
-    ),
     ...option('lock-wait', LOCK_WAIT_SECONDS),
     ...option('result-file', '/dev/termination-log'),
+  ];
+  if (script) return ['run-script', ...common, `${SCRIPT_MOUNT}/${script.configMapKeyRef.key}`];
+  return [
+    'create',
+    ...common,
+    ...option('compression', compression.format),
+    ...option('level', compression.level),
+    ...(source.exclude ?? []).flatMap((pattern) => option('exclude', pattern)),
+    ...(source.allowEmpty ? ['--allow-empty'] : []),
     ...option('progress', 'json'),
   ];
 }
@@ -203,7 +203,7 @@ export function buildJob(
               image: settings.image,
               imagePullPolicy: settings.imagePullPolicy,
               command: ['/app/bin/km-backup'],
-              args: createArguments(schedule).map(literal),
+              args: programArguments(schedule).map(literal),
               terminationMessagePolicy: 'FallbackToLogsOnError',
               resources,
               securityContext: {
