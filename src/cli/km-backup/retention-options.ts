@@ -8,5 +8,5 @@ export function addRetentionOptions(command: Command): Command {
     .option('--keep-weekly <n>', 'the same for ISO weeks', integer)
     .option('--keep-monthly <n>', 'the same for months', integer)
     .option('--keep-yearly <n>', 'the same for years', integer)
-    .option('--max-age <duration>', 'alone: remove what is older, such as 90d', durationMs);
+    .option('--max-age <duration>', 'remove what is older, within the limit too, such as 90d', durationMs);
 }
