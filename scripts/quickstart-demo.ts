@@ -73,12 +73,13 @@ spec:
     limit: 3
 `;
 
-/** Program that writes a few thousand small documents below `root`. */
+/** Program that writes a few thousand small documents, 20 MB in all, below `root`. */
 export const documents = (root: string): string => `
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 for (let index = 0; index < ${DEMO.documents}; index++) {
   const folder = ${JSON.stringify(root)} + '/documents/' + String(index % 64).padStart(2, '0');
   mkdirSync(folder, { recursive: true });
-  writeFileSync(folder + '/' + index + '.md', ('# Document ' + index + '\\n\\nNodes and edges.\\n').repeat(1 + (index % 80)));
+  writeFileSync(folder + '/' + index + '.md', '# Document ' + index + '\\n\\n' + randomBytes(50 * (1 + (index % 100))).toString('hex'));
 }
 `;

@@ -92,6 +92,8 @@ async function finished(
   return backup!;
 }
 
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+
 const kubectlHint = (kubectl: Kubectl) =>
   `kubectl --kubeconfig ${kubectl.kubeconfig} -n ${kubectl.namespace}`;
 
@@ -113,8 +115,9 @@ async function backups(kubectl: Kubectl): Promise<void> {
   const slot = await finished(kubectl, 'the run of the next full minute', async () =>
     (await kubectl.list('kmb')).find(({ spec }) => spec.scheduledTime !== undefined),
   );
+  const { reusedBytes, sizeBytes } = slot.status.archive;
   show.say(
-    `  ${slot.status.archive.reusedBytes} of ${slot.status.archive.sizeBytes} bytes were copied from the archive before: that much had not changed.`,
+    `  Of its ${megabytes(sizeBytes)}, ${megabytes(reusedBytes)} had not changed since the archive before and were copied from it.`,
   );
   show.command('kubectl get kmbs,kmb', await kubectl.run(['get', 'kmbs,kmb']));
 }

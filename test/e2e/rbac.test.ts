@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../cluster/process.ts';
 import type { Kubectl, KubeObject } from '../support/kubectl.ts';
 import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
 
