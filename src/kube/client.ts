@@ -29,9 +29,13 @@ export interface KubeClientOptions {
   clock?: Clock;
   /** Tries of one request, the first included. */
   attempts?: number;
+  /** For one try, from when it is sent to the end of its answer; milliseconds. */
+  timeoutMs?: number;
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Asked to wait for longer than this, a request fails at once and its caller decides; milliseconds. */
+const LONGEST_PAUSE_MS = 60_000;
 
 /** Spends one token a request; tokens come back at `qps`. */
 class TokenBucket {
@@ -94,12 +98,12 @@ export class KubeClient {
     this.#clock = options.clock ?? systemClock;
     this.#bucket = options.rate && new TokenBucket(options.rate, this.#clock);
     this.#agent = new Agent({
-      connections: 64,
+      // No cap on connections: every watch keeps one, and a request that waits for one of them waits for ever.
       connect: { ...server.tls, timeout: 10_000 },
       keepAliveTimeout: 60_000,
       // Watches are silent for minutes; the reflector judges them itself.
       bodyTimeout: 0,
-      headersTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: options.timeoutMs ?? REQUEST_TIMEOUT_MS,
     });
   }
 
@@ -114,13 +118,14 @@ export class KubeClient {
     const attempts = this.#options.attempts ?? 5;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const response = await this.#send(request, AbortSignal.timeout(REQUEST_TIMEOUT_MS));
+        const response = await this.#send(request, this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS);
         return (await response.body.json()) as T;
       } catch (error) {
         const failure = this.#asKubeError(error, request);
-        if (attempt >= attempts || request.signal?.aborted || !mayRetry(failure, request.method))
-          throw failure;
-        await sleep(this.#clock, backoff.next(failure.retryAfterMs), request.signal);
+        const pauseMs = backoff.next(failure.retryAfterMs);
+        if (attempt >= attempts || request.signal?.aborted || pauseMs > LONGEST_PAUSE_MS) throw failure;
+        if (!mayRetry(failure, request.method)) throw failure;
+        await sleep(this.#clock, pauseMs, request.signal);
       }
     }
   }
@@ -142,12 +147,14 @@ export class KubeClient {
     await this.#agent.destroy();
   }
 
-  async #send(request: ApiRequest, timeout?: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #send(request: ApiRequest, timeoutMs?: number): Promise<Dispatcher.ResponseData> {
     await this.#bucket?.take(request.signal);
     const { method, path, query, body, signal } = request;
     const url = new URL(this.#server.url + path);
     for (const [name, value] of Object.entries(query ?? {}))
       if (value !== undefined) url.searchParams.set(name, String(value));
+    // The time spent waiting for a token does not count.
+    const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
     const signals = [signal, timeout].filter((one) => one !== undefined);
     const started = this.#clock.monotonic();
     let status = 0;

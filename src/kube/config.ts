@@ -46,6 +46,7 @@ export async function fromKubeconfig(file: string): Promise<ApiServer> {
   config.loadFromFile(file);
   const cluster = config.getCurrentCluster();
   if (!cluster) throw new Error(`${file} has no current context with a cluster`);
+  if (cluster.proxyUrl) throw new Error(`${file}: proxy-url is not supported; reach the API server directly`);
   const options: Parameters<typeof config.applyToHTTPSOptions>[0] & Record<string, unknown> = {};
   await config.applyToHTTPSOptions(options);
   const pick = (name: string) => (options[name] === undefined ? {} : { [name]: options[name] });
@@ -61,7 +62,11 @@ export async function fromKubeconfig(file: string): Promise<ApiServer> {
     async authenticate() {
       const fresh: Parameters<typeof config.applyToHTTPSOptions>[0] = {};
       await config.applyToHTTPSOptions(fresh);
-      return { ...(fresh.headers as Record<string, string> | undefined) };
+      const basic = fresh.auth && `Basic ${Buffer.from(fresh.auth).toString('base64')}`;
+      return {
+        ...(basic && { authorization: basic }),
+        ...(fresh.headers as Record<string, string> | undefined),
+      };
     },
   };
 }

@@ -37,6 +37,7 @@ const MAX_NOTE_BYTES = 1024;
 const SERIES_MS = 6 * 60_000;
 const MAX_REMEMBERED = 4096;
 const MAX_QUEUED = 1000;
+const TELL_DROPS_MS = 60_000;
 
 interface Remembered {
   name: string;
@@ -58,6 +59,8 @@ export class EventRecorder {
   readonly #remembered = new Map<string, Remembered>();
   #tail: Promise<void> = Promise.resolve();
   #queued = 0;
+  #dropped = 0;
+  #toldAt: number | undefined;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -73,10 +76,7 @@ export class EventRecorder {
 
   emit(event: EventDetails): void {
     if (this.#queued >= MAX_QUEUED) {
-      this.#options.logger.warn(
-        { reason: event.reason },
-        'too many Events wait to be written; one was dropped',
-      );
+      this.#drop();
       return;
     }
     this.#queued += 1;
@@ -86,6 +86,18 @@ export class EventRecorder {
       .finally(() => {
         this.#queued -= 1;
       });
+  }
+
+  /** Tells of drops once a minute: a log line for each would make the jam worse. */
+  #drop(): void {
+    this.#dropped += 1;
+    const now = this.#clock.monotonic();
+    if (this.#toldAt !== undefined && now - this.#toldAt < TELL_DROPS_MS) return;
+    this.#toldAt = now;
+    this.#options.logger.warn(
+      { dropped: this.#dropped },
+      'too many Events wait to be written; some were dropped',
+    );
   }
 
   /** Resolves when everything emitted so far was written or given up. */
@@ -113,7 +125,8 @@ export class EventRecorder {
         if (!isNotFound(error)) throw error;
       }
     }
-    const name = `${regarding.name.slice(0, 200)}.${key.slice(0, 8)}${nowMs.toString(16)}`;
+    // A label of a DNS name may not end in a dash or be empty.
+    const name = `${regarding.name.slice(0, 200).replace(/[-.]+$/, '')}.${key.slice(0, 8)}${nowMs.toString(16)}`;
     this.#remember(key, { name, count: 1, lastMs: nowMs });
     await this.#events.create(regarding.namespace, {
       apiVersion: 'events.k8s.io/v1',

@@ -79,6 +79,12 @@ export class LeaderElector {
     );
   }
 
+  /** Milliseconds until the renew deadline. */
+  #leftMs(): number {
+    const { renewDeadlineSeconds } = this.#options;
+    return (this.#renewedAt ?? 0) + renewDeadlineSeconds * 1000 - this.#clock.monotonic();
+  }
+
   /** @throws {LeadershipLostError} when this process may no longer write. */
   assertLeading(): void {
     if (!this.leading)
@@ -108,7 +114,15 @@ export class LeaderElector {
       await sleep(this.#clock, this.#options.retryPeriodSeconds * 1000, signal);
       if (signal.aborted) break;
       this.assertLeading();
-      if (!(await this.#tryOnce()) && this.#observed?.lease.spec?.holderIdentity !== this.#options.identity)
+      // A request that hangs must not keep a leader that is none from finding out.
+      const decided = new AbortController();
+      let renewed = false;
+      const attempt = this.#tryOnce().then((success) => {
+        renewed = success;
+        decided.abort();
+      });
+      await Promise.race([attempt, sleep(this.#clock, this.#leftMs(), decided.signal)]);
+      if (!renewed && this.#observed?.lease.spec?.holderIdentity !== this.#options.identity)
         this.#renewedAt = undefined;
       this.assertLeading();
     }

@@ -32,11 +32,12 @@ export interface ReflectorOptions<T extends KubeObject> {
   namespace?: string | undefined;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
-  /** Drops what nobody reads before it is stored. */
+  /** Drops what nobody reads before it is stored; by default only `metadata.managedFields`. */
   transform?: (object: T) => T;
   logger: KubeLogger;
   clock?: Clock;
   metrics?: ReflectorMetrics | undefined;
+  /** From 0 to 1, for jitter. */
   random?: () => number;
   /**
    * The API server sends a bookmark about once a minute; a stream silent for longer than this is dead.
@@ -47,10 +48,17 @@ export interface ReflectorOptions<T extends KubeObject> {
 }
 
 const PAGE_SIZE = 500;
+/** A watch that lived for less, and brought nothing, counts as a failure. */
+const SHORT_LIFE_MS = 1_000;
 
 interface WatchEvent<T> {
   type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  object: T & { code?: number; reason?: string; message?: string };
+  object: T & {
+    code?: number;
+    reason?: string;
+    message?: string;
+    details?: { retryAfterSeconds?: number };
+  };
 }
 
 /**
@@ -80,20 +88,29 @@ export class Reflector<T extends KubeObject> {
     const backoff = new Backoff({ baseMs: 800, capMs: 30_000, random, ...this.#options.backoff });
     let resourceVersion: string | undefined;
     let reason: 'start' | 'expired' | 'error' = 'start';
+    let expired = false;
     while (!signal.aborted) {
+      let quick = false;
+      const alive = () => {
+        quick = true;
+        backoff.reset();
+      };
       try {
         if (resourceVersion === undefined) {
           resourceVersion = await this.#list(signal);
           metrics?.onList(this.#plural, reason);
           this.#markSynced();
         }
+        const openedAt = this.#clock.monotonic();
         for await (const version of this.#watch(resourceVersion, signal)) {
           resourceVersion = version;
-          backoff.reset();
+          expired = false;
+          alive();
         }
         metrics?.onWatchRestart(this.#plural, 'closed');
         // A server that closes every watch at once must not be asked in a tight loop.
-        await sleep(this.#clock, 50 + random() * 50, signal);
+        if (this.#clock.monotonic() - openedAt >= SHORT_LIFE_MS) alive();
+        await sleep(this.#clock, quick ? 50 + random() * 50 : backoff.next(), signal);
       } catch (error) {
         if (signal.aborted) return;
         const silent = error instanceof SilentStream;
@@ -101,9 +118,12 @@ export class Reflector<T extends KubeObject> {
           resourceVersion = undefined;
           reason = 'expired';
           logger.info({ kind: this.#plural }, 'the resource version expired; listing again');
+          // Once is normal; a server that calls every version expired must not be listed in a tight loop.
+          if (expired) await sleep(this.#clock, backoff.next(), signal);
+          expired = true;
           continue;
         }
-        reason = 'error';
+        if (resourceVersion === undefined && reason === 'start') reason = 'error';
         metrics?.onWatchRestart(this.#plural, silent ? 'silent' : 'error');
         const waitMs = silent ? 0 : backoff.next(error instanceof KubeError ? error.retryAfterMs : undefined);
         logger.warn(
@@ -117,22 +137,21 @@ export class Reflector<T extends KubeObject> {
 
   async #list(signal: AbortSignal): Promise<string> {
     const { resource, namespace, labelSelector, fieldSelector, store } = this.#options;
-    const list = await resource.list(namespace, {
-      labelSelector,
-      fieldSelector,
-      pageSize: PAGE_SIZE,
-      signal,
-    });
     const seen = new Set<string>();
-    for (const item of list.items) {
-      seen.add(keyOf(item));
-      this.#put(item);
+    let resourceVersion = '';
+    const options = { labelSelector, fieldSelector, pageSize: PAGE_SIZE, signal };
+    for await (const page of resource.pages(namespace, options)) {
+      for (const item of page.items) {
+        seen.add(keyOf(item));
+        this.#put(item);
+      }
+      resourceVersion = page.resourceVersion;
     }
     for (const object of store.list()) {
       if (namespace !== undefined && object.metadata.namespace !== namespace) continue;
       if (!seen.has(keyOf(object))) this.#remove(keyOf(object));
     }
-    return list.resourceVersion;
+    return resourceVersion;
   }
 
   /** Yields the resource version after each event. */
@@ -180,6 +199,9 @@ export class Reflector<T extends KubeObject> {
         status: object.code ?? 0,
         reason: object.reason ?? 'Unknown',
         message: `watch ${this.#plural}: ${object.message ?? 'error'}`,
+        ...(object.details?.retryAfterSeconds !== undefined && {
+          retryAfterMs: object.details.retryAfterSeconds * 1000,
+        }),
       });
     }
     if (type === 'DELETED') this.#remove(keyOf(object), object);
@@ -188,8 +210,9 @@ export class Reflector<T extends KubeObject> {
   }
 
   #put(raw: T): void {
-    const { store, transform } = this.#options;
-    const object = transform ? transform(raw) : raw;
+    const { store } = this.#options;
+    const object = this.#trim(raw);
+    if (!object) return;
     const old = store.get(keyOf(object));
     if (
       old?.metadata.resourceVersion === object.metadata.resourceVersion &&
@@ -201,9 +224,20 @@ export class Reflector<T extends KubeObject> {
     this.#tell({ type: replaced ? 'updated' : 'added', object });
   }
 
+  /** Undefined for an object that cannot be read; one such must not keep the others from view. */
+  #trim(raw: T): T | undefined {
+    const { transform, logger } = this.#options;
+    try {
+      return transform ? transform(raw) : withoutManagedFields(raw);
+    } catch (error) {
+      logger.error({ kind: this.#plural, key: keyOf(raw), error: String(error) }, 'an object was left out');
+      return undefined;
+    }
+  }
+
   #remove(key: string, last?: T): void {
     const old = this.#options.store.delete(key);
-    const object = last ?? old;
+    const object = (last && this.#trim(last)) ?? old;
     if (object) this.#tell({ type: 'deleted', object });
   }
 
@@ -218,6 +252,12 @@ export class Reflector<T extends KubeObject> {
       );
     }
   }
+}
+
+/** Often half of an object, and read by nobody. */
+function withoutManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
+  return managedFields === undefined ? object : { ...object, metadata };
 }
 
 class SilentStream extends Error {

@@ -27,7 +27,7 @@ export interface ListOptions {
   fieldSelector?: string | undefined;
   /** `0` reads from the API server's cache. */
   resourceVersion?: string | undefined;
-  /** Objects a page; all pages are read. */
+  /** Objects a page. */
   pageSize?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -62,7 +62,10 @@ interface RawList<T> {
 export interface ResourceClient<T extends KubeObject> {
   readonly descriptor: ResourceDescriptor;
   get(namespace: string | undefined, name: string): Promise<T>;
+  /** All pages at once. */
   list(namespace: string | undefined, options?: ListOptions): Promise<List<T>>;
+  /** Page by page, so that a long list need not fit into memory. All pages have the same resource version. */
+  pages(namespace: string | undefined, options?: ListOptions): AsyncGenerator<List<T>, void>;
   /** Lines of the watch, each one JSON event. */
   watch(namespace: string | undefined, options: WatchOptions): Promise<AsyncIterable<Uint8Array>>;
   create(namespace: string | undefined, object: object): Promise<T>;
@@ -96,31 +99,43 @@ export function resource<T extends KubeObject>(
       contentType: 'application/apply-patch+yaml',
     });
 
+  async function* pages(
+    namespace: string | undefined,
+    { labelSelector, fieldSelector, resourceVersion, pageSize, signal }: ListOptions = {},
+  ): AsyncGenerator<List<T>, void> {
+    let next: string | undefined;
+    do {
+      const page: RawList<T> = await send<RawList<T>>({
+        method: 'GET',
+        path: collection(namespace),
+        query: {
+          labelSelector,
+          fieldSelector,
+          limit: pageSize,
+          continue: next,
+          ...(next === undefined &&
+            resourceVersion !== undefined && { resourceVersion, resourceVersionMatch: 'NotOlderThan' }),
+        },
+        signal,
+      });
+      yield { items: page.items ?? [], resourceVersion: page.metadata?.resourceVersion ?? '' };
+      next = page.metadata?.continue;
+    } while (next);
+  }
+
   return {
     descriptor,
     get: (namespace, name) => send<T>({ method: 'GET', path: path(namespace, name) }),
 
-    async list(namespace, { labelSelector, fieldSelector, resourceVersion, pageSize, signal } = {}) {
+    pages,
+    async list(namespace, options) {
       const items: T[] = [];
-      let next: string | undefined;
-      for (;;) {
-        const page: RawList<T> = await send<RawList<T>>({
-          method: 'GET',
-          path: collection(namespace),
-          query: {
-            labelSelector,
-            fieldSelector,
-            limit: pageSize,
-            continue: next,
-            ...(next === undefined &&
-              resourceVersion !== undefined && { resourceVersion, resourceVersionMatch: 'NotOlderThan' }),
-          },
-          signal,
-        });
-        items.push(...(page.items ?? []));
-        next = page.metadata?.continue;
-        if (!next) return { items, resourceVersion: page.metadata?.resourceVersion ?? '' };
+      let resourceVersion = '';
+      for await (const page of pages(namespace, options)) {
+        for (const item of page.items) items.push(item);
+        resourceVersion = page.resourceVersion;
       }
+      return { items, resourceVersion };
     },
 
     watch: (namespace, { labelSelector, fieldSelector, resourceVersion, timeoutSeconds, signal }) =>

@@ -20,7 +20,7 @@ export interface WorkQueueOptions {
 export interface RunOptions {
   concurrency: number;
   signal: AbortSignal;
-  /** Must not throw; failures are put back with `addRateLimited`. */
+  /** A key whose processing throws is put back as by `addRateLimited`; who wants to know why catches before. */
   process: (key: string) => Promise<void>;
 }
 
@@ -113,6 +113,8 @@ export class WorkQueue {
         this.#metrics.onLatency?.((started - since) / 1000);
         try {
           await process(key);
+        } catch {
+          this.addRateLimited(key);
         } finally {
           this.#working.delete(key);
           this.#metrics.onWork?.((this.#clock.monotonic() - started) / 1000);
@@ -123,6 +125,7 @@ export class WorkQueue {
     await Promise.all(Array.from({ length: concurrency }, worker));
     signal.removeEventListener('abort', wakeAll);
     this.#cancelTimer?.();
+    this.#timerAt = Number.POSITIVE_INFINITY;
   }
 
   #arm(): void {

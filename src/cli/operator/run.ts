@@ -40,7 +40,13 @@ export async function runOperator(
     observe: self.observeRequest,
     clock,
   });
-  const electionClient = new KubeClient(server, { attempts: 1, observe: self.observeRequest, clock });
+  // The elector tries again by itself, and a request that hangs must leave it time to.
+  const electionClient = new KubeClient(server, {
+    attempts: 1,
+    timeoutMs: (options.renewDeadline * 1000) / 2,
+    observe: self.observeRequest,
+    clock,
+  });
   const events = new EventRecorder({
     client,
     reportingController: 'km.duskmantle.io/km-backup-operator',

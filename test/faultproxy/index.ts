@@ -1,0 +1,360 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { request as secureRequest } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { ApiServer } from '../../src/kube/config.ts';
+import { fromKubeconfig } from '../../src/kube/config.ts';
+
+/** What a rule matches; every part that is given must hold. */
+export interface Match {
+  readonly method?: string;
+  /** Tried on the path with its query. */
+  readonly path?: RegExp;
+  /** Only watches, or only what is no watch. */
+  readonly watch?: boolean;
+}
+
+/** What happens to a request that a rule matches. */
+export type Fault =
+  /** The proxy answers by itself; the API server never sees the request. */
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly reason?: string;
+      readonly retryAfterSeconds?: number;
+    }
+  /** The connection ends without an answer; the API server never sees the request. */
+  | { readonly kind: 'drop' }
+  /** The API server carries the request out, and its answer is lost. */
+  | { readonly kind: 'loseAnswer' }
+  /** Sent on after a delay. */
+  | { readonly kind: 'delay'; readonly ms: number }
+  /** Carried out twice; the second answer counts. */
+  | { readonly kind: 'duplicate' }
+  /** Nothing ever comes back, and the connection stays open. */
+  | { readonly kind: 'hang' }
+  /** The answer ends without its end after so many bytes: a broken connection in the middle. */
+  | { readonly kind: 'cut'; readonly afterBytes: number }
+  /** The answer stops after so many bytes, and the connection stays open. */
+  | { readonly kind: 'freeze'; readonly afterBytes: number }
+  /** The answer ends properly after so long, whatever else was to come. */
+  | { readonly kind: 'endAfter'; readonly ms: number }
+  /** A watch that is answered and at once ended, properly and without an event. */
+  | { readonly kind: 'emptyWatch' }
+  /** A watch whose only line is the ERROR event of an expired resource version. */
+  | { readonly kind: 'expiredWatch' };
+
+export interface Rule {
+  readonly match: Match;
+  readonly fault: Fault;
+  /** How many requests it strikes; without end when absent. */
+  readonly times?: number;
+  /** How often it strikes of the requests that match, 0 to 1; always when absent. */
+  readonly probability?: number;
+}
+
+export interface ActiveRule {
+  /** Requests it has struck. */
+  readonly struck: number;
+  remove(): void;
+}
+
+/** A request that arrived at the proxy. */
+export interface Seen {
+  readonly method: string;
+  /** With the query. */
+  readonly path: string;
+  readonly watch: boolean;
+  /** Number of the client's connection, counted from 1. */
+  readonly connection: number;
+  readonly fault: Fault['kind'] | undefined;
+}
+
+export interface FaultProxy {
+  readonly url: string;
+  /** The API server, through the proxy. */
+  readonly apiServer: ApiServer;
+  /** A kubeconfig for programs that shall go through the proxy. */
+  kubeconfig(): string;
+  /** Adds a rule; of several that match, the one added first strikes. */
+  add(rule: Rule): ActiveRule;
+  clear(): void;
+  /** In order of arrival; the oldest of very many are forgotten. */
+  readonly seen: readonly Seen[];
+  /** Connections that clients have opened in all. */
+  readonly connections: number;
+  /** Breaks every answer under way that `match` fits, in the middle. */
+  cutAll(match?: Match): number;
+  /** Lets every answer under way that `match` fits fall silent, for good; the connections stay open. */
+  freezeAll(match?: Match): number;
+  /** Refuses connections and breaks those there are, until `up`. */
+  down(): Promise<void>;
+  up(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Underway {
+  readonly seen: Seen;
+  readonly response: ServerResponse;
+  frozen: boolean;
+}
+
+/** Whether a request asks for a watch. */
+const isWatch = (path: string) => /[?&]watch=(true|1)/.test(path);
+
+export function matches(match: Match, seen: Pick<Seen, 'method' | 'path' | 'watch'>): boolean {
+  return (
+    (match.method === undefined || match.method === seen.method) &&
+    (match.path === undefined || match.path.test(seen.path)) &&
+    (match.watch === undefined || match.watch === seen.watch)
+  );
+}
+
+const MAX_SEEN = 100_000;
+
+const REASONS: Readonly<Record<number, string>> = {
+  409: 'Conflict',
+  410: 'Expired',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'ServiceUnavailable',
+};
+
+function statusObject(code: number, reason = REASONS[code] ?? 'Unknown') {
+  return { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, reason, message: `injected ${code}` };
+}
+
+async function bodyOf(message: IncomingMessage): Promise<Buffer> {
+  return Buffer.concat(await message.toArray());
+}
+
+/**
+ * An HTTP proxy on loopback in front of one API server, that injects faults by rules. It authenticates upstream
+ * with the credentials given; whoever reaches its port has their rights.
+ */
+export async function startFaultProxy(
+  upstream: ApiServer,
+  random: () => number = Math.random,
+): Promise<FaultProxy> {
+  const target = new URL(upstream.url);
+  const rules: { rule: Rule; struck: number }[] = [];
+  const seen: Seen[] = [];
+  const underway = new Set<Underway>();
+  const sockets = new Map<Socket, number>();
+  let connections = 0;
+
+  function faultFor(arrived: Omit<Seen, 'fault'>): Fault | undefined {
+    for (const active of rules) {
+      const { match, fault, times = Number.POSITIVE_INFINITY, probability = 1 } = active.rule;
+      if (active.struck >= times || !matches(match, arrived) || random() >= probability) continue;
+      active.struck += 1;
+      return fault;
+    }
+    return undefined;
+  }
+
+  /** Sends a request on; resolves with the answer's head. */
+  async function forward(
+    incoming: IncomingMessage,
+    body: Buffer,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const {
+      host: _,
+      authorization: __,
+      connection: ___,
+      'content-length': ____,
+      ...headers
+    } = incoming.headers;
+    const send = target.protocol === 'https:' ? secureRequest : request;
+    const outgoing = send({
+      ...upstream.tls,
+      hostname: target.hostname,
+      port: target.port,
+      method: incoming.method,
+      path: incoming.url,
+      headers: { ...headers, ...(await upstream.authenticate()), 'content-length': body.length },
+      // A connection of its own, so that cutting one answer harms no other.
+      agent: false,
+      signal,
+    });
+    return new Promise((resolve, reject) => {
+      outgoing.once('response', resolve);
+      outgoing.once('error', reject);
+      outgoing.end(body);
+    });
+  }
+
+  function answer(
+    response: ServerResponse,
+    status: number,
+    body: object,
+    headers: OutgoingHttpHeaders = {},
+  ): void {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers });
+    response.end(`${JSON.stringify(body)}\n`);
+  }
+
+  async function relay(
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    one: Underway,
+    fault?: Fault,
+  ): Promise<void> {
+    const body = await bodyOf(incoming);
+    const abort = new AbortController();
+    response.once('close', () => abort.abort());
+    if (fault?.kind === 'delay') await new Promise((resolve) => setTimeout(resolve, fault.ms));
+    if (fault?.kind === 'duplicate') await bodyOf(await forward(incoming, body, abort.signal));
+    const upstreamAnswer = await forward(incoming, body, abort.signal);
+    if (fault?.kind === 'loseAnswer') {
+      await bodyOf(upstreamAnswer);
+      response.destroy();
+      return;
+    }
+    response.writeHead(upstreamAnswer.statusCode ?? 502, upstreamAnswer.headers);
+    response.flushHeaders();
+    if (fault?.kind === 'endAfter') setTimeout(() => response.end(), fault.ms);
+    let left =
+      fault?.kind === 'cut' || fault?.kind === 'freeze' ? fault.afterBytes : Number.POSITIVE_INFINITY;
+    const limit = async () => {
+      if (fault?.kind === 'freeze') one.frozen = true;
+      // What was written shall arrive before the connection breaks.
+      else await new Promise<void>((resolve) => setImmediate(() => resolve(void response.destroy())));
+    };
+    if (left === 0) return limit();
+    for await (const chunk of upstreamAnswer as AsyncIterable<Buffer>) {
+      if (one.frozen || response.destroyed || response.writableEnded) continue;
+      const part = chunk.subarray(0, left);
+      left -= part.length;
+      response.write(part);
+      if (left === 0) await limit();
+    }
+    if (!one.frozen) response.end();
+  }
+
+  function handle(incoming: IncomingMessage, response: ServerResponse): void {
+    const path = incoming.url ?? '/';
+    const arrived = {
+      method: incoming.method ?? 'GET',
+      path,
+      watch: isWatch(path),
+      connection: sockets.get(incoming.socket) ?? 0,
+    };
+    const fault = faultFor(arrived);
+    const one: Underway = { seen: { ...arrived, fault: fault?.kind }, response, frozen: false };
+    seen.push(one.seen);
+    if (seen.length > MAX_SEEN) seen.splice(0, MAX_SEEN / 2);
+    underway.add(one);
+    response.once('close', () => underway.delete(one));
+    switch (fault?.kind) {
+      case 'answer': {
+        const after = fault.retryAfterSeconds;
+        const headers = after === undefined ? {} : { 'retry-after': String(after) };
+        incoming.resume();
+        answer(response, fault.status, statusObject(fault.status, fault.reason), headers);
+        return;
+      }
+      case 'drop':
+        incoming.socket.destroy();
+        return;
+      case 'hang':
+        incoming.resume();
+        return;
+      case 'emptyWatch':
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.end();
+        return;
+      case 'expiredWatch':
+        answer(response, 200, { type: 'ERROR', object: statusObject(410) });
+        return;
+      default:
+        // An API server that is gone looks to the client like a broken connection.
+        relay(incoming, response, one, fault).catch(() => response.destroy());
+    }
+  }
+
+  const server: Server = createServer(handle);
+  // Streams are silent for as long as they like.
+  server.requestTimeout = 0;
+  server.timeout = 0;
+  server.keepAliveTimeout = 0;
+  server.on('connection', (socket: Socket) => {
+    connections += 1;
+    sockets.set(socket, connections);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  const listen = (port: number) =>
+    new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  const down = async () => {
+    if (!server.listening) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of sockets.keys()) socket.destroy();
+    await closed;
+  };
+  const each = (match: Match, act: (one: Underway) => void): number => {
+    const chosen = [...underway].filter((one) => matches(match, one.seen));
+    for (const one of chosen) act(one);
+    return chosen.length;
+  };
+
+  return {
+    url,
+    apiServer: { url, tls: {}, authenticate: async () => ({}) },
+    kubeconfig: () =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [{ name: 'proxy', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
+        users: [{ name: 'proxy', user: {} }],
+        contexts: [{ name: 'proxy', context: { cluster: 'proxy', user: 'proxy' } }],
+        'current-context': 'proxy',
+      }),
+    add(rule) {
+      const active = { rule, struck: 0 };
+      rules.push(active);
+      return {
+        get struck() {
+          return active.struck;
+        },
+        remove: () => {
+          const index = rules.indexOf(active);
+          if (index >= 0) rules.splice(index, 1);
+        },
+      };
+    },
+    clear: () => void rules.splice(0),
+    seen,
+    get connections() {
+      return connections;
+    },
+    cutAll: (match = {}) => each(match, ({ response }) => response.destroy()),
+    freezeAll: (match = {}) =>
+      each(match, (one) => {
+        one.frozen = true;
+      }),
+    down,
+    up: () => (server.listening ? Promise.resolve() : listen(port)),
+    close: down,
+  };
+}
+
+/** A proxy in front of the API server of a kubeconfig. */
+export async function proxyOf(kubeconfig: string): Promise<FaultProxy> {
+  return startFaultProxy(await fromKubeconfig(kubeconfig));
+}
