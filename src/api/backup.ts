@@ -10,16 +10,32 @@ export const KmBackupSpec = z
     scheduledTime: Time.optional().describe(
       'The slot this run serves; set by the operator. Absent: a run asked for by hand, now.',
     ),
+    archiveName: z
+      .string()
+      .min(1)
+      .max(255)
+      .optional()
+      .describe(
+        'Set by the operator for an archive that a run found on the destination and no run made: nothing is run for it.',
+      ),
   })
   .meta(rules({ rule: 'self == oldSelf', message: 'a run cannot be changed: create another KmBackup' }));
 export type KmBackupSpec = z.infer<typeof KmBackupSpec>;
 
-export const BackupPhase = z.enum(['Pending', 'Running', 'Succeeded', 'Incomplete', 'Failed', 'Skipped']);
+export const BackupPhase = z.enum([
+  'Pending',
+  'Running',
+  'Succeeded',
+  'Incomplete',
+  'Failed',
+  'Skipped',
+  'Found',
+]);
 export type BackupPhase = z.infer<typeof BackupPhase>;
 
 export const KmBackupStatus = z.object({
   phase: BackupPhase.optional().describe(
-    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination.',
+    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination. Found: an archive made by hand or by the original script; nobody verified it.',
   ),
   reason: z.string().optional(),
   message: z.string().optional().describe('What happened, and what to do about it.'),
@@ -40,13 +56,13 @@ export const KmBackupStatus = z.object({
       name: z.string(),
       claimName: z.string(),
       path: z.string().describe('Folder of the archive inside the claim.'),
-      sizeBytes: z.int(),
-      sha256: z.string(),
-      manifestSha256: z.string(),
-      entries: z.int(),
-      files: z.int(),
-      sourceBytes: z.int(),
-      reusedBytes: z.int(),
+      sizeBytes: z.int().optional(),
+      sha256: z.string().optional(),
+      manifestSha256: z.string().optional(),
+      entries: z.int().optional(),
+      files: z.int().optional(),
+      sourceBytes: z.int().optional(),
+      reusedBytes: z.int().optional(),
     })
     .optional(),
   warnings: z.object({ count: z.int(), samples: z.array(z.string()) }).optional(),
@@ -74,6 +90,7 @@ const TERMINAL: ReadonlySet<BackupPhase | undefined> = new Set([
   'Incomplete',
   'Failed',
   'Skipped',
+  'Found',
 ]);
 
 export function isFinished(backup: KmBackup): boolean {

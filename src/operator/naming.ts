@@ -21,6 +21,12 @@ export function backupName(scheduleName: string, scheduleUid: string, slotMs: nu
   return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
 }
 
+/** The name of the KmBackup that stands for an archive which no run of the schedule made. */
+export function foundName(scheduleName: string, scheduleUid: string, archiveName: string): string {
+  const suffix = `-found-${shortHash(`${scheduleUid}/${archiveName}`)}`;
+  return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
+}
+
 /** The name of a run's Job: the run's own where it fits, else cut and made unique by the UID. */
 export function jobName(backupName: string, backupUid: string): string {
   if (backupName.length <= MAX_NAME && !backupName.includes('.')) return backupName;

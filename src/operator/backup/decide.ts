@@ -133,6 +133,28 @@ function startDeadlineSeconds(schedule: KmBackupSchedule | undefined): number {
   return schedule?.spec.startDeadlineSeconds ?? 600;
 }
 
+/** An archive that a run found on the destination: nothing is run for it. */
+function recordFound(observed: ObservedBackup, archiveName: string, nowMs: number): Plan {
+  const message = `${archiveName} was found on the destination; no run of this schedule made it, and nobody verified it.`;
+  const destination = observed.schedule && destinationOf(observed.schedule.spec);
+  const next = status(
+    observed,
+    nowMs,
+    {
+      phase: 'Found',
+      reason: 'FoundOnDestination',
+      message,
+      completionTime: toTime(nowMs),
+      archive: { name: archiveName, claimName: destination?.claimName ?? '', path: destination?.path ?? '' },
+    },
+    [
+      { type: 'Progressing', status: 'False', reason: 'FoundOnDestination', message },
+      { type: 'Succeeded', status: 'Unknown', reason: 'FoundOnDestination', message },
+    ],
+  );
+  return { steps: [write(observed, next)] };
+}
+
 function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
   const { backup, schedule, ahead, behind, slot, placement } = observed;
   const name = backup.spec.scheduleName;
@@ -258,6 +280,7 @@ export function decideBackup(observed: ObservedBackup, settings: JobSettings, no
       outcomeOf(job.job, job.pods).state !== 'finished';
     return stray ? { steps: [{ kind: 'deleteJob', target: job.job.metadata }] } : NOTHING;
   }
+  if (backup.spec.archiveName !== undefined) return recordFound(observed, backup.spec.archiveName, nowMs);
   switch (job.state) {
     case 'none':
       return decideUnstarted(observed, settings, nowMs);

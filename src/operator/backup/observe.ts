@@ -40,7 +40,10 @@ function queueOf(
     .runsOf(`${backup.metadata.namespace}/${backup.spec.scheduleName}`)
     .filter(
       (run) =>
-        run.metadata.uid !== backup.metadata.uid && !isFinished(run) && !run.metadata.deletionTimestamp,
+        run.metadata.uid !== backup.metadata.uid &&
+        !isFinished(run) &&
+        !run.metadata.deletionTimestamp &&
+        run.spec.archiveName === undefined,
     );
   return {
     ahead: others.find((run) => order(run) < mine)?.metadata.name,
@@ -93,7 +96,7 @@ export async function observeBackup(
     slots.release(key, namespace);
   } else if (job.state === 'exists') {
     slots.hold(key, namespace);
-  } else if (schedule && ahead === undefined) {
+  } else if (schedule && ahead === undefined && backup.spec.archiveName === undefined) {
     slot = slots.request(key, namespace);
     if (slot.granted) placement = await observePlacement(namespace, schedule.spec, resources);
   }

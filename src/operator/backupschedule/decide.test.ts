@@ -229,6 +229,35 @@ describe('what a schedule reports of its runs', () => {
     expect(of(second, 'deleteBackup').map((step) => step.target.name)).toEqual([success.metadata.name]);
   });
 
+  it('lists archives that no run made, until they are gone', () => {
+    const found = { ...success.status, present: { count: 2, bytes: 20, names: ['a1.tgz', 'old.tgz'] } };
+    const seen = decide(schedule({}, settled('01:00:00')), at('01:30:00'), [{ ...success, status: found }]);
+    const [step] = of(seen, 'createBackup');
+    expect(step?.backup.spec).toEqual({ scheduleName: 'notes', archiveName: 'old.tgz' });
+    const listed: KmBackup = {
+      ...scheduledBackup(at('01:30:00'), {
+        phase: 'Found',
+        completionTime: '2026-03-01T01:30:00Z',
+        archive: { name: 'old.tgz', claimName: 'state', path: 'p' },
+      }),
+      spec: { scheduleName: 'notes', archiveName: 'old.tgz' },
+    };
+    const again = decide(schedule({}, statusOf(seen)), at('01:31:00'), [
+      { ...success, status: found },
+      listed,
+    ]);
+    expect(of(again, 'createBackup')).toEqual([]);
+    expect(statusOf(again)).toMatchObject({ runs: { succeeded: 1 }, lastBackup: { phase: 'Succeeded' } });
+    const later = scheduledBackup(at('02:00:00'), {
+      ...success.status,
+      completionTime: '2026-03-01T02:00:07Z',
+      present: { count: 1, bytes: 10, names: ['a1.tgz'] },
+      pruned: { count: 1, failed: 0, names: ['old.tgz'] },
+    });
+    const gone = decide(schedule({}, statusOf(again)), at('02:01:00'), [success, listed, later]);
+    expect(of(gone, 'deleteBackup').map((doomed) => doomed.target.name)).toContain(listed.metadata.name);
+  });
+
   it('does not take absence from a cut report for a removal', () => {
     const later = scheduledBackup(at('02:00:00'), {
       ...success.status,

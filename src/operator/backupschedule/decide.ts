@@ -1,14 +1,14 @@
-import { isFinished, type KmBackup } from '../../api/backup.ts';
+import { isFinished, type KmBackup, type KmBackupSpec } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus, RunTotals } from '../../api/backup-schedule.ts';
 import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { type Cadence, latestDueSlot, nextSlot } from '../../schedule/index.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
-import { backupName, labelValue } from '../naming.ts';
+import { backupName, foundName, labelValue } from '../naming.ts';
 import type { Announcement, NewBackup, Plan, Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { Job } from '../workloads.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
-import { type ArchiveStock, archiveStock, isArchiveGone } from './stock.ts';
+import { type ArchiveStock, archiveStock, isArchiveGone, strangers } from './stock.ts';
 
 export interface ObservedSchedule {
   schedule: KmBackupSchedule;
@@ -106,20 +106,39 @@ function dueSlots(observed: ObservedSchedule, cadence: Cadence, mayStart: boolea
   };
 }
 
-function newBackup(schedule: KmBackupSchedule, slotMs: number): NewBackup {
-  const { name, namespace, uid } = schedule.metadata;
+function newBackup(
+  schedule: KmBackupSchedule,
+  name: string,
+  spec: Omit<KmBackupSpec, 'scheduleName'>,
+): NewBackup {
+  const { name: scheduleName, namespace, uid } = schedule.metadata;
   return {
     metadata: {
-      name: backupName(name, uid, slotMs),
+      name,
       namespace,
       labels: {
         [LABELS.managedBy]: FIELD_MANAGER,
-        [LABELS.schedule]: labelValue(name),
+        [LABELS.schedule]: labelValue(scheduleName),
         [LABELS.scheduleUid]: uid,
       },
     },
-    spec: { scheduleName: name, scheduledTime: toTime(slotMs) },
+    spec: { scheduleName, ...spec },
   };
+}
+
+function slotBackup(schedule: KmBackupSchedule, slotMs: number): NewBackup {
+  const { name, uid } = schedule.metadata;
+  return newBackup(schedule, backupName(name, uid, slotMs), { scheduledTime: toTime(slotMs) });
+}
+
+/** KmBackups for archives made by hand or by the original script, so that they are seen and can be restored. */
+function foundBackups(schedule: KmBackupSchedule, finished: readonly KmBackup[]): Step[] {
+  const { name, uid } = schedule.metadata;
+  return strangers(finished).map((archiveName) => ({
+    kind: 'createBackup',
+    backup: newBackup(schedule, foundName(name, uid, archiveName), { archiveName }),
+    scheduleUid: uid,
+  }));
 }
 
 function byCompletion(a: KmBackup, b: KmBackup): number {
@@ -148,11 +167,18 @@ function tally(status: KmBackupScheduleStatus | undefined, finished: readonly Km
   const runs = { ...(status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 }) };
   let retentionDeletes = status?.retentionDeletes ?? 0;
   for (const backup of finished) {
-    if (counted.has(backup.metadata.uid)) continue;
+    if (counted.has(backup.metadata.uid) || backup.status?.phase === 'Found') continue;
     runs[TOTAL[backup.status?.phase ?? ''] ?? 'failed'] += 1;
     retentionDeletes += backup.status?.pruned?.count ?? 0;
   }
   return { runs, retentionDeletes, countedBackups: finished.map((backup) => backup.metadata.uid).sort() };
+}
+
+/** The named fields, as far as they are there. */
+function pick<T, K extends keyof T>(object: T, keys: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(
+    keys.filter((key) => object[key] !== undefined).map((key) => [key, object[key]]),
+  ) as Pick<T, K>;
 }
 
 function lastBackupOf(backup: KmBackup): NonNullable<KmBackupScheduleStatus['lastBackup']> {
@@ -163,10 +189,7 @@ function lastBackupOf(backup: KmBackup): NonNullable<KmBackupScheduleStatus['las
     ...(status?.message !== undefined && { message: status.message.slice(0, 1024) }),
     ...(status?.archive && {
       archive: status.archive.name,
-      sizeBytes: status.archive.sizeBytes,
-      sha256: status.archive.sha256,
-      sourceBytes: status.archive.sourceBytes,
-      reusedBytes: status.archive.reusedBytes,
+      ...pick(status.archive, ['sizeBytes', 'sha256', 'sourceBytes', 'reusedBytes']),
     }),
     ...(status?.durationSeconds !== undefined && { durationSeconds: status.durationSeconds }),
     ...(status?.warnings && { warnings: status.warnings.count }),
@@ -265,7 +288,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
         settledUntilMs: before?.settledUntil ? fromTime(before.settledUntil) : nowMs,
       };
 
-  const created = due.slot === undefined ? undefined : newBackup(schedule, due.slot);
+  const created = due.slot === undefined ? undefined : slotBackup(schedule, due.slot);
   const next = validity.ok && !schedule.spec.suspend ? validity.nextMs : undefined;
   const activeNames = [
     ...new Set([
@@ -274,7 +297,9 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     ]),
   ].sort();
 
-  const last = finished.filter((backup) => backup.status?.phase !== 'Skipped').at(-1);
+  const last = finished
+    .filter(({ status }) => status?.phase !== 'Skipped' && status?.phase !== 'Found')
+    .at(-1);
   const success = finished.filter((backup) => backup.status?.phase === 'Succeeded').at(-1);
   const lastSuccess = success?.status?.completionTime;
   const lastFailure = finished
@@ -365,6 +390,10 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   if (!validity.ok && wasReady !== validity.reason) {
     announce({ type: 'Warning', reason: validity.reason, action: 'Validate', note: validity.message });
   }
-  steps.push(...expiredBackups(observed, finished, stock), ...expiredJobs(observed));
+  steps.push(
+    ...foundBackups(schedule, finished),
+    ...expiredBackups(observed, finished, stock),
+    ...expiredJobs(observed),
+  );
   return { steps, ...(next !== undefined && { requeueAtMs: next }) };
 }

@@ -25,6 +25,14 @@ export function archiveStock(finished: readonly KmBackup[]): ArchiveStock | unde
   return undefined;
 }
 
+/** Archives that the latest report names and no KmBackup stands for, as far as it was not cut. */
+export function strangers(finished: readonly KmBackup[]): string[] {
+  const latest = finished.filter(({ status }) => status?.present).at(-1)?.status;
+  const known = new Set(finished.map(({ status }) => status?.archive?.name));
+  const pruned = new Set(latest?.pruned?.names);
+  return (latest?.present?.names ?? []).filter((name) => !known.has(name) && !pruned.has(name));
+}
+
 /** Whether a later run removed this run's archive, or no longer found it. */
 export function isArchiveGone(
   backup: KmBackup,
