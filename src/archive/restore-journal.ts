@@ -37,6 +37,8 @@ const Journal = z.object({
    * - `children`: the same for each name below a directory that cannot be renamed.
    */
   mode: z.enum(['exchange', 'rename', 'children']),
+  /** What becomes of the tree that moves out by a restore. */
+  oldState: z.enum(['keep', 'remove']),
   /** Whether there was a tree to move out, and whether there is one to move in. */
   hasOutgoing: z.boolean(),
   hasIncoming: z.boolean(),
@@ -44,6 +46,8 @@ const Journal = z.object({
   incomingInode: z.string().optional(),
   /** Names directly below the tree that moves in, one byte a character (mode `children`). */
   incomingNames: z.array(z.string()),
+  /** Both trees are in their places; what is left of the swap is to carry the archives over. */
+  moved: z.boolean(),
   /** Files (archives) that go from the tree moving out to the one moving in, relative, one byte a character. */
   carry: z.array(z.string()),
   /** Of a directory that stays in place: before the restore, and of the archive. */

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { FileLock } from '../posix/file-lock.ts';
 import { syncDirectory } from '../posix/sync.ts';
+import { setTimes } from '../posix/times.ts';
 import { type ByteString, display, fromText, join, toBuffer, toPath } from './byte-string.ts';
 import { ArchiveError, errnoOf } from './errors.ts';
 import { LOCK_NAME } from './managed-name.ts';
@@ -36,7 +37,7 @@ export class RestoreState implements Disposable {
     const { state } = place;
     for (;;) {
       try {
-        fs.mkdirSync(state, 0o700);
+        keepingTimes(place, () => fs.mkdirSync(state, 0o700));
       } catch (error) {
         if (errnoOf(error) !== 'EEXIST') throw error;
       }
@@ -107,7 +108,7 @@ export class RestoreState implements Disposable {
     fs.rmSync(path.join(state, LOCK), { force: true });
     this.#lock.release();
     try {
-      fs.rmdirSync(state);
+      keepingTimes(this.place, () => fs.rmdirSync(state));
       syncDirectory(path.dirname(state));
     } catch (error) {
       if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'ENOENT') throw error;
@@ -116,6 +117,19 @@ export class RestoreState implements Disposable {
 
   [Symbol.dispose](): void {
     this.#lock.release();
+  }
+}
+
+/** A state directory that comes and goes inside the target must not show in the target's times. */
+function keepingTimes({ kind, target }: Place, change: () => void): void {
+  const before = kind === 'inside' ? fs.lstatSync(target, { bigint: true }) : undefined;
+  change();
+  if (!before) return;
+  try {
+    setTimes(target, before.atimeNs, before.mtimeNs);
+  } catch (error) {
+    // Only the owner may set them.
+    if (errnoOf(error) !== 'EPERM') throw error;
   }
 }
 

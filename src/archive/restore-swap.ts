@@ -33,15 +33,22 @@ export function completeSwap({ state, target }: Trees, begun: Journal, step: Ste
   const incoming = path.join(state, forward ? NEW : OLD);
   const outgoing = path.join(state, forward ? OLD : NEW);
   let journal = begun;
-  if (journal.mode === 'exchange') {
-    if (exchange(journal, incoming, outgoing, { state, target }, step) === 'unsupported') {
+  if (!journal.moved) {
+    if (
+      journal.mode === 'exchange' &&
+      exchange(journal, incoming, outgoing, { state, target }, step) === 'unsupported'
+    ) {
       journal = { ...journal, mode: 'rename' };
       step('journal rename');
       writeJournal(state, journal);
     }
+    if (journal.mode === 'rename') moveWhole(journal, incoming, outgoing, { state, target }, step);
+    if (journal.mode === 'children') moveChildren(journal, incoming, outgoing, { state, target }, step);
+    // From here on names in the target tell nothing more: carrying makes directories there.
+    journal = { ...journal, moved: true };
+    step('journal moved');
+    writeJournal(state, journal);
   }
-  if (journal.mode === 'rename') moveWhole(journal, incoming, outgoing, { state, target }, step);
-  if (journal.mode === 'children') moveChildren(journal, incoming, outgoing, { state, target }, step);
   if (journal.hasOutgoing && journal.hasIncoming) {
     carry(journal.carry as ByteString[], fromText(outgoing), fromText(target), step);
   }
@@ -51,7 +58,8 @@ export function completeSwap({ state, target }: Trees, begun: Journal, step: Ste
     applyRootMetadata(target, root);
     syncDirectory(target);
   }
-  const kept: Journal = { ...journal, phase: forward && journal.hasOutgoing ? 'swapped' : 'removing' };
+  const keeps = forward && journal.hasOutgoing && journal.oldState === 'keep';
+  const kept: Journal = { ...journal, phase: keeps ? 'swapped' : 'removing' };
   step(`journal ${kept.phase}`);
   writeJournal(state, kept);
   return kept;

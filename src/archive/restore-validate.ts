@@ -187,7 +187,8 @@ const BLOCK = 4096;
 
 /** What a file system tells of itself, in bytes and inodes. */
 export interface FreeSpace {
-  readonly bytes: number;
+  /** Undefined where the file system does not tell. */
+  readonly bytes: number | undefined;
   /** Undefined where the file system has no fixed number of inodes. */
   readonly inodes: number | undefined;
 }
@@ -207,7 +208,7 @@ export function spaceNeeded(gate: { entries: number; files: number; dataBytes: n
 
 /** What lacks, in words; undefined where there is enough. */
 export function lackOfSpace(needed: { bytes: number; inodes: number }, free: FreeSpace): string | undefined {
-  if (needed.bytes > free.bytes) {
+  if (free.bytes !== undefined && needed.bytes > free.bytes) {
     return `the restore needs about ${needed.bytes} bytes beside the old state, and ${free.bytes} are free`;
   }
   if (free.inodes !== undefined && needed.inodes > free.inodes) {

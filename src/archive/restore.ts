@@ -106,6 +106,12 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     warn: warnings.add,
   };
   const totals = await validate(source, stageOptions);
+  if (totals.entries === 0) {
+    throw new ArchiveError(
+      'ArchiveCorrupt',
+      `${archive}: it holds nothing, which no backup does. Nothing was changed.`,
+    );
+  }
   checkSpace(place, totals);
   const base = {
     target: place.target,
@@ -134,9 +140,11 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     phase: 'staging',
     direction: 'forward',
     mode: options.swap ?? (place.kind === 'inside' ? 'children' : place.exists ? 'exchange' : 'rename'),
+    oldState: isEmpty(place) ? 'remove' : options.oldState,
     hasOutgoing: place.exists,
     hasIncoming: true,
     incomingNames: [],
+    moved: false,
     carry: [],
   };
   let swapping: Journal;
@@ -157,7 +165,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   }
   try {
     const swapped = swap(state, swapping, step);
-    const kept = settle(state, swapped, options.oldState, step);
+    const kept = settle(state, swapped, step);
     return { ...base, outcome: 'restored', warnings: warnings.summary, oldState: kept };
   } finally {
     locks[Symbol.dispose]();
@@ -211,6 +219,7 @@ export function rollbackRestore(
     direction: 'back',
     incomingInode: inodeOf(state.old),
     incomingNames: names,
+    moved: false,
     carry: [...files],
   };
   step('journal swapping');
@@ -281,7 +290,7 @@ function finishEarlier(options: RestoreOptions, archive: string, step: Step): Re
     return undefined;
   }
   if (!same) throw refused(`${describe(journal, state.place)} Do one of these first`);
-  const kept = settle(state, journal, options.oldState, step);
+  const kept = settle(state, journal, step);
   return {
     outcome: wasSwapping ? 'completed' : 'already-restored',
     target: journal.target,
@@ -327,25 +336,20 @@ function nothingSwapped(state: RestoreState, step: Step): string {
   return `${target}: the restore had not begun to swap, so the target is as it was; what was staged is removed.`;
 }
 
-/** After the swap: keeps or removes the old state. Returns where it is kept. */
-function settle(
-  state: RestoreState,
-  journal: Journal,
-  policy: 'keep' | 'remove',
-  step: Step,
-): string | undefined {
-  const empty = journal.phase === 'swapped' && namesIn(state.old).every(isKeptName);
-  if (journal.phase === 'swapped' && policy === 'keep' && !empty) {
-    // What is left of the tree that moved in child by child: its empty shell.
-    if (present(state.new)) removeTree(fromText(state.new));
-    return state.old;
+/** After the swap: keeps the old state and returns its place, or removes it. */
+function settle(state: RestoreState, journal: Journal, step: Step): string | undefined {
+  if (journal.phase !== 'swapped') {
+    state.remove(step);
+    return undefined;
   }
-  if (journal.phase === 'swapped') {
-    step('journal removing');
-    state.write({ ...journal, phase: 'removing' });
-  }
-  state.remove(step);
-  return undefined;
+  // What is left of a tree that moved in child by child: its empty shell.
+  if (present(state.new)) removeTree(fromText(state.new));
+  return state.old;
+}
+
+/** An empty directory is no state worth keeping. */
+function isEmpty(place: Place): boolean {
+  return place.exists && namesIn(place.target).every(isKeptName);
 }
 
 function refuseUsers(place: Place, { ignoreWriters }: { ignoreWriters?: boolean }): void {
@@ -367,7 +371,11 @@ function checkSpace(place: Place, totals: Totals): void {
   const volume = fs.statfsSync(
     place.exists && place.kind === 'inside' ? place.target : path.dirname(place.target),
   );
-  const free = { bytes: volume.bavail * volume.bsize, inodes: volume.files > 0 ? volume.ffree : undefined };
+  // Some file systems (ramfs, a few of FUSE) do not tell.
+  const free = {
+    bytes: volume.blocks > 0 ? volume.bavail * volume.bsize : undefined,
+    inodes: volume.files > 0 ? volume.ffree : undefined,
+  };
   const lack = lackOfSpace(spaceNeeded(totals), free);
   if (lack === undefined) return;
   throw new ArchiveError(
