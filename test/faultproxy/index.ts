@@ -76,7 +76,12 @@ export interface Seen {
   readonly fault: Fault['kind'] | undefined;
 }
 
+/** Called around every write; the write waits for it. `after`: carried out, but not yet answered. */
+export type WriteHook = (write: Seen & { readonly phase: 'before' | 'after' }) => Promise<void> | void;
+
 export interface FaultProxy {
+  /** Sets the one hook of writes. */
+  onWrite(hook: WriteHook): void;
   readonly url: string;
   /** The API server, through the proxy. */
   readonly apiServer: ApiServer;
@@ -148,6 +153,10 @@ export async function startFaultProxy(
   const underway = new Set<Underway>();
   const sockets = new Map<Socket, number>();
   let connections = 0;
+  let writeHook: WriteHook = () => {};
+  const aroundWrite = async (one: Seen, phase: 'before' | 'after') => {
+    if (one.method !== 'GET') await writeHook({ ...one, phase });
+  };
 
   function faultFor(arrived: Omit<Seen, 'fault'>): Fault | undefined {
     for (const active of rules) {
@@ -212,13 +221,17 @@ export async function startFaultProxy(
     response.once('close', () => abort.abort());
     if (fault?.kind === 'delay') await new Promise((resolve) => setTimeout(resolve, fault.ms));
     if (fault?.kind === 'duplicate') await bodyOf(await forward(incoming, body, abort.signal));
+    await aroundWrite(one.seen, 'before');
     const upstreamAnswer = await forward(incoming, body, abort.signal);
+    await aroundWrite(one.seen, 'after');
     if (fault?.kind === 'loseAnswer') {
       await bodyOf(upstreamAnswer);
       response.destroy();
       return;
     }
-    response.writeHead(upstreamAnswer.statusCode ?? 502, upstreamAnswer.headers);
+    // These speak of the connection upstream, not of the client's.
+    const { connection: _, 'keep-alive': __, 'transfer-encoding': ___, ...headers } = upstreamAnswer.headers;
+    response.writeHead(upstreamAnswer.statusCode ?? 502, headers);
     response.flushHeaders();
     if (fault?.kind === 'endAfter') setTimeout(() => response.end(), fault.ms);
     let left =
@@ -325,6 +338,9 @@ export async function startFaultProxy(
         contexts: [{ name: 'proxy', context: { cluster: 'proxy', user: 'proxy' } }],
         'current-context': 'proxy',
       }),
+    onWrite(hook) {
+      writeHook = hook;
+    },
     add(rule) {
       const active = { rule, struck: 0 };
       rules.push(active);

@@ -83,6 +83,7 @@ describe('what a run needs next', () => {
 
   it('fails a pod that does not start in time, with what it waited for', () => {
     const observed: Partial<ObservedBackup> = {
+      backup: { ...backup, status: { startTime: '2026-03-01T01:00:00Z' } },
       job: {
         state: 'exists',
         job: running,

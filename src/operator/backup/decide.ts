@@ -228,7 +228,8 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
   }
 
   const deadlineSeconds = startDeadlineSeconds(schedule);
-  const deadlineMs = fromTime(job.metadata.creationTimestamp) + deadlineSeconds * 1000;
+  // By this operator's own clock: the API server's may differ.
+  const deadlineMs = fromTime(known.startTime) + deadlineSeconds * 1000;
   if (nowMs >= deadlineMs) {
     return finish(
       observed,
