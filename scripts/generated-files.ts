@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Registry } from 'prom-client';
 import { stringify } from 'yaml';
 import { customResourceDefinition, RESOURCES } from '../src/api/crd.ts';
 import { GROUP } from '../src/api/names.ts';
-import { backupMetricsPage } from '../src/metrics/index.ts';
+import { operatorCommand } from '../src/cli/operator/arguments.ts';
+import { operatorMetrics } from '../src/cli/operator/self-metrics.ts';
+import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
 import { installManifest } from './install-manifest.ts';
@@ -23,6 +26,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   }
   files.set('docs/api-reference.md', crdReferencePage(RESOURCES));
   const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
+  files.set('docs/operator-cli.md', operatorCliPage());
   files.set('docs/metrics.md', backupMetricsPage());
   files.set(
     'docs/chart-values.md',
@@ -31,4 +35,30 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const crds = [...files].filter(([path]) => path.startsWith('crds/')).map(([, content]) => content);
   files.set('deploy/install.yaml', await installManifest(crds));
   return files;
+}
+
+function operatorCliPage(): string {
+  const help = operatorCommand().configureHelp({ helpWidth: 110 }).helpInformation();
+  const all = new Registry();
+  operatorMetrics(all);
+  const own = new Registry();
+  for (const metric of all.getMetricsAsArray()) {
+    const known = all.getSingleMetric(metric.name);
+    if (known && metric.name.startsWith('km_operator_')) own.registerMetric(known);
+  }
+  return `# km-backup-operator
+
+<!-- Generated from src/cli/operator by "npm run generate". Do not edit. -->
+
+The chart sets these by its [values](chart-values.md). \`POD_NAME\` and \`POD_NAMESPACE\` come by the downward API.
+
+\`\`\`
+${help.trimEnd()}
+\`\`\`
+
+## What it measures of itself
+
+Beside the [metrics of backups](metrics.md), and those of Node.js (\`process_*\`, \`nodejs_*\`):
+
+${renderMetricsPage(own)}`;
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { operatorCommand } from '../../../src/cli/operator/arguments.ts';
 import { BACKUP_METRICS } from '../../../src/metrics/index.ts';
 import type { KubeObject } from '../../support/kubectl.ts';
 import { renderChart } from './render.ts';
@@ -65,6 +66,18 @@ describe('the chart', () => {
     expect(await operatorArguments('image.repository=r/km', `image.digest=${digest}`)).toContain(
       `--image=r/km@${digest}`,
     );
+  });
+
+  it.each([
+    ['its defaults', []],
+    ['other choices', ['namespaces={a,b}', 'jobs.allowScripts=true', 'leaderElection.enabled=false']],
+  ])('gives the operator only arguments that it takes, with %s', async (_, values) => {
+    const command = operatorCommand()
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} });
+    const args = await operatorArguments(...values);
+    expect(() => command.parse(args, { from: 'user' })).not.toThrow();
+    expect(command.args).toEqual([]);
   });
 
   it('lets schedules run scripts only when asked to', async () => {
