@@ -1,0 +1,68 @@
+/**
+ * `npm run bench:operator`: the operator beside the CronJob controller, on a control plane of its own.
+ * `--quick` takes small sizes, `--only lag,requests,scale` some of it, `--json` prints the raw figures,
+ * `--write` renews docs/benchmarks-operator.md, `--cpu-prof` leaves profiles of the operator there.
+ */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { elapsedLog } from '../test/cluster/index.ts';
+import {
+  type Context,
+  cronJobLag,
+  requestsPerRun,
+  type ScaleSizes,
+  scale,
+  scheduleLag,
+} from './operator/cases.ts';
+import { type Figures, report } from './operator/report.ts';
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    only: { type: 'string', default: 'lag,requests,scale' },
+    'cpu-prof': { type: 'string' },
+  },
+});
+const only = new Set(values.only.split(','));
+const full: ScaleSizes = {
+  steps: [0, 900, 9_900],
+  due: 100,
+  hourly: 10_000,
+  minutes: 5,
+  backupsEach: 7,
+  idleSeconds: 60,
+};
+const quick: ScaleSizes = { ...full, steps: [0, 400, 900], hourly: 1_000, minutes: 2, idleSeconds: 20 };
+const sizes = values.quick ? quick : full;
+const dueAtOnce = values.quick ? 200 : 1_000;
+
+const logFile = join(mkdtempSync(join(tmpdir(), 'km-bench-')), 'operator.log');
+const profile = values['cpu-prof'];
+const context: Context = {
+  log: elapsedLog(process.stderr),
+  logFile,
+  nodeOptions: profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`],
+};
+context.log(`the operator's log: ${logFile}`);
+
+const figures: Figures = {
+  at: new Date().toISOString(),
+  machine: `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB`,
+  quick: values.quick,
+  dueAtOnce,
+};
+if (only.has('lag')) {
+  figures.ours = await scheduleLag(dueAtOnce, context);
+  figures.tuned = await cronJobLag('tuned', dueAtOnce, context);
+  figures.shipped = await cronJobLag('shipped', dueAtOnce, context);
+}
+if (only.has('requests')) figures.requests = await requestsPerRun(values.quick ? 50 : 100, context);
+if (only.has('scale')) figures.scale = await scale(sizes, context);
+
+const page = report(figures);
+console.log(values.json ? JSON.stringify(figures, null, 2) : page);
+if (values.write) writeFileSync(join(import.meta.dirname, '../docs/benchmarks-operator.md'), page);

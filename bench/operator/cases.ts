@@ -1,0 +1,292 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Log } from '../../test/cluster/index.ts';
+import { startStubKubelet } from '../../test/support/stub-kubelet.ts';
+import { auditEnd, countRequests } from './audit.ts';
+import {
+  type CONTROLLERS,
+  type ControlPlane,
+  eachOf,
+  putBackups,
+  withControlPlane,
+} from './control-plane.ts';
+import { cronAt, type Lag, lagOf, minuteAfter, watchJobs } from './lag.ts';
+import {
+  cpuSeconds,
+  type Memory,
+  memoryOf,
+  type OperatorProcess,
+  startOperatorProcess,
+  sumOf,
+} from './operator-process.ts';
+import { ASLEEP, finishedRuns, makeCronJobs, makeSchedules, schedules } from './population.ts';
+
+export interface Context {
+  log: Log;
+  /** Where logs of operators go. */
+  logFile: string;
+  nodeOptions: readonly string[];
+}
+
+const MINUTE_MS = 60_000;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** For a cluster that serves this operator's load: everything at once, as the tuned peer may. */
+export const OPERATOR_TUNED = [
+  '--api-qps=2000',
+  '--workers=50',
+  '--max-concurrent-runs=20000',
+  '--max-concurrent-runs-per-namespace=20000',
+];
+
+function operatorOn(plane: ControlPlane, context: Context, options: readonly string[] = OPERATOR_TUNED) {
+  return startOperatorProcess(plane.cluster.kubeconfigPath, options, context.logFile, context.nodeOptions);
+}
+
+async function controllerManager(plane: ControlPlane): Promise<number> {
+  const found = (await plane.cluster.status()).find(
+    ({ component }) => component === 'kube-controller-manager',
+  );
+  if (found?.pid === undefined) throw new Error('the controller manager does not run');
+  return found.pid;
+}
+
+/** Lag of CronJobs that are all due in one minute; Jobs stay pending. */
+export function cronJobLag(
+  controllers: keyof typeof CONTROLLERS,
+  count: number,
+  context: Context,
+): Promise<Lag & Memory> {
+  return withControlPlane(controllers, context, async (plane) => {
+    // Long enough to be told of all before the slot, also at 1,000.
+    const slotMs = minuteAfter(10_000 + count * 5);
+    await makeCronJobs(plane, schedules(count, 'cron', cronAt(slotMs)));
+    const watch = await watchJobs(plane);
+    await watch.until(count, slotMs + 4 * MINUTE_MS);
+    await watch.stop();
+    const memory = memoryOf(await controllerManager(plane));
+    return { ...lagOf(watch.seen.map((at) => at - slotMs)), ...memory };
+  });
+}
+
+/** Lag of schedules that are all due in one minute; Jobs stay pending. */
+export function scheduleLag(count: number, context: Context): Promise<Lag & Memory> {
+  return withControlPlane('tuned', context, async (plane) => {
+    const operator = await operatorOn(plane, context);
+    const slotMs = minuteAfter(10_000 + count * 12);
+    await makeSchedules(plane, schedules(count, 'due', cronAt(slotMs)));
+    await operator.settled();
+    const watch = await watchJobs(plane);
+    await watch.until(count, slotMs + 4 * MINUTE_MS);
+    await watch.stop();
+    const memory = memoryOf(operator.pid);
+    await operator.stop();
+    return { ...lagOf(watch.seen.map((at) => at - slotMs)), ...memory };
+  });
+}
+
+export interface Requests {
+  runs: number;
+  /** Requests a run, by agent and name. */
+  byAgent: Record<string, Record<string, number>>;
+}
+
+async function perRun(file: string, offset: number, runs: number): Promise<Requests> {
+  const byAgent: Requests['byAgent'] = {};
+  for (const [agent, counts] of await countRequests(file, offset)) {
+    const rows = [...counts].map(([name, count]) => [name, Math.round((count / runs) * 100) / 100] as const);
+    byAgent[agent] = Object.fromEntries(
+      rows.filter(([, value]) => value >= 0.01).sort((a, b) => b[1] - a[1]),
+    );
+  }
+  return { runs, byAgent };
+}
+
+export interface RequestsPair {
+  ours: Requests;
+  peer: Requests;
+}
+
+/**
+ * Requests a run, told by the audit log of the API server. Each of `count` schedules has run `WARM_UP` times
+ * before, so that old Jobs are cleaned up as they are in the long run; then one slot is counted.
+ */
+export function requestsPerRun(count: number, context: Context): Promise<RequestsPair> {
+  const WARM_UP = 4;
+  const auditDir = mkdtempSync(join(tmpdir(), 'km-bench-audit-'));
+  const file = join(auditDir, 'audit.log');
+  return withControlPlane('tuned', { ...context, auditDir }, async (plane) => {
+    const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath);
+    const measure = async (ready: () => Promise<void>): Promise<Requests> => {
+      // The load of a slot is over long before the middle of its minute.
+      await pause(minuteAfter(0) - Date.now() + WARM_UP * MINUTE_MS - MINUTE_MS / 2);
+      await ready();
+      const offset = auditEnd(file);
+      await pause(MINUTE_MS);
+      await ready();
+      return perRun(file, offset, count);
+    };
+    await makeCronJobs(plane, schedules(count, 'cron', '* * * * *'));
+    const peer = await measure(async () => {});
+    await plane.cluster.kubectl(['delete', 'cronjobs', '--all', '--all-namespaces']);
+    await plane.cluster.kubectl(['delete', 'jobs', '--all', '--all-namespaces']);
+    const operator = await operatorOn(plane, context, [...OPERATOR_TUNED, '--no-leader-elect']);
+    await makeSchedules(plane, schedules(count, 'due', '* * * * *'));
+    const ours = await measure(async () => {});
+    await operator.stop();
+    await kubelet.stop();
+    return { ours, peer };
+  }).finally(() => rmSync(auditDir, { recursive: true, force: true }));
+}
+
+export interface Usage extends Memory {
+  seconds: number;
+  cpuPercent: number;
+}
+
+export async function usageOf(pid: number, seconds: number): Promise<Usage> {
+  const before = cpuSeconds(pid);
+  const started = performance.now();
+  await pause(seconds * 1000);
+  const wall = (performance.now() - started) / 1000;
+  const used = cpuSeconds(pid) - before;
+  return { seconds, cpuPercent: Math.round((used / wall) * 10_000) / 100, ...memoryOf(pid) };
+}
+
+export interface Growth {
+  schedules: number;
+  runs: number;
+  cpuMsPerRun: number;
+  requestsPerRun: number;
+  lag: Lag;
+}
+
+export interface Scale {
+  growth: Growth[];
+  hourly: Lag & { schedules: number; minutes: number; slots: number };
+  idle: Usage & { schedules: number; backups: number; requests: Record<string, number> };
+  ready: { schedules: number; backups: number; readyMs: number; settledMs: number } & Memory;
+}
+
+export interface ScaleSizes {
+  /** Numbers of sleeping schedules, ascending. */
+  steps: readonly number[];
+  due: number;
+  hourly: number;
+  minutes: number;
+  backupsEach: number;
+  idleSeconds: number;
+}
+
+/** Runs `due` schedules once while `sleeping` others exist. */
+async function growthStep(
+  plane: ControlPlane,
+  operator: OperatorProcess,
+  sleeping: number,
+  due: number,
+): Promise<Growth> {
+  const slotMs = minuteAfter(10_000 + due * 20);
+  const wanted = schedules(due, `due-${sleeping}`, cronAt(slotMs));
+  await makeSchedules(plane, wanted);
+  await operator.settled();
+  const watch = await watchJobs(plane);
+  await pause(slotMs - 1_000 - Date.now());
+  const requests = async () => sumOf(await operator.metrics(), 'km_operator_api_requests_total');
+  const [cpu, asked] = [cpuSeconds(operator.pid), await requests()];
+  await watch.until(due, slotMs + 2 * MINUTE_MS);
+  await pause(10_000);
+  const [cpuAfter, askedAfter] = [cpuSeconds(operator.pid), await requests()];
+  await watch.stop();
+  await eachOf(wanted, 32, ({ namespace, name }) => plane.all.schedules.delete(namespace, name));
+  return {
+    schedules: sleeping + due,
+    runs: due,
+    cpuMsPerRun: Math.round(((cpuAfter - cpu) * 10_000) / due) / 10,
+    requestsPerRun: Math.round(((askedAfter - asked) / due) * 10) / 10,
+    lag: lagOf(watch.seen.map((at) => at - slotMs)),
+  };
+}
+
+/** Everything that asks for many schedules, on one control plane. */
+export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
+  const auditDir = mkdtempSync(join(tmpdir(), 'km-bench-audit-'));
+  const file = join(auditDir, 'audit.log');
+  return withControlPlane('tuned', { ...context, auditDir }, async (plane) => {
+    const { log } = context;
+    const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath);
+    let operator = await operatorOn(plane, context);
+    const growth: Growth[] = [];
+    let sleeping = 0;
+    for (const step of sizes.steps) {
+      log(`${step} sleeping schedules`);
+      const more = schedules(step, 'asleep', ASLEEP).slice(sleeping);
+      await makeSchedules(plane, more);
+      sleeping = step;
+      await operator.settled();
+      growth.push(await growthStep(plane, operator, sleeping, sizes.due));
+    }
+    await operator.stop();
+
+    log(`${sleeping * sizes.backupsEach} finished runs`);
+    const owners = (await plane.all.schedules.list(undefined, { pageSize: 500 })).items;
+    await putBackups(plane, finishedRuns(owners, sizes.backupsEach));
+    const backups = owners.length * sizes.backupsEach;
+    operator = await operatorOn(plane, context);
+    await operator.settled();
+    await operator.stop();
+
+    log('start to ready');
+    const started = performance.now();
+    operator = await operatorOn(plane, context);
+    const memory = memoryOf(operator.pid);
+    await operator.settled();
+    const ready = {
+      schedules: owners.length,
+      backups,
+      readyMs: Math.round(operator.readyMs),
+      settledMs: Math.round(performance.now() - started),
+      ...memory,
+    };
+
+    log('idle');
+    await pause(5_000);
+    const offset = auditEnd(file);
+    const usage = await usageOf(operator.pid, sizes.idleSeconds);
+    const asked = (await countRequests(file, offset)).get('operator') ?? new Map<string, number>();
+    const idle = { schedules: owners.length, backups, requests: Object.fromEntries(asked), ...usage };
+
+    log(`${sizes.hourly} hourly schedules`);
+    await eachOf(owners, 32, ({ metadata }) => plane.all.schedules.delete(metadata.namespace, metadata.name));
+    const hourly = schedules(sizes.hourly, 'hourly', 'H * * * *');
+    await makeSchedules(plane, hourly);
+    await operator.settled();
+    const result = await hourlySlots(plane, sizes);
+    await operator.stop();
+    await kubelet.stop();
+    return { growth, ready, idle, hourly: { schedules: sizes.hourly, minutes: sizes.minutes, ...result } };
+  }).finally(() => rmSync(auditDir, { recursive: true, force: true }));
+}
+
+/** Some whole minutes of the hour: every slot of them, as `nextScheduleTime` promised it, against the runs made. */
+async function hourlySlots(plane: ControlPlane, sizes: ScaleSizes): Promise<Lag & { slots: number }> {
+  const from = minuteAfter(5_000);
+  const to = from + sizes.minutes * MINUTE_MS;
+  const list = () => plane.all.schedules.list(undefined, { pageSize: 500 });
+  const promised = (await list()).items.filter(({ status }) => {
+    const next = Date.parse(status?.nextScheduleTime ?? '');
+    return next >= from && next < to;
+  });
+  const seen = new Map<string, number>();
+  const watch = await watchJobs(plane, (job) => {
+    // Named after its run, which is named after the schedule and the slot.
+    seen.set(`${job.metadata.namespace}/${job.metadata.name.replace(/-\d{12}-\w+$/, '')}`, Date.now());
+  });
+  await pause(to + 20_000 - Date.now());
+  await watch.stop();
+  const lags = promised.flatMap(({ metadata, status }) => {
+    const at = seen.get(`${metadata.namespace}/${metadata.name}`);
+    return at === undefined ? [] : [at - Date.parse(status?.nextScheduleTime ?? '')];
+  });
+  return { ...lagOf(lags), slots: promised.length };
+}

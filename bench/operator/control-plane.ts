@@ -1,0 +1,132 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { KmBackup } from '../../src/api/backup.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { fromKubeconfig } from '../../src/kube/config.ts';
+import type { KubeObject, ResourceClient } from '../../src/kube/resources.ts';
+import { resource } from '../../src/kube/resources.ts';
+import { type Resources, resources } from '../../src/operator/resources.ts';
+import { type Cluster, clusterDown, clusterUp, type Log, stateDirOf } from '../../test/cluster/index.ts';
+import { layoutOf } from '../../test/cluster/layout.ts';
+
+const NAME = 'km-bench';
+const CRDS = join(import.meta.dirname, '../../crds');
+
+/** Arguments of the controller manager. */
+export const CONTROLLERS = {
+  shipped: ['--kube-api-qps=20', '--kube-api-burst=30', '--concurrent-cron-job-syncs=5'],
+  tuned: ['--kube-api-qps=2000', '--kube-api-burst=4000', '--concurrent-cron-job-syncs=50'],
+} as const;
+
+/** A control plane of its own for one measurement. */
+export interface ControlPlane {
+  readonly cluster: Cluster;
+  readonly client: KubeClient;
+  readonly all: Resources;
+  readonly cronJobs: ResourceClient<KubeObject>;
+  readonly stateDir: string;
+}
+
+const AUDIT_POLICY = JSON.stringify({
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived'],
+  rules: [{ level: 'Metadata' }],
+});
+
+/** Runs the work on a new control plane with the CRDs, which is gone afterwards. */
+export async function withControlPlane<T>(
+  controllers: keyof typeof CONTROLLERS,
+  options: { log: Log; auditDir?: string },
+  work: (plane: ControlPlane) => Promise<T>,
+): Promise<T> {
+  const { log, auditDir } = options;
+  const name = NAME;
+  await clusterDown({ name, log });
+  try {
+    const audit: string[] = [];
+    if (auditDir !== undefined) {
+      const policy = join(auditDir, 'policy.json');
+      await writeFile(policy, AUDIT_POLICY);
+      audit.push(`--audit-policy-file=${policy}`, `--audit-log-path=${join(auditDir, 'audit.log')}`);
+    }
+    const cluster = await clusterUp({
+      name,
+      flavour: 'control-plane-only',
+      log,
+      extraArgs: { 'kube-controller-manager': [...CONTROLLERS[controllers]], 'kube-apiserver': audit },
+    });
+    await cluster.kubectl(['apply', '--server-side', '-f', CRDS]);
+    await cluster.kubectl(['wait', '--for=condition=Established', '--timeout=60s', '-f', CRDS]);
+    const client = new KubeClient(await fromKubeconfig(cluster.kubeconfigPath), { userAgent: 'km-bench' });
+    const cronJobs = resource<KubeObject>(client, {
+      group: 'batch',
+      version: 'v1',
+      plural: 'cronjobs',
+      kind: 'CronJob',
+      namespaced: true,
+    });
+    try {
+      return await work({
+        cluster,
+        client,
+        all: resources(client),
+        cronJobs,
+        stateDir: stateDirOf({ name }),
+      });
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await clusterDown({ name, log });
+  }
+}
+
+/** Calls `work` for each item, so many at once. */
+export async function eachOf<T>(
+  items: Iterable<T>,
+  concurrency: number,
+  work: (item: T) => Promise<unknown>,
+) {
+  const iterator = items[Symbol.iterator]();
+  const worker = async () => {
+    for (let next = iterator.next(); !next.done; next = iterator.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+}
+
+/**
+ * Puts finished runs straight into etcd, as a cluster has them after a week: 70,000 objects with a status
+ * would cost 140,000 requests. The API server stores custom resources as JSON.
+ */
+export async function putBackups(plane: ControlPlane, backups: Iterable<KmBackup>): Promise<void> {
+  const { slot } = JSON.parse(await readFile(join(plane.stateDir, 'cluster.json'), 'utf8')) as {
+    slot: number;
+  };
+  const { ports } = layoutOf(NAME, slot, 'control-plane-only', dirname(plane.stateDir));
+  const url = `http://127.0.0.1:${ports.etcdClient}/v3/kv/txn`;
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const batches = (function* () {
+    let batch: KmBackup[] = [];
+    for (const backup of backups) {
+      batch.push(backup);
+      if (batch.length === 100) {
+        yield batch;
+        batch = [];
+      }
+    }
+    if (batch.length > 0) yield batch;
+  })();
+  await eachOf(batches, 4, async (batch) => {
+    const success = batch.map((backup) => ({
+      request_put: {
+        key: base64(
+          `/registry/km.duskmantle.io/kmbackups/${backup.metadata.namespace}/${backup.metadata.name}`,
+        ),
+        value: base64(JSON.stringify(backup)),
+      },
+    }));
+    const response = await fetch(url, { method: 'POST', body: JSON.stringify({ success }) });
+    if (!response.ok) throw new Error(`etcd answered ${response.status}: ${await response.text()}`);
+  });
+}
