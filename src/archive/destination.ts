@@ -26,11 +26,23 @@ import {
 /** Makes the directory and those above it where they are missing. Never falls back to another place. */
 export function ensureDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true });
+    makeDirectories(path.resolve(directory));
     if (!statSync(directory).isDirectory())
       throw new ArchiveError('DestinationUnusable', `${directory} is not a directory`);
   } catch (error) {
     throw writeError(error, directory);
+  }
+}
+
+/** As `mkdir -p`. Node's own recursive mkdir never returns where a file system refuses with ENOENT (/proc, some FUSE). */
+function makeDirectories(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })) return;
+  const parent = path.dirname(directory);
+  if (parent !== directory) makeDirectories(parent);
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
   }
 }
 

@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+import { ArchiveError, ExitCode, errnoOf, writeError } from './errors.ts';
+
+const system = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
+
+test.each([
+  ['ENOSPC', 'NoSpace', /no space left/],
+  ['EDQUOT', 'NoSpace', /no space left/],
+  ['EIO', 'WriteFailed', /writing failed \(EIO\)/],
+  ['EROFS', 'DestinationUnusable', /Check the mount/],
+  ['EACCES', 'DestinationUnusable', /permissions/],
+])('%s while writing is %s', (code, reason, message) => {
+  const error = writeError(system(code), '/d/file');
+  expect([error.reason, error.exitCode]).toEqual([reason, ExitCode.failure]);
+  expect(error.message).toMatch(message);
+  expect(error.message).toContain('/d/file');
+});
+
+test('what is told already stays as it is; what is no system error is internal', () => {
+  const told = new ArchiveError('Locked', 'busy');
+  expect(writeError(told, 'x')).toBe(told);
+  expect(writeError(new TypeError('oops'), 'x')).toMatchObject({ reason: 'Internal' });
+  expect(errnoOf(new Error('none'))).toBeUndefined();
+});

@@ -1,0 +1,146 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { setXattr } from '../../src/posix/xattr.ts';
+import { program, Sandbox } from '../support/backup.ts';
+import { describeTree } from '../support/tree.ts';
+
+const root = process.geteuid?.() === 0;
+
+/** An ext4 of its own, on a loop device over a file. */
+function mountImage(image: string, megabytes: number, at: string, options = 'loop'): void {
+  execFileSync('truncate', ['-s', `${megabytes}M`, image]);
+  execFileSync('mkfs.ext4', ['-q', '-F', '-O', '^has_journal', '-m', '0', image]);
+  fs.mkdirSync(at, { recursive: true });
+  execFileSync('mount', ['-o', options, image, at]);
+}
+
+describe.runIf(root)('on file systems of their own', () => {
+  let box: Sandbox;
+  let mounts: string[];
+  beforeEach(() => {
+    box = new Sandbox();
+    mounts = [];
+  });
+  afterEach(() => {
+    for (const mount of mounts.reverse()) spawnSync('umount', ['-l', mount]);
+    box[Symbol.dispose]();
+  });
+
+  function small(megabytes: number): void {
+    mountImage(path.join(box.root, 'image'), megabytes, box.destination);
+    mounts.push(box.destination);
+    fs.rmdirSync(path.join(box.destination, 'lost+found'));
+  }
+
+  const noise = (bytes: number) =>
+    execFileSync('head', ['-c', String(bytes), '/dev/urandom'], { maxBuffer: 2 * bytes });
+
+  test('no space: fails, removes the temporary, deletes nothing', async () => {
+    small(12);
+    box.write('a', noise(3 << 20));
+    await box.back({ now: () => new Date('2026-01-01') });
+    await box.back({ now: () => new Date('2026-01-02') });
+    const before = box.names();
+    box.write('b', noise(8 << 20));
+    const { result, exitCode } = await box.back({ retention: { limit: 1 } });
+    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'NoSpace']);
+    expect(result.message).toContain('No archive was removed');
+    expect(box.names()).toEqual(before);
+  });
+
+  test('a device that fails when written back: fails, and no archive appears', async () => {
+    // The image is sparse on a file system too small for it: writes succeed, and only the sync tells.
+    const tight = path.join(box.root, 'tight');
+    fs.mkdirSync(tight);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', tight]);
+    mounts.push(tight);
+    mountImage(path.join(tight, 'image'), 64, box.destination);
+    mounts.push(box.destination);
+    box.write('a', noise(24 << 20));
+    const { result, exitCode } = await box.back();
+    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'NoSpace']);
+    expect(box.names().filter((name) => name.startsWith('km-backup-'))).toEqual([]);
+  });
+
+  test('read-only: fails, and does not go elsewhere', async () => {
+    small(8);
+    box.write('a', 'x');
+    const done = await box.back();
+    execFileSync('mount', ['-o', 'remount,ro', box.destination]);
+    const { result, exitCode } = await box.back();
+    expect([exitCode, result.reason]).toEqual([1, 'DestinationUnusable']);
+    expect(box.names()).toContain(done.result.archive!.name);
+  });
+
+  test('a destination that cannot be made fails', async () => {
+    box.write('a', 'x');
+    const { result, exitCode } = await box.back({ destination: '/proc/none/archives' });
+    expect([exitCode, result.outcome]).toEqual([1, 'Failed']);
+  });
+
+  test('an archive that cannot be removed is counted, the others go', async () => {
+    small(8);
+    box.write('a', 'x');
+    const days = [1, 2, 3].map((day) => () => new Date(Date.UTC(2026, 0, day)));
+    const names: string[] = [];
+    for (const now of days) names.push((await box.back({ now })).result.archive!.name);
+    const stuck = path.join(box.destination, names[1]!);
+    execFileSync('chattr', ['+i', stuck]);
+    const { result, exitCode } = await box.back({ retention: { limit: 1 } });
+    execFileSync('chattr', ['-i', stuck]);
+    expect([exitCode, result.outcome]).toEqual([0, 'Succeeded']);
+    expect(result.pruned).toEqual({ count: 2, failed: 1, names: [names[2], names[0]] });
+    expect(result.message).toContain(`Could not remove 1 old archive(s): ${names[1]}: EPERM`);
+    expect(box.names()).toContain(names[1]);
+  });
+
+  test('attributes and ACLs come back', async () => {
+    const image = path.join(box.root, 'attributes');
+    mountImage(image, 16, path.join(box.source, 'volume'));
+    mounts.push(path.join(box.source, 'volume'));
+    const file = box.write('volume/file', 'x');
+    setXattr(file, 'user.note', Buffer.from([0, 1, 2, 255]));
+    setXattr(file, 'trusted.note', Buffer.from('t'));
+    // user::rw- user:1:r-- group::r-- mask::r-- other::---
+    const acl = '0200000001000600ffffffff02000400010000000400 0400ffffffff10000400ffffffff20000000ffffffff';
+    setXattr(file, 'system.posix_acl_access', Buffer.from(acl.replaceAll(' ', ''), 'hex'));
+    const { result } = await box.back();
+    expect(result.outcome).toBe('Succeeded');
+    const target = path.join(box.source, 'volume/back');
+    fs.mkdirSync(target);
+    execFileSync('tar', [
+      '--xattrs',
+      '--xattrs-include=*',
+      '-xpzf',
+      result.archive!.path,
+      '-C',
+      target,
+      './volume/file',
+    ]);
+    const [was, is] = [
+      describeTree(path.join(box.source, 'volume')),
+      describeTree(path.join(target, 'volume')),
+    ];
+    expect(is['file']).toEqual(was['file']);
+    expect(Object.keys((was['file'] as { xattrs: object }).xattrs).sort()).toEqual([
+      'system.posix_acl_access',
+      'trusted.note',
+      'user.note',
+    ]);
+  });
+
+  test("a volume's own lost+found that a pod may not read is no warning", () => {
+    const volume = path.join(box.root, 'volume');
+    mountImage(path.join(box.root, 'lost'), 8, volume);
+    mounts.push(volume);
+    fs.writeFileSync(path.join(volume, 'file'), 'x');
+    fs.chmodSync(box.root, 0o755);
+    fs.mkdirSync(box.destination);
+    fs.chownSync(box.destination, 65534, 65534);
+    const args = ['create', '--source', volume, '--destination', box.destination];
+    const { status, stderr } = spawnSync(program, args, { uid: 65534, gid: 65534, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, expect.not.stringContaining('warning:')]);
+  });
+});
