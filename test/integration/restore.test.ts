@@ -6,7 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { ManifestWriter, readSummary } from '../../src/archive/manifest.ts';
+import { fromText } from '../../src/archive/byte-string.ts';
+import { encodeEntry, ManifestWriter, readSummary } from '../../src/archive/manifest.ts';
 import {
   commitRestore,
   type RestoreOptions,
@@ -550,8 +551,12 @@ describe('refused before live data is touched', () => {
       },
     };
     const writer = new ManifestWriter(sink);
+    const lines = encodeEntry({
+      ...{ path: fromText(''), type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0 },
+      ...{ mtime: '0', ctime: '0', ino: '1' },
+    });
     const sha256 = hash('sha256', bomb, 'hex');
-    writer.add({ kind: 'group', offset: 0, size: bomb.length, rawSize: 1024, sha256 }, '');
+    writer.add({ kind: 'group', offset: 0, size: bomb.length, rawSize: 1024, sha256 }, lines);
     writer.finish({
       ...readSummary(`${good}.manifest`)!,
       ...{
