@@ -136,7 +136,9 @@ export class LeaderElector {
     try {
       const lease = await this.#read();
       if (!lease) {
-        await this.#leases.create(namespace, this.#lease({ acquireTime: this.#now(), leaseTransitions: 0 }));
+        const fresh = this.#lease({ acquireTime: this.#now(), leaseTransitions: 0 });
+        const made = await this.#leases.create(namespace, fresh);
+        this.#observed = { lease: made, at: this.#clock.monotonic() };
         this.#renewedAt = askedAt;
         return true;
       }
