@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { type Clock, systemClock } from './clock.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** The kubelet rotates projected tokens on disk; reading them anew this often is what client-go does. */
@@ -20,18 +21,22 @@ export interface ApiServer {
 }
 
 /** The service account of the pod this process runs in. */
-export async function inCluster(environment: Record<string, string | undefined>): Promise<ApiServer> {
+export async function inCluster(
+  environment: Record<string, string | undefined>,
+  { directory = SERVICE_ACCOUNT, clock = systemClock }: { directory?: string; clock?: Clock } = {},
+): Promise<ApiServer> {
   const host = environment['KUBERNETES_SERVICE_HOST'];
   if (!host) throw new Error('not in a pod: KUBERNETES_SERVICE_HOST is not set; use --kubeconfig');
   const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443';
-  const ca = await readFile(`${SERVICE_ACCOUNT}/ca.crt`);
+  const ca = await readFile(`${directory}/ca.crt`);
   let token: { value: string; readAt: number } | undefined;
   return {
     url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
     tls: { ca },
     async authenticate() {
-      if (!token || Date.now() - token.readAt > TOKEN_TTL_MS) {
-        token = { value: (await readFile(`${SERVICE_ACCOUNT}/token`, 'utf8')).trim(), readAt: Date.now() };
+      const now = clock.monotonic();
+      if (!token || now - token.readAt > TOKEN_TTL_MS) {
+        token = { value: (await readFile(`${directory}/token`, 'utf8')).trim(), readAt: now };
       }
       return { authorization: `Bearer ${token.value}` };
     },
