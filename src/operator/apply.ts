@@ -4,7 +4,7 @@ import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-sch
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../api/names.ts';
 import { isAlreadyExists, isNotFound } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import type { Doomed, Plan, Step } from './plan.ts';
+import type { Doomed, NewJob, Plan, Step } from './plan.ts';
 import type { Resources } from './resources.ts';
 
 /** A name this operator needs is taken by an object that is not its own. */
@@ -22,6 +22,8 @@ export interface ApplierOptions {
   events: EventRecorder;
   /** Throws when this process may no longer lead; asked before every write. */
   assertLeading: () => void;
+  /** Told of every status written, as the API server then holds the object. */
+  onWritten?: (kind: 'KmBackupSchedule' | 'KmBackup', object: KmBackup | KmBackupSchedule) => void;
 }
 
 async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
@@ -33,7 +35,12 @@ async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
 }
 
 /** The only writer of the operator. */
-export function createApplier({ resources, events, assertLeading }: ApplierOptions): Applier {
+export function createApplier({
+  resources,
+  events,
+  assertLeading,
+  onWritten: written = () => {},
+}: ApplierOptions): Applier {
   const { schedules, backups, jobs } = resources;
 
   /** The object's `resourceVersion` goes along, so that a decision on an outdated view is refused with 409. */
@@ -48,26 +55,50 @@ export function createApplier({ resources, events, assertLeading }: ApplierOptio
   const asManager = { fieldManager: FIELD_MANAGER, force: true };
   const precondition = (target: Doomed) => ({ uid: target.uid, propagationPolicy: 'Background' as const });
 
+  async function writeBackupStatus(backup: KmBackup, status: KmBackupStatus): Promise<void> {
+    if (isDeepStrictEqual(backup.status, status)) return;
+    const { namespace, name } = backup.metadata;
+    written(
+      'KmBackup',
+      await backups.applyStatus(namespace, name, statusObject('KmBackup', backup, status), asManager),
+    );
+  }
+
+  async function createOrAdopt(backup: KmBackup, job: NewJob): Promise<{ uid: string }> {
+    const { namespace, name } = job.metadata;
+    const { uid } = backup.metadata;
+    try {
+      return (await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...job })).metadata;
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      const present = await jobs.get(namespace, name);
+      if (present.metadata.ownerReferences?.some((owner) => owner.controller && owner.uid === uid))
+        return present.metadata;
+      throw new NameTakenError(
+        `Job ${namespace}/${name} exists and does not belong to this KmBackup. Delete or rename it.`,
+      );
+    }
+  }
+
   async function run(step: Step): Promise<void> {
     switch (step.kind) {
       case 'writeScheduleStatus': {
         const { schedule, status } = step;
         if (isDeepStrictEqual(schedule.status, status)) return;
         const { namespace, name } = schedule.metadata;
-        await schedules.applyStatus(
-          namespace,
-          name,
-          statusObject('KmBackupSchedule', schedule, status),
-          asManager,
+        written(
+          'KmBackupSchedule',
+          await schedules.applyStatus(
+            namespace,
+            name,
+            statusObject('KmBackupSchedule', schedule, status),
+            asManager,
+          ),
         );
         return;
       }
       case 'writeBackupStatus': {
-        const { backup, status } = step;
-        if (isDeepStrictEqual(backup.status, status)) return;
-        const { namespace, name } = backup.metadata;
-        await backups.applyStatus(namespace, name, statusObject('KmBackup', backup, status), asManager);
-        return;
+        return writeBackupStatus(step.backup, step.status);
       }
       case 'createBackup': {
         const { namespace, name } = step.backup.metadata;
@@ -84,19 +115,9 @@ export function createApplier({ resources, events, assertLeading }: ApplierOptio
         return;
       }
       case 'createJob': {
-        const { namespace, name } = step.job.metadata;
-        const uid = step.backup.metadata.uid;
-        try {
-          await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...step.job });
-        } catch (error) {
-          if (!isAlreadyExists(error)) throw error;
-          const present = await jobs.get(namespace, name);
-          if (present.metadata.ownerReferences?.some((owner) => owner.controller && owner.uid === uid))
-            return;
-          throw new NameTakenError(
-            `Job ${namespace}/${name} exists and does not belong to this KmBackup. Delete or rename it.`,
-          );
-        }
+        const { name } = step.job.metadata;
+        const { uid } = await createOrAdopt(step.backup, step.job);
+        await writeBackupStatus(step.backup, { ...step.status, job: { name, uid } });
         return;
       }
       case 'deleteBackup':

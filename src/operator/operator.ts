@@ -1,4 +1,5 @@
 import { isFinished } from '../api/backup.ts';
+import type { ObjectMeta } from '../api/metadata.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
 import { isConflict, isNotFound, KubeError } from '../kube/errors.ts';
@@ -10,6 +11,7 @@ import { type Applier, createApplier, NameTakenError } from './apply.ts';
 import { decideBackup, decideRefused } from './backup/decide.ts';
 import type { JobSettings } from './backup/job.ts';
 import { observeBackup } from './backup/observe.ts';
+import { type PodsOnNodes, podsOnNodes } from './backup/pods-on-nodes.ts';
 import { decideSchedule } from './backupschedule/decide.ts';
 import { ClusterView } from './cluster-view.ts';
 import type { Plan } from './plan.ts';
@@ -58,12 +60,21 @@ export class Operator {
   readonly #backups: WorkQueue;
   readonly #resources: Resources;
   readonly #applier: Applier;
+  readonly #podsOnNodes: PodsOnNodes;
+  /** Objects whose status this process wrote, until the watch shows them so. */
+  readonly #written = new Map<string, Written>();
 
   constructor(options: OperatorOptions) {
     this.#options = options;
     const { clock, client, namespaces, logger, metrics, events, assertLeading } = options;
     this.#resources = resources(client);
-    this.#applier = createApplier({ resources: this.#resources, events, assertLeading });
+    this.#podsOnNodes = podsOnNodes(this.#resources.pods, clock);
+    this.#applier = createApplier({
+      resources: this.#resources,
+      events,
+      assertLeading,
+      onWritten: (kind, { metadata }) => this.#written.set(`${kind} ${keyOf({ metadata })}`, metadata),
+    });
     const queue = (name: string) =>
       new WorkQueue({ clock, ...(metrics?.queue && { metrics: metrics.queue(name) }) });
     this.#schedules = queue('schedules');
@@ -151,9 +162,20 @@ export class Operator {
       queue.addAfter(key, Math.max(0, plan.requeueAtMs - this.#options.clock.now()));
   }
 
+  /** Whether the view has yet to see what this process wrote last: a decision now would only be refused. */
+  #isBehind(kind: string, key: string, seen: { metadata: Written } | undefined): boolean {
+    const id = `${kind} ${key}`;
+    const written = this.#written.get(id);
+    if (!written) return false;
+    if (seen?.metadata.uid === written.uid && isOlder(seen.metadata.resourceVersion, written.resourceVersion))
+      return true;
+    this.#written.delete(id);
+    return false;
+  }
+
   async #reconcileSchedule(key: string): Promise<void> {
     const schedule = this.view.schedules.get(key);
-    if (!schedule) return;
+    if (this.#isBehind('KmBackupSchedule', key, schedule) || !schedule) return;
     const backups = this.view.runsOf(key);
     const jobs = backups.flatMap((backup) => this.view.jobOf(backup) ?? []);
     const { allowScripts } = this.#options.jobs;
@@ -164,12 +186,13 @@ export class Operator {
 
   async #reconcileBackup(key: string): Promise<void> {
     const backup = this.view.backups.get(key);
+    if (this.#isBehind('KmBackup', key, backup)) return;
     if (!backup) {
       this.slots.release(key, key.slice(0, key.indexOf('/')));
       return;
     }
     const { clock, jobs, metrics } = this.#options;
-    const observed = await observeBackup(backup, this.view, this.#resources, this.slots);
+    const observed = await observeBackup(backup, this.view, this.#resources, this.slots, this.#podsOnNodes);
     const plan = decideBackup(observed, jobs, clock.now());
     this.#requeue(this.#backups, key, plan);
     try {
@@ -187,6 +210,14 @@ export class Operator {
       if (!final) throw error;
     }
   }
+}
+
+type Written = Pick<ObjectMeta, 'uid' | 'resourceVersion'>;
+
+/** Versions of one kind are ordered numbers; what is no number is never called older. */
+function isOlder(version: string, than: string): boolean {
+  const number = /^\d+$/;
+  return number.test(version) && number.test(than) && BigInt(version) < BigInt(than);
 }
 
 /** An answer of the API server that only a person can change: quota, admission, a name that is taken. */

@@ -32,10 +32,11 @@ function written(plan: Plan) {
 const running = job(backup);
 
 describe('what a run needs next', () => {
-  it('writes the intent, then makes the Job', () => {
+  it('makes the Job, and writes the status that goes with it', () => {
     const plan = decide({});
-    expect(kinds(plan)).toEqual(['writeBackupStatus', 'createJob']);
-    expect(written(plan)).toMatchObject({
+    expect(kinds(plan)).toEqual(['createJob']);
+    const step = plan.steps[0];
+    expect(step?.kind === 'createJob' && step.status).toMatchObject({
       phase: 'Pending',
       reason: 'Starting',
       job: { name: backup.metadata.name },

@@ -128,6 +128,10 @@ const failure = (reason: string, message: string): Finished => ({
   message,
 });
 
+/** What is said of a pod that needs no longer than pods do, so that its steps cost no writes. */
+const STARTING = { reason: 'Starting', message: 'The pod is starting.' };
+const USUAL_START_MS = 10_000;
+
 /** A run whose schedule is gone meanwhile keeps the default. */
 function startDeadlineSeconds(schedule: KmBackupSchedule | undefined): number {
   return schedule?.spec.startDeadlineSeconds ?? 600;
@@ -194,12 +198,12 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
   if (!placement.ok) return finish(observed, nowMs, failure(placement.reason, placement.message));
 
   const job = buildJob(backup, schedule, settings, placement.placement);
-  const next = waiting(observed, nowMs, 'Starting', 'The Job is being made.', {
+  const next = waiting(observed, nowMs, STARTING.reason, STARTING.message, {
     startTime: backup.status?.startTime ?? toTime(nowMs),
     job: { name: job.metadata.name },
     destination: destinationOf(schedule.spec),
   });
-  return { steps: [write(observed, next), { kind: 'createJob', backup, job }] };
+  return { steps: [{ kind: 'createJob', backup, job, status: next }] };
 }
 
 function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[], nowMs: number): Plan {
@@ -217,6 +221,8 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
   const known = {
     job: { name: job.metadata.name, uid: job.metadata.uid },
     startTime: backup.status?.startTime ?? toTime(nowMs),
+    // Absent where the operator was stopped between the Job and the status.
+    ...(!backup.status?.destination && schedule && { destination: destinationOf(schedule.spec) }),
   };
   if (outcome.state === 'running') {
     const message = 'km-backup is running.';
@@ -240,9 +246,12 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
       ),
     );
   }
+  const usualMs = fromTime(job.metadata.creationTimestamp) + USUAL_START_MS;
+  const usual = nowMs < usualMs && (outcome.reason === 'WaitingForPod' || outcome.reason === 'PodStarting');
+  const { reason, message } = usual ? STARTING : outcome;
   return {
-    steps: [write(observed, waiting(observed, nowMs, outcome.reason, outcome.message, known))],
-    requeueAtMs: deadlineMs,
+    steps: [write(observed, waiting(observed, nowMs, reason, message, known))],
+    requeueAtMs: usual ? Math.min(usualMs, deadlineMs) : deadlineMs,
   };
 }
 
@@ -265,7 +274,16 @@ export function decideRefused(
     };
   }
   return {
-    plan: { steps: [write(observed, waiting(observed, nowMs, refusal.reason, refusal.message))] },
+    plan: {
+      steps: [
+        write(
+          observed,
+          waiting(observed, nowMs, refusal.reason, refusal.message, {
+            startTime: backup.status?.startTime ?? toTime(nowMs),
+          }),
+        ),
+      ],
+    },
     final: false,
   };
 }

@@ -8,6 +8,7 @@ import type { PersistentVolumeClaim } from '../workloads.ts';
 import type { ObservedBackup } from './decide.ts';
 import { destinationOf } from './job.ts';
 import { type PlacementResult, placementFor } from './placement.ts';
+import type { PodsOnNodes } from './pods-on-nodes.ts';
 
 async function observeJob(
   backup: KmBackup,
@@ -56,6 +57,7 @@ async function observePlacement(
   namespace: string,
   spec: KmBackupScheduleSpec,
   resources: Resources,
+  podsOnNodes: PodsOnNodes,
 ): Promise<PlacementResult> {
   const names = [...new Set([spec.source.persistentVolumeClaim.claimName, destinationOf(spec).claimName])];
   const claims: PersistentVolumeClaim[] = [];
@@ -73,8 +75,7 @@ async function observePlacement(
   }
   const singleNode = claims.some((claim) => !claim.spec.accessModes?.some((mode) => mode.endsWith('Many')));
   if (!singleNode) return placementFor(claims, []);
-  const pods = await resources.pods.list(namespace, { resourceVersion: '0' });
-  return placementFor(claims, pods.items);
+  return placementFor(claims, await podsOnNodes(namespace));
 }
 
 /** Everything that `decideBackup` reads. Takes and gives back the run's slot, as what it sees demands. */
@@ -83,6 +84,7 @@ export async function observeBackup(
   view: ClusterView,
   resources: Resources,
   slots: RunSlots,
+  podsOnNodes: PodsOnNodes,
 ): Promise<ObservedBackup> {
   const { namespace, name } = backup.metadata;
   const key = `${namespace}/${name}`;
@@ -98,7 +100,7 @@ export async function observeBackup(
     slots.hold(key, namespace);
   } else if (schedule && ahead === undefined && backup.spec.archiveName === undefined) {
     slot = slots.request(key, namespace);
-    if (slot.granted) placement = await observePlacement(namespace, schedule.spec, resources);
+    if (slot.granted) placement = await observePlacement(namespace, schedule.spec, resources, podsOnNodes);
   }
   return { backup, schedule, job, ahead, behind, slot, placement };
 }

@@ -96,14 +96,10 @@ function dueSlots(observed: ObservedSchedule, cadence: Cadence, mayStart: boolea
   });
   const lastMissedMs = found.lastMissedMs ?? undefined;
   const settled = Math.max(settledUntilMs, lastMissedMs ?? 0);
-  if (found.slotMs === null)
+  // Misses are written down before the slot after them is run: its run would settle them uncounted.
+  if (found.slotMs === null || found.missed > 0 || !mayStart)
     return { slot: undefined, missed: found.missed, lastMissedMs, settledUntilMs: settled };
-  return {
-    slot: mayStart ? found.slotMs : undefined,
-    missed: found.missed,
-    lastMissedMs,
-    settledUntilMs: mayStart ? found.slotMs : settled,
-  };
+  return { slot: found.slotMs, missed: 0, lastMissedMs, settledUntilMs: found.slotMs };
 }
 
 function newBackup(
@@ -370,7 +366,8 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   const steps: Step[] = [];
   const announce = (event: Announcement) => steps.push({ kind: 'announce', regarding: schedule, event });
   if (created) steps.push({ kind: 'createBackup', backup: created, scheduleUid: schedule.metadata.uid });
-  steps.push({ kind: 'writeScheduleStatus', schedule, status });
+  // Once the run is seen, the status follows from it: the Jobs of a busy minute go before its status writes.
+  else steps.push({ kind: 'writeScheduleStatus', schedule, status });
   if (created)
     announce({
       type: 'Normal',
