@@ -1,0 +1,379 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Row, toMarkdown, toText } from './archive/report.ts';
+import { apply, buildTrees, type Tree } from './archive/trees.ts';
+
+/*
+ * km-backup beside what people use instead, on the same trees, in one run, with a warm cache.
+ * `--quick`: smaller trees, one repetition. `--json`: figures for a program. `--write`: the page in docs/.
+ */
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    repetitions: { type: 'string' },
+    tree: { type: 'string', multiple: true },
+  },
+});
+const repetitions = Number(options.repetitions ?? (options.quick ? 1 : 3));
+const checkout = path.join(import.meta.dirname, '..');
+const work = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-'));
+const at = (...names: string[]) => path.join(work, ...names);
+
+interface Measured {
+  readonly seconds: number;
+  /** Peak resident set, KiB. */
+  readonly memory: number;
+}
+
+/** One contender: what to do before each run, and the command that is timed. */
+interface Contender {
+  readonly name: string;
+  readonly prepare?: () => void;
+  readonly command: readonly string[];
+  readonly statuses?: readonly number[];
+  readonly cwd?: string;
+}
+
+const environment = {
+  ...process.env,
+  RESTIC_PASSWORD: 'bench',
+  RESTIC_CACHE_DIR: at('restic-cache'),
+  BORG_BASE_DIR: at('borg-base'),
+  BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: 'yes',
+};
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function must(command: string, ...args: string[]): void {
+  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8', env: environment });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: status ${status}\n${stderr}`);
+}
+
+function remove(...names: string[]): void {
+  for (const name of names) fs.rmSync(at(name), { recursive: true, force: true });
+}
+
+function ensurePeers(): void {
+  const packages = { pigz: 'pigz', restic: 'restic', borg: 'borgbackup', time: 'time' };
+  const missing = Object.entries(packages).filter(([program]) => spawnSync('which', [program]).status !== 0);
+  if (missing.length > 0) must('apt-get', 'install', '-y', ...missing.map(([, name]) => name));
+}
+
+function once({ name, prepare, command, statuses = [0], cwd }: Contender): Measured {
+  prepare?.();
+  const figures = at('figures');
+  const started = performance.now();
+  const { status, stderr } = spawnSync('time', ['-o', figures, '-f', '%M', '--quiet', ...command], {
+    encoding: 'utf8',
+    env: environment,
+    cwd: cwd ?? work,
+    maxBuffer: 1 << 28,
+  });
+  const seconds = (performance.now() - started) / 1000;
+  if (!statuses.includes(status ?? -1)) throw new Error(`${name}: status ${status}\n${stderr}`);
+  return { seconds, memory: Number(fs.readFileSync(figures, 'utf8').trim().split('\n').at(-1)) };
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
+}
+
+/** Contenders take turns, so that a slow moment of the machine hits them all. */
+function compare(contenders: readonly Contender[]): Map<string, Measured> {
+  const runs = new Map(contenders.map(({ name }) => [name, [] as Measured[]]));
+  for (let turn = 0; turn < repetitions; turn++) {
+    for (const contender of contenders) runs.get(contender.name)!.push(once(contender));
+  }
+  return new Map(
+    [...runs].map(([name, list]) => [
+      name,
+      {
+        seconds: median(list.map(({ seconds }) => seconds)),
+        memory: Math.max(...list.map(({ memory }) => memory)),
+      },
+    ]),
+  );
+}
+
+const km = (...args: string[]) => [process.execPath, path.join(checkout, 'dist/cli/km-backup.js'), ...args];
+const create = (tree: Tree, compression: string, ...args: string[]) =>
+  km(
+    'create',
+    '--source',
+    tree.path,
+    '--destination',
+    at(`km-${compression}`),
+    '--compression',
+    compression,
+    '--progress',
+    'none',
+    ...args,
+  );
+const shell = (script: string) => ['bash', '-o', 'pipefail', '-c', script];
+const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+/** A live database changes under the reader: all of them say so in their own way. */
+const torn = [0, 1, 3];
+
+const rows: Row[] = [];
+
+function record(
+  tree: string,
+  task: string,
+  results: Map<string, Measured>,
+  aims: Record<string, number>,
+): void {
+  const ours = results.get('km-backup')!;
+  for (const [peer, { seconds, memory }] of results) {
+    if (peer === 'km-backup') continue;
+    const row = {
+      tree,
+      work: task,
+      peer,
+      ours: ours.seconds,
+      theirs: seconds,
+      unit: 's' as const,
+      ratio: seconds / ours.seconds,
+      aim: aims[peer] ?? null,
+      oursMemory: ours.memory * 1024,
+      theirsMemory: memory * 1024,
+    } satisfies Row;
+    rows.push(row);
+    say(
+      `  ${task}: ${row.ratio.toFixed(2)}x ${peer} (${row.ours.toFixed(2)} s against ${row.theirs.toFixed(2)} s)`,
+    );
+  }
+}
+
+function newestArchive(directory: string, ending: string): string {
+  const name = fs
+    .readdirSync(at(directory))
+    .filter((each) => each.endsWith(ending))
+    .sort()
+    .at(-1)!;
+  return at(directory, name);
+}
+
+function benchTree(tree: Tree): void {
+  say(`${tree.name}: ${tree.files} files, ${(tree.bytes / 1e6).toFixed(0)} MB`);
+  must('bash', '-c', `tar -c -C ${quote(tree.path)} . | cat > /dev/null`);
+  const tgz = {
+    name: 'tar -czf',
+    command: ['tar', '-czf', at('tar.tgz'), '-C', tree.path, '.'],
+    statuses: torn,
+  };
+  record(
+    tree.name,
+    'first backup, .tgz',
+    compare([
+      { name: 'km-backup', prepare: () => remove('km-gzip'), command: create(tree, 'gzip'), statuses: torn },
+      tgz,
+      {
+        name: 'tar | pigz',
+        command: shell(`tar -c -C ${quote(tree.path)} . | pigz > ${at('pigz.tgz')}`),
+        statuses: torn,
+      },
+    ]),
+    { 'tar -czf': 3, 'tar | pigz': 1.3 },
+  );
+  const ours = fs.statSync(newestArchive('km-gzip', '.tgz')).size;
+  const theirs = fs.statSync(at('tar.tgz')).size;
+  rows.push({
+    tree: tree.name,
+    work: 'size of the .tgz',
+    peer: 'tar -czf',
+    ours,
+    theirs,
+    unit: 'B',
+    ratio: ours / theirs,
+    aim: 1.03,
+    oursMemory: null,
+    theirsMemory: null,
+  });
+
+  const restic = {
+    name: 'restic',
+    command: ['restic', '-q', '-r', at('restic'), 'backup', '.'],
+    cwd: tree.path,
+    statuses: torn,
+  };
+  const borg = {
+    name: 'borg',
+    command: shell(`borg create ${at('borg')}::$(date +%s%N) .`),
+    cwd: tree.path,
+    statuses: torn,
+  };
+  record(
+    tree.name,
+    'first backup, zstd',
+    compare([
+      { name: 'km-backup', prepare: () => remove('km-zstd'), command: create(tree, 'zstd'), statuses: torn },
+      {
+        ...restic,
+        prepare: () => {
+          remove('restic', 'restic-cache');
+          must('restic', '-q', '-r', at('restic'), 'init');
+        },
+      },
+      {
+        ...borg,
+        prepare: () => {
+          remove('borg', 'borg-base');
+          must('borg', 'init', '-e', 'none', at('borg'));
+        },
+      },
+    ]),
+    { restic: 1.5, borg: 1.5 },
+  );
+
+  // What is younger than the file system's clock ticks is read again: that is not what is measured here.
+  say('  waiting 3 s for the trees to settle');
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
+  once({ name: 'km-backup', command: create(tree, 'gzip'), statuses: torn });
+  let generation = 0;
+  const change = () => apply(tree, 0.01, generation++);
+  change();
+  const turns = Array.from({ length: repetitions }, () => {
+    change();
+    return compareOnce([
+      { name: 'km-backup', command: create(tree, 'gzip'), statuses: torn },
+      tgz,
+      restic,
+      borg,
+    ]);
+  });
+  record(tree.name, 'repeat backup, 1% of files changed', medians(turns), {
+    'tar -czf': 10,
+    restic: 3,
+    borg: 3,
+  });
+
+  const archive = newestArchive('km-gzip', '.tgz');
+  const target = (name: string) => () => {
+    remove(name);
+    fs.mkdirSync(at(name));
+  };
+  record(
+    tree.name,
+    'restore, all',
+    compare([
+      { name: 'km-backup', prepare: () => remove('out-km'), command: km('restore', archive, at('out-km')) },
+      {
+        name: 'tar -xzf',
+        prepare: target('out-tar'),
+        command: ['tar', '-xzf', at('tar.tgz'), '-C', at('out-tar')],
+      },
+      {
+        name: 'restic',
+        prepare: target('out-restic'),
+        command: ['restic', '-q', '-r', at('restic'), 'restore', 'latest', '--target', at('out-restic')],
+      },
+    ]),
+    { 'tar -xzf': 1.5, restic: 1.5 },
+  );
+  remove('out-km', 'out-tar', 'out-restic');
+  if (tree.pick) {
+    record(
+      tree.name,
+      'one file out of the archive',
+      compare([
+        {
+          name: 'km-backup',
+          prepare: target('one'),
+          command: km('extract', archive, tree.pick, '-C', at('one')),
+        },
+        {
+          name: 'tar -xzf',
+          prepare: target('one-tar'),
+          command: ['tar', '-xzf', at('tar.tgz'), '-C', at('one-tar'), `./${tree.pick}`],
+        },
+      ]),
+      { 'tar -xzf': 50 },
+    );
+  }
+  remove('km-gzip', 'km-zstd', 'restic', 'borg', 'tar.tgz', 'pigz.tgz', 'one', 'one-tar');
+}
+
+function compareOnce(contenders: readonly Contender[]): Map<string, Measured> {
+  return new Map(contenders.map((contender) => [contender.name, once(contender)]));
+}
+
+function medians(turns: readonly Map<string, Measured>[]): Map<string, Measured> {
+  return new Map(
+    [...turns[0]!.keys()].map((name) => [
+      name,
+      {
+        seconds: median(turns.map((turn) => turn.get(name)!.seconds)),
+        memory: Math.max(...turns.map((turn) => turn.get(name)!.memory)),
+      },
+    ]),
+  );
+}
+
+/** Peak memory of first backups of ever more (tiny) files. */
+function benchMemory(): void {
+  for (const count of options.quick ? [10_000, 40_000] : [10_000, 100_000, 1_000_000]) {
+    const tree = { name: `${count} files`, path: at('many') };
+    remove('many', 'km-gzip');
+    for (let index = 0; index < count; index++) {
+      const directory = at('many', String(Math.floor(index / 1000)));
+      if (index % 1000 === 0) fs.mkdirSync(directory, { recursive: true });
+      fs.writeFileSync(path.join(directory, String(index)), `file ${index}`);
+    }
+    const command = km('create', '--source', tree.path, '--destination', at('km-gzip'), '--progress', 'none');
+    const first = once({ name: 'km-backup', command });
+    const repeat = once({ name: 'km-backup', command });
+    for (const [task, { seconds, memory }] of [
+      ['first backup', first],
+      ['repeat backup', repeat],
+    ] as const) {
+      rows.push({
+        tree: tree.name,
+        work: `peak memory, ${task}`,
+        peer: '-',
+        ours: memory * 1024,
+        theirs: null,
+        unit: 'B',
+        ratio: null,
+        aim: null,
+        oursMemory: memory * 1024,
+        theirsMemory: null,
+      });
+      say(`  ${tree.name}, ${task}: ${(memory / 1024).toFixed(0)} MiB, ${seconds.toFixed(1)} s`);
+    }
+  }
+  remove('many', 'km-gzip');
+}
+
+try {
+  ensurePeers();
+  must(
+    process.execPath,
+    path.join(checkout, 'node_modules/typescript/bin/tsc'),
+    '-p',
+    path.join(checkout, 'tsconfig.build.json'),
+  );
+  for (const tree of buildTrees(work, checkout, options.quick, options.tree)) {
+    using live = tree;
+    benchTree(live);
+  }
+  if (!options.tree || options.tree.includes('memory')) benchMemory();
+  const report = {
+    at: new Date().toISOString(),
+    machine: `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`,
+    repetitions,
+    quick: options.quick,
+    rows,
+  };
+  if (options.write) fs.writeFileSync(path.join(checkout, 'docs/benchmarks-archive.md'), toMarkdown(report));
+  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : toText(report));
+} finally {
+  fs.rmSync(work, { recursive: true, force: true });
+}

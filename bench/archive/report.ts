@@ -1,0 +1,93 @@
+export interface Row {
+  readonly tree: string;
+  readonly work: string;
+  readonly peer: string;
+  readonly ours: number;
+  readonly theirs: number | null;
+  readonly unit: 's' | 'B';
+  /** Times: how often as fast as the peer. Sizes: ours as a share of the peer's. */
+  readonly ratio: number | null;
+  readonly aim: number | null;
+  /** Bytes. */
+  readonly oursMemory: number | null;
+  readonly theirsMemory: number | null;
+}
+
+export interface Report {
+  readonly at: string;
+  readonly machine: string;
+  readonly repetitions: number;
+  readonly quick: boolean;
+  readonly rows: readonly Row[];
+}
+
+const head = [
+  'Tree',
+  'Work',
+  'Peer',
+  'km-backup',
+  'Peer took',
+  'Ratio',
+  'Aim',
+  'Met',
+  'Memory',
+  "Peer's memory",
+];
+
+export function toText(report: Report): string {
+  const rows = [head, ...report.rows.map(cells)];
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  );
+  return `${lines.join('\n')}\n${report.machine}; median of ${report.repetitions}\n`;
+}
+
+export function toMarkdown(report: Report): string {
+  const line = (row: readonly string[]) => `| ${row.join(' | ')} |`;
+  return `# Benchmarks of the archive engine
+
+Written by \`npm run bench:archive -- --write\` on ${report.at}: ${report.machine}. Median of ${report.repetitions} turns${report.quick ? ', small trees (`--quick`)' : ''}, warm cache, the contenders taking turns. Ratios of times tell how often as fast km-backup is; those of sizes, its share of the peer's size.
+
+${line(head)}
+${line(head.map(() => '---'))}
+${report.rows.map((row) => line(cells(row))).join('\n')}
+`;
+}
+
+function cells({
+  tree,
+  work,
+  peer,
+  ours,
+  theirs,
+  unit,
+  ratio,
+  aim,
+  oursMemory,
+  theirsMemory,
+}: Row): string[] {
+  const format = (value: number | null) =>
+    value === null ? '-' : unit === 's' ? `${value.toFixed(2)} s` : megabytes(value);
+  const met =
+    ratio === null || aim === null ? '-' : (unit === 's' ? ratio >= aim : ratio <= aim) ? 'yes' : 'no';
+  return [
+    tree,
+    work,
+    peer,
+    format(ours),
+    format(theirs),
+    ratio === null ? '-' : `${ratio.toFixed(2)}x`,
+    aim === null ? '-' : `${unit === 's' ? '>=' : '<='} ${aim}x`,
+    met,
+    megabytes(oursMemory),
+    megabytes(theirsMemory),
+  ];
+}
+
+function megabytes(bytes: number | null): string {
+  return bytes === null ? '-' : `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
+}
