@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { type ByteString, display, toPath } from './byte-string.ts';
 import { ArchiveError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
-import { type Entry, readManifest } from './manifest.ts';
+import { type Entry, type MemberEntries, readManifest } from './manifest.ts';
 import type { RestoreMember } from './restore-member.ts';
 import { readTar, type Source } from './restore-source.ts';
 import { EntryGate, isSkipped, type RestorePolicy } from './restore-validate.ts';
@@ -24,6 +24,10 @@ export interface Totals {
   stripped: number;
 }
 
+/** What a manifest lists, kept from one reading to the next where that is little. */
+export type Listing = readonly MemberEntries[];
+
+const MAX_LISTED = 50_000;
 const BATCH_ENTRIES = 128;
 const BATCH_BYTES = 2 * 1024 * 1024;
 
@@ -31,17 +35,24 @@ const BATCH_BYTES = 2 * 1024 * 1024;
  * Validates every entry, without writing anything. Of a source without a manifest this reads and checks the
  * whole archive; of one with a manifest its contents are checked later, as they are unpacked.
  */
-export async function validate(source: Source, { policy, signal, warn }: StageOptions): Promise<Totals> {
+export async function validate(
+  source: Source,
+  { policy, signal, warn }: StageOptions,
+): Promise<{ totals: Totals; listing: Listing | undefined }> {
   const gate = new EntryGate(policy);
+  let listing: MemberEntries[] | undefined;
   const admit = (entry: Entry) => {
     const admission = gate.admit(entry);
     if (admission.kind === 'skip') warn(entry.path, `left out: it ${admission.why}`);
     else if (admission.entry !== entry) warn(entry.path, 'setuid, setgid or capabilities removed');
   };
   if (source.against === 'manifest') {
-    for await (const { entries } of readManifest(manifestNameOf(source.info.path))) {
+    listing = [];
+    for await (const member of readManifest(manifestNameOf(source.info.path))) {
       signal?.throwIfAborted();
-      for (const entry of entries) admit(entry);
+      for (const entry of member.entries) admit(entry);
+      listing?.push(member);
+      if (gate.entries > MAX_LISTED) listing = undefined;
     }
   } else {
     const nothing = () => {};
@@ -52,16 +63,17 @@ export async function validate(source: Source, { policy, signal, warn }: StageOp
       signal,
     );
   }
-  return gate;
+  return { totals: gate, listing };
 }
 
 /** Checks the contents of a source that has a manifest, in parallel. */
 export async function check(
   source: Extract<Source, { against: 'manifest' }>,
+  listing: Listing | undefined,
   options: StageOptions,
   pool: WorkerPool,
 ): Promise<void> {
-  await unpackMembers(source, undefined, options, pool);
+  await unpackMembers(source, listing, undefined, options, pool);
 }
 
 /**
@@ -70,12 +82,13 @@ export async function check(
  */
 export async function stage(
   source: Source,
+  listing: Listing | undefined,
   root: string,
   options: StageOptions,
   pool: WorkerPool,
 ): Promise<void> {
   using tree = new StagedTree(root, options);
-  if (source.against === 'manifest') await unpackMembers(source, tree, options, pool);
+  if (source.against === 'manifest') await unpackMembers(source, listing, tree, options, pool);
   else await unpackStream(source, tree, options.signal);
   tree.finish();
 }
@@ -169,6 +182,7 @@ async function unpackStream(
 
 async function unpackMembers(
   source: Extract<Source, { against: 'manifest' }>,
+  listing: Listing | undefined,
   tree: StagedTree | undefined,
   { policy, owner, signal, warn }: StageOptions,
   pool: WorkerPool,
@@ -221,7 +235,7 @@ async function unpackMembers(
   const large: Entry[] = [];
   let current: { entry: Entry; start: number } | undefined;
   try {
-    for await (const { member, entries, lines } of readManifest(manifestNameOf(info.path))) {
+    for await (const { member, entries, lines } of listing ?? readManifest(manifestNameOf(info.path))) {
       if (member.kind === 'part' && !current) throw incomplete(info.path, 'a slice of no file');
       if (member.kind !== 'part') checkSlices(info.path, current);
       let started: Entry | undefined;

@@ -9,7 +9,7 @@ import { type Journal, readJournal } from './restore-journal.ts';
 import { type Place, placeOf, statePlaces } from './restore-place.ts';
 import { removeTree } from './restore-remove.ts';
 import { type Source, sourceOf } from './restore-source.ts';
-import { check, type StageOptions, stage, type Totals, validate } from './restore-stage.ts';
+import { check, type Listing, type StageOptions, stage, type Totals, validate } from './restore-stage.ts';
 import { ArchiveLocks, RestoreState } from './restore-state.ts';
 import {
   completeSwap,
@@ -105,7 +105,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     signal,
     warn: warnings.add,
   };
-  const totals = await validate(source, stageOptions);
+  await using pool = new WorkerPool(options.threads);
+  if (source.against === 'manifest') pool.warm();
+  const { totals, listing } = await validate(source, stageOptions);
   if (totals.entries === 0) {
     throw new ArchiveError(
       'ArchiveCorrupt',
@@ -122,9 +124,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     bytes: totals.dataBytes,
     archivesKept: found.files.length,
   };
-  await using pool = new WorkerPool(options.threads);
   if (options.dryRun) {
-    if (source.against === 'manifest') await check(source, stageOptions, pool);
+    if (source.against === 'manifest') await check(source, listing, stageOptions, pool);
     return { ...base, outcome: 'would-restore', warnings: warnings.summary, oldState: undefined };
   }
 
@@ -153,7 +154,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     discardTrees(state);
     step('journal staging');
     state.write(journal);
-    await stageTree(source, state, stageOptions, pool, step);
+    await stageTree({ source, listing }, state, stageOptions, pool, step);
     signal?.throwIfAborted();
     locks = new ArchiveLocks(place.target, found.directories);
     swapping = prepareSwap(state, journal, found.directories, options);
@@ -385,7 +386,7 @@ function checkSpace(place: Place, totals: Totals): void {
 }
 
 async function stageTree(
-  source: Source,
+  { source, listing }: { source: Source; listing: Listing | undefined },
   state: RestoreState,
   options: StageOptions,
   pool: WorkerPool,
@@ -403,7 +404,7 @@ async function stageTree(
     fs.chmodSync(state.new, 0o755);
   }
   step('unpack');
-  await stage(source, state.new, options, pool);
+  await stage(source, listing, state.new, options, pool);
   step('sync');
   syncFileSystem(place.state);
 }

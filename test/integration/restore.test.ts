@@ -564,7 +564,7 @@ describe('refused before live data is touched', () => {
         sizeBytes: bomb.length,
         sha256,
         members: 1,
-        entries: 0,
+        entries: 1,
         files: 0,
       },
     });
