@@ -103,7 +103,13 @@ function compare(contenders: readonly Contender[]): Map<string, Measured> {
   );
 }
 
-const km = (...args: string[]) => [process.execPath, path.join(checkout, 'dist/cli/km-backup.js'), ...args];
+const km = (...args: string[]) => [
+  process.execPath,
+  // As bin/km-backup passes it.
+  '--max-semi-space-size=1',
+  path.join(checkout, 'dist/cli/km-backup.js'),
+  ...args,
+];
 const create = (tree: Tree, compression: string, ...args: string[]) =>
   km(
     'create',
