@@ -1,4 +1,5 @@
-import { type CadenceResult, type CronCadence, parseCron } from './cron.ts';
+import { type CadenceResult, parseCron } from './cron.ts';
+import type { CronCadence } from './cron-cadence.ts';
 import { nextCronSlot, previousCronSlot } from './cron-slots.ts';
 
 /** Slots at `anchorMs + k * everyMs` for k >= 1: they never drift, whatever the length of a run. */

@@ -1,4 +1,4 @@
-import type { CronCadence } from './cron.ts';
+import type { CronCadence } from './cron-cadence.ts';
 import { type OffsetSpan, offsetSpanAt } from './time-zone.ts';
 import { firstReading, lastReading } from './wall-clock.ts';
 

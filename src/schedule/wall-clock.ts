@@ -1,4 +1,4 @@
-import type { CronCadence } from './cron.ts';
+import type { CronCadence } from './cron-cadence.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
