@@ -98,7 +98,11 @@ export async function startOperatorProcess(
     await pause(20);
   }
   const readyMs = performance.now() - started;
-  const metrics = async () => (await get('/metrics')).text();
+  const metrics = async () => {
+    // A connection that the server closed while it was idle is no failure.
+    const page = await get('/metrics').catch(() => get('/metrics'));
+    return page.text();
+  };
   return {
     pid: child.pid!,
     readyMs,

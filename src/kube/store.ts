@@ -4,7 +4,7 @@ import type { KubeObject } from './resources.ts';
 export type Indexer<T> = (object: T) => readonly string[];
 
 /** `namespace/name`, or the name alone of what has no namespace. */
-export function keyOf(object: KubeObject): string {
+export function keyOf(object: { metadata: Pick<KubeObject['metadata'], 'namespace' | 'name'> }): string {
   const { namespace, name } = object.metadata;
   return namespace === undefined ? name : `${namespace}/${name}`;
 }

@@ -1,4 +1,4 @@
-import { isFinished } from '../api/backup.ts';
+import { isFinished, type KmBackup } from '../api/backup.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
@@ -63,6 +63,8 @@ export class Operator {
   readonly #podsOnNodes: PodsOnNodes;
   /** Objects whose status this process wrote, until the watch shows them so. */
   readonly #written = new Map<string, Written>();
+  /** The last run made for each schedule, until the watch shows it; keys. */
+  readonly #unseen = new Map<string, string>();
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -173,14 +175,38 @@ export class Operator {
     return false;
   }
 
+  /** The runs of a schedule, with the one that this process made last even if the watch is silent. */
+  async #runsOf(key: string): Promise<KmBackup[]> {
+    const seen = this.view.runsOf(key);
+    const unseen = this.#unseen.get(key);
+    if (unseen === undefined) return seen;
+    if (!this.view.backups.get(unseen)) {
+      const [namespace = '', name = ''] = unseen.split('/');
+      try {
+        return [...seen, await this.#resources.backups.get(namespace, name)];
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    this.#unseen.delete(key);
+    return seen;
+  }
+
   async #reconcileSchedule(key: string): Promise<void> {
     const schedule = this.view.schedules.get(key);
-    if (this.#isBehind('KmBackupSchedule', key, schedule) || !schedule) return;
-    const backups = this.view.runsOf(key);
+    if (this.#isBehind('KmBackupSchedule', key, schedule)) return;
+    if (!schedule) {
+      this.#unseen.delete(key);
+      return;
+    }
+    const backups = await this.#runsOf(key);
     const jobs = backups.flatMap((backup) => this.view.jobOf(backup) ?? []);
     const { allowScripts } = this.#options.jobs;
     const plan = decideSchedule({ schedule, backups, jobs, allowScripts }, this.#options.clock.now());
     this.#requeue(this.#schedules, key, plan);
+    for (const step of plan.steps) {
+      if (step.kind === 'createBackup') this.#unseen.set(key, keyOf({ metadata: step.backup.metadata }));
+    }
     await this.#applier.apply(plan);
   }
 

@@ -1,11 +1,28 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { BackupState } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { expectedIntervalSeconds } from '../schedule/index.ts';
+import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
 import { cadenceOf } from './backupschedule/cadence.ts';
 import { fromTime } from './time.ts';
 
 const toMs = (time: string | undefined) => (time === undefined ? undefined : fromTime(time));
+
+const DAY_MS = 86_400_000;
+const REMEMBERED = 50_000;
+const intervals = new Map<string, number | null>();
+
+/** Dozens of coming slots are looked at, which for a yearly schedule takes milliseconds: once a day is enough. */
+function expectedInterval({ metadata, spec }: KmBackupSchedule, cadence: Cadence, fromMs: number) {
+  const day = Math.floor(fromMs / DAY_MS);
+  const seed = spec.cron?.includes('H') ? metadata.uid : '';
+  const key = `${spec.cron ?? spec.intervalMinutes} ${spec.timeZone} ${seed} ${day}`;
+  const known = intervals.get(key);
+  if (known !== undefined) return known;
+  if (intervals.size >= REMEMBERED) intervals.clear();
+  const seconds = expectedIntervalSeconds(cadence, fromMs);
+  intervals.set(key, seconds);
+  return seconds;
+}
 
 /** What the metrics say of a schedule: its status, nothing else. */
 export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
@@ -28,7 +45,7 @@ export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
     lastSuccessMs: toMs(status?.lastSuccessfulTime),
     ...(status?.archives && { archives: status.archives }),
     nextSlotMs: toMs(status?.nextScheduleTime),
-    expectedIntervalSeconds: cadence.ok ? expectedIntervalSeconds(cadence.cadence, from) : undefined,
+    expectedIntervalSeconds: cadence.ok ? expectedInterval(schedule, cadence.cadence, from) : undefined,
   };
 }
 

@@ -1,7 +1,9 @@
 import { LABELS, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
 import { KubeClient } from '../../src/kube/client.ts';
+import { sleep, systemClock } from '../../src/kube/clock.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
+import { isNotFound } from '../../src/kube/errors.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import { type KubeObject, resource } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
@@ -114,6 +116,17 @@ export async function startStubKubelet(
       'status',
     );
   };
+  const finishSurely = async (pod: Pod) => {
+    while (!stop.signal.aborted) {
+      try {
+        return await finish(pod);
+      } catch (error) {
+        // A pod deleted meanwhile needs no end; an API server that is away comes back.
+        if (isNotFound(error)) return;
+        await sleep(systemClock, 500, stop.signal);
+      }
+    }
+  };
   const reflector = new Reflector<Pod>({
     resource: pods,
     store: new Store<Pod>(),
@@ -121,9 +134,7 @@ export async function startStubKubelet(
     labelSelector: MANAGED_SELECTOR,
     logger: quiet,
     onEvent: ({ type, object }) => {
-      // A pod deleted meanwhile needs no end.
-      if (type === 'added' && (object.status?.phase ?? 'Pending') === 'Pending')
-        finish(object).catch(() => {});
+      if (type === 'added' && (object.status?.phase ?? 'Pending') === 'Pending') void finishSurely(object);
     },
   });
   const running = reflector.run(stop.signal);

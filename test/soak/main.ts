@@ -1,0 +1,173 @@
+/**
+ * `npm run soak -- --minutes N [--seed S] [--schedules N]`: schedules due every minute, two replicas of the
+ * operator behind proxies, and random faults; at the end the API objects and the metrics alone must prove that
+ * no slot was run twice and none was lost uncounted. Exits with 1 and the violations when they do not. The last
+ * line is `N passed, N failed`.
+ */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { isFinished } from '../../src/api/backup.ts';
+import { API_VERSION, MANAGED_SELECTOR } from '../../src/api/names.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { fromKubeconfig } from '../../src/kube/config.ts';
+import { type Resources, resources } from '../../src/operator/resources.ts';
+import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
+import { startStubKubelet } from '../support/stub-kubelet.ts';
+import { type Check, checksOf, type Remains } from './checks.ts';
+import { FAULTS, inflictFaults } from './faults.ts';
+import { reportOf } from './pods.ts';
+import { seeded } from './random.ts';
+import { Replica } from './replica.ts';
+
+const NAME = 'km-soak';
+const CRDS = join(import.meta.dirname, '../../crds');
+const NAMESPACES = 4;
+const SETTLE_MS = 120_000;
+const MINUTE_MS = 60_000;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '2' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    schedules: { type: 'string', default: '200' },
+  },
+});
+const minutes = Number(values.minutes);
+const count = Number(values.schedules);
+const seed = Number(values.seed);
+if (!(minutes > 0) || !(count > 0) || !Number.isInteger(seed)) {
+  console.error('usage: npm run soak -- [--minutes N] [--schedules N] [--seed WHOLE_NUMBER]');
+  process.exit(2);
+}
+const log = elapsedLog(process.stderr);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function makeSchedules(client: KubeClient, all: Resources): Promise<void> {
+  for (let index = 0; index < NAMESPACES; index += 1) {
+    const name = `soak-${index}`;
+    await client.request({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name } } });
+    await all.claims.create(name, {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'state' },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    });
+  }
+  for (let index = 0; index < count; index += 1) {
+    await all.schedules.create(`soak-${index % NAMESPACES}`, {
+      apiVersion: API_VERSION,
+      kind: 'KmBackupSchedule',
+      metadata: { name: `every-minute-${index}` },
+      spec: {
+        cron: '* * * * *',
+        source: { persistentVolumeClaim: { claimName: 'state' } },
+        // Everything stays, for the checks.
+        successfulJobsHistoryLimit: 1000,
+        failedJobsHistoryLimit: 1000,
+      },
+    });
+  }
+}
+
+async function remainsOf(all: Resources, replicas: readonly Replica[]): Promise<Remains> {
+  const paged = { pageSize: 500 };
+  const managed = { ...paged, labelSelector: MANAGED_SELECTOR };
+  const pages = await Promise.all(replicas.map((replica) => replica.metrics()));
+  return {
+    schedules: (await all.schedules.list(undefined, paged)).items,
+    backups: (await all.backups.list(undefined, paged)).items,
+    jobs: (await all.jobs.list(undefined, managed)).items,
+    pods: (await all.pods.list(undefined, managed)).items,
+    pages: pages.filter((page) => page !== undefined),
+  };
+}
+
+/** The remains once nothing moves, in the quiet of a minute; as they are when that takes too long. */
+async function settledRemains(all: Resources, replicas: readonly Replica[]): Promise<[Remains, number]> {
+  const end = Date.now() + SETTLE_MS;
+  let before = '';
+  for (;;) {
+    await pause(3_000);
+    const nowMs = Date.now();
+    const remains = await remainsOf(all, replicas);
+    const shape = JSON.stringify([
+      remains.schedules.map(({ metadata }) => metadata.resourceVersion),
+      remains.backups.map(({ metadata }) => metadata.resourceVersion),
+    ]);
+    const quiet =
+      shape === before &&
+      remains.backups.every(isFinished) &&
+      remains.pages.length === replicas.length &&
+      Math.floor(nowMs / MINUTE_MS) === Math.floor(Date.now() / MINUTE_MS) &&
+      checksOf(remains, nowMs).find(({ name }) => name.startsWith('no slot up to now'))?.violations.length ===
+        0;
+    before = shape;
+    if (quiet || nowMs > end) return [remains, nowMs];
+  }
+}
+
+async function soak(): Promise<Check[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'km-soak-'));
+  console.log(`${count} schedules a minute for ${minutes} minutes, --seed ${seed}; logs in ${dir}`);
+  await clusterDown({ name: NAME, log });
+  const cluster = await clusterUp({
+    name: NAME,
+    flavour: 'control-plane-only',
+    log,
+    extraArgs: { 'kube-controller-manager': ['--kube-api-qps=2000', '--kube-api-burst=4000'] },
+  });
+  await cluster.kubectl(['apply', '--server-side', '-f', CRDS]);
+  await cluster.kubectl(['wait', '--for=condition=Established', '--timeout=60s', '-f', CRDS]);
+  const kubeconfig = cluster.kubeconfigPath;
+  const client = new KubeClient(await fromKubeconfig(kubeconfig), { attempts: 10 });
+  const all = resources(client);
+  const kubelet = await startStubKubelet(kubeconfig, reportOf);
+  const replicas: Replica[] = [];
+  try {
+    for (const name of ['replica-a', 'replica-b']) replicas.push(await Replica.start(name, dir, kubeconfig));
+    await makeSchedules(client, all);
+    const random = seeded(seed);
+    const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
+    log('no more faults; new processes with the right clock');
+    for (const replica of replicas) {
+      replica.proxy.clear();
+      replica.setClock(0);
+      replica.kill(100);
+    }
+    const [remains, nowMs] = await settledRemains(all, replicas);
+    const missing = FAULTS.filter((fault) => !faults.has(fault));
+    const inflicted: Check = {
+      name: 'every kind of fault was inflicted',
+      looked: [...faults.values()].reduce((sum, times) => sum + times, 0),
+      violations: missing.map((fault) => `never: ${fault}`),
+    };
+    const exits = replicas.reduce((sum, replica) => sum + replica.exits, 0);
+    const missed = remains.schedules.reduce((sum, { status }) => sum + (status?.missedSlots ?? 0), 0);
+    console.log(
+      `${remains.backups.length} runs, ${missed} slots counted as missed, ${exits} replicas ended by themselves`,
+    );
+    console.log(`faults: ${[...faults].map(([name, times]) => `${times} ${name}`).join(', ')}`);
+    return [inflicted, ...checksOf(remains, nowMs)];
+  } finally {
+    await Promise.all(replicas.map((replica) => replica.end()));
+    await kubelet.stop();
+    await client.close();
+    await clusterDown({ name: NAME, log });
+  }
+}
+
+const SHOWN = 20;
+const checks = await soak();
+let failed = 0;
+for (const { name, looked, violations } of checks) {
+  const ok = looked > 0 && violations.length === 0;
+  if (!ok) failed += 1;
+  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name} (${looked} looked at)`);
+  if (looked === 0) console.log('          there was nothing to look at');
+  for (const violation of violations.slice(0, SHOWN)) console.log(`          ${violation}`);
+  if (violations.length > SHOWN) console.log(`          and ${violations.length - SHOWN} more`);
+}
+console.log(`\n${checks.length - failed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

@@ -1,0 +1,129 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { createWriteStream, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
+import { sample } from '../support/operator-http.ts';
+
+const CHILD = join(import.meta.dirname, 'operator-child.ts');
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** One replica of the operator, behind a proxy of its own; started again whenever it ends. */
+export class Replica {
+  readonly name: string;
+  readonly proxy: FaultProxy;
+  readonly #kubeconfig: string;
+  readonly #logFile: string;
+  readonly #port: number;
+  #child: ChildProcess | undefined;
+  #offsetMs = 0;
+  #wanted = true;
+  /** Ends that nobody asked for: a lost Lease, as it must be, or a crash. */
+  exits = 0;
+
+  private constructor(name: string, dir: string, proxy: FaultProxy, port: number) {
+    this.name = name;
+    this.proxy = proxy;
+    this.#port = port;
+    this.#kubeconfig = join(dir, `${name}.kubeconfig`);
+    this.#logFile = join(dir, `${name}.log`);
+    writeFileSync(this.#kubeconfig, proxy.kubeconfig());
+  }
+
+  static async start(name: string, dir: string, kubeconfig: string): Promise<Replica> {
+    const replica = new Replica(name, dir, await proxyOf(kubeconfig), await freePort());
+    replica.#spawn();
+    return replica;
+  }
+
+  #spawn(): void {
+    const options = [
+      `--kubeconfig=${this.#kubeconfig}`,
+      '--image=km-backup:soak',
+      '--http-host=127.0.0.1',
+      `--http-port=${this.#port}`,
+      '--api-qps=1000',
+      '--workers=20',
+      '--max-concurrent-runs=1000',
+      '--max-concurrent-runs-per-namespace=1000',
+      // Shorter than usual, so that a short soak sees many leaders.
+      '--lease-duration=6',
+      '--renew-deadline=4',
+      '--retry-period=1',
+    ];
+    const child = fork(CHILD, [String(this.#offsetMs), ...options], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, POD_NAME: this.name, POD_NAMESPACE: 'default' },
+    });
+    const log = createWriteStream(this.#logFile, { flags: 'a' });
+    child.stdout?.pipe(log, { end: false });
+    child.stderr?.pipe(log, { end: false });
+    child.on('error', () => {});
+    child.once('close', () => {
+      log.end();
+      if (this.#child !== child) return;
+      this.#child = undefined;
+      if (!this.#wanted) return;
+      this.exits += 1;
+      setTimeout(() => this.#wanted && !this.#child && this.#spawn(), 1_000);
+    });
+    this.#child = child;
+  }
+
+  /** Sets its wall clock, now and after restarts. */
+  setClock(offsetMs: number): void {
+    this.#offsetMs = offsetMs;
+    if (this.#child?.connected) this.#child.send(offsetMs, () => {});
+  }
+
+  /** SIGKILL; it comes back after the pause. */
+  kill(pauseMs: number): void {
+    const child = this.#child;
+    if (!child) return;
+    this.#child = undefined;
+    child.kill('SIGKILL');
+    setTimeout(() => this.#wanted && !this.#child && this.#spawn(), pauseMs);
+  }
+
+  /** SIGSTOP, and SIGCONT after the pause. */
+  freeze(pauseMs: number): void {
+    const child = this.#child;
+    child?.kill('SIGSTOP');
+    setTimeout(() => child?.kill('SIGCONT'), pauseMs);
+  }
+
+  /** Its metrics, or undefined while it does not answer. */
+  async metrics(): Promise<string | undefined> {
+    try {
+      const signal = AbortSignal.timeout(5_000);
+      const response = await fetch(`http://127.0.0.1:${this.#port}/metrics`, { signal });
+      return await response.text();
+    } catch {
+      return undefined;
+    }
+  }
+
+  async leads(): Promise<boolean> {
+    const page = await this.metrics();
+    return page !== undefined && sample(page, 'km_operator_leader', {}) === 1;
+  }
+
+  async end(): Promise<void> {
+    this.#wanted = false;
+    const child = this.#child;
+    if (child) {
+      const closed = new Promise((resolve) => child.once('close', resolve));
+      child.kill('SIGKILL');
+      await closed;
+    }
+    await this.proxy.close();
+  }
+}
