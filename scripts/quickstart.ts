@@ -112,12 +112,8 @@ async function backups(kubectl: Kubectl): Promise<void> {
   await kubectl.apply(demoSchedule);
   show.command('kubectl apply -f - <<EOF', `${demoSchedule}EOF`);
   await runNow(kubectl, 'a first run by hand (kubectl create of a KmBackup)');
-  const slot = await finished(kubectl, 'the run of the next full minute', async () =>
+  await finished(kubectl, 'the run of the next full minute', async () =>
     (await kubectl.list('kmb')).find(({ spec }) => spec.scheduledTime !== undefined),
-  );
-  const { reusedBytes, sizeBytes } = slot.status.archive;
-  show.say(
-    `  Of its ${megabytes(sizeBytes)}, ${megabytes(reusedBytes)} had not changed since the archive before and were copied from it.`,
   );
   show.command('kubectl get kmbs,kmb', await kubectl.run(['get', 'kmbs,kmb']));
 }
@@ -148,6 +144,10 @@ async function proof(kubectl: Kubectl): Promise<void> {
     await kubectl.run(['patch', 'kmbs', DEMO.schedule, '--type=merge', '-p', '{"spec":{"suspend":true}}']);
   });
   const backup = await runNow(kubectl, 'a run of the quiet state');
+  const { reusedBytes, sizeBytes } = backup.status.archive;
+  show.say(
+    `  Of its ${megabytes(sizeBytes)}, ${megabytes(reusedBytes)} had not changed since the archive before and were copied from it.`,
+  );
   const archive = `${archives}/${backup.status.archive.name}`;
   const listing = await kubectl.exec('toolbox', ['tar', '-tvzf', archive]);
   const lines = listing.trimEnd().split('\n');
