@@ -1,4 +1,4 @@
-/** Exit status of `km-backup`; docs/archive-format.md and README print this table. */
+/** Exit status of `km-backup`; docs/troubleshooting.md prints this table. */
 export const ExitCode = {
   ok: 0,
   failure: 1,

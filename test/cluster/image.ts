@@ -22,7 +22,7 @@ import { run } from './process.ts';
 import { type Log, silent, step } from './progress.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const BASE_KEY = 'base-bookworm-3';
+const BASE_KEY = 'base-bookworm-4';
 const BASE_IMAGE = `localhost/km-cluster/${BASE_KEY}:latest`;
 
 /** The operator's entry program; km-backup's own is bin/km-backup. */
@@ -51,7 +51,7 @@ async function baseArchive(cacheDir: string, log: Log): Promise<string> {
     'making the Debian base of the image (half a minute, once)',
     async (out) => {
       const rootfs = join(out, 'rootfs');
-      await run('debootstrap', ['--variant=minbase', '--include=libatomic1', 'bookworm', rootfs]);
+      await run('debootstrap', ['--variant=minbase', '--include=libatomic1,libdeflate0', 'bookworm', rootfs]);
       const useless = [
         'var/cache/apt',
         'var/lib/apt/lists',
@@ -79,9 +79,7 @@ async function productionModules(cacheDir: string, log: Log): Promise<string> {
   const dir = await cached(cacheDir, key, log, 'installing the production dependencies', async (out) => {
     for (const file of ['package.json', 'package-lock.json'])
       await copyFile(join(ROOT, file), join(out, file));
-    // Not `npm ci`: it refuses a lockfile that lacks an optional package of another platform, which is what npm
-    // writes when its registry does not carry that package. The lockfile is followed all the same.
-    await run('npm', ['install', '--omit=dev', '--no-save', '--no-audit', '--no-fund'], { cwd: out });
+    await run('npm', ['ci', '--omit=dev', '--no-audit', '--no-fund'], { cwd: out });
   });
   return join(dir, 'node_modules');
 }
