@@ -149,10 +149,13 @@ describe('a watch that breaks', () => {
       await watching(round);
       await until('a watch is under way', () => proxy.cutAll(WATCH) > 0);
       await make(`round-${round}`);
+      await until('it came', () => has(`round-${round}`));
     }
-    await until('all came', () => store.size === 5);
     expect(changes).toEqual([1, 2, 3, 4, 5].map((round) => `added round-${round}`));
     expect(lists()).toBe(1);
+    const { path } = proxy.seen.filter(({ watch }) => watch).at(-1)!;
+    const { resourceVersion } = store.get(`${own.name}/round-4`)!.metadata;
+    expect(path).toContain(`resourceVersion=${resourceVersion}&`);
   });
 
   it('in the middle of a line is resumed before that line', async () => {
