@@ -195,6 +195,76 @@ describe('interference', () => {
     expect((await backupUntil(name, finished)).status?.phase).toBe('Succeeded');
   });
 
+  it('survives an eviction without counting it as a failure', async () => {
+    await operator();
+    await schedule('notes', { backoffLimit: 0 });
+    const name = await runNow('notes');
+    const [evicted] = await eventually(
+      podsOf,
+      (pods) => pods.length === 1,
+      () => 'a pod',
+      30_000,
+    );
+    await client.request({
+      method: 'PATCH',
+      path: `/api/v1/namespaces/${namespace}/pods/${evicted!.metadata.name}/status`,
+      contentType: 'application/merge-patch+json',
+      body: {
+        status: {
+          phase: 'Failed',
+          reason: 'Evicted',
+          message: 'The node was low on resource: memory.',
+          conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' }],
+        },
+      },
+    });
+    await eventually(
+      podsOf,
+      (pods) => pods.some(({ metadata }) => metadata.uid !== evicted!.metadata.uid),
+      () => 'another pod',
+      60_000,
+    );
+    await kubelet();
+    expect((await backupUntil(name, finished)).status?.phase).toBe('Succeeded');
+  });
+
+  it('names what killed the last pod when no try is left', async () => {
+    await operator();
+    await schedule('notes', { backoffLimit: 0 });
+    const name = await runNow('notes');
+    const [pod] = await eventually(
+      podsOf,
+      (pods) => pods.length === 1,
+      () => 'a pod',
+      30_000,
+    );
+    const at = new Date().toISOString();
+    const terminated = { exitCode: 137, reason: 'OOMKilled', startedAt: at, finishedAt: at };
+    await client.request({
+      method: 'PATCH',
+      path: `/api/v1/namespaces/${namespace}/pods/${pod!.metadata.name}/status`,
+      contentType: 'application/merge-patch+json',
+      body: {
+        status: {
+          phase: 'Failed',
+          containerStatuses: [
+            {
+              name: 'km-backup',
+              image: 'x',
+              imageID: '',
+              ready: false,
+              restartCount: 0,
+              state: { terminated },
+            },
+          ],
+        },
+      },
+    });
+    const backup = await backupUntil(name, finished);
+    expect(backup.status).toMatchObject({ phase: 'Failed', reason: 'OutOfMemory' });
+    expect(backup.status?.message).toContain('limits.memory');
+  });
+
   it('lets a run end whose schedule was deleted, and keeps its record', async () => {
     await operator();
     await schedule('notes');
