@@ -17,6 +17,8 @@ const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup
 export interface ChangeHandlers {
   /** A schedule must be looked at. */
   schedule(key: string): void;
+  /** Runs of the schedule with this key changed. */
+  runs(key: string): void;
   /** A run must be looked at. */
   backup(key: string): void;
 }
@@ -53,7 +55,7 @@ export class ClusterView {
     );
     this.#watch(options, resources.backups, this.backups, (backup) => {
       handlers.backup(keyOf(backup));
-      handlers.schedule(scheduleKey(backup));
+      handlers.runs(scheduleKey(backup));
       // Runs of the same schedule wait for one another.
       for (const other of this.runsOf(scheduleKey(backup))) {
         if (other.metadata.uid !== backup.metadata.uid && !isFinished(other)) handlers.backup(keyOf(other));

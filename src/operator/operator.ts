@@ -19,6 +19,8 @@ import { type Resources, resources } from './resources.ts';
 import { type RunSlotLimits, RunSlots } from './run-slots.ts';
 import { fromTime } from './time.ts';
 
+/** What changes in one run within this time costs its schedule one write, and the Jobs of a busy minute go first. */
+const RUNS_SETTLE_MS = 1_000;
 const CLOCK_CHECK_MS = 5_000;
 const CLOCK_JUMP_MS = 500;
 
@@ -95,6 +97,7 @@ export class Operator {
           this.#schedules.add(key);
           options.onSchedule?.(key);
         },
+        runs: (key) => this.#schedules.addAfter(key, RUNS_SETTLE_MS),
         backup: (key) => this.#backups.add(key),
       },
     );

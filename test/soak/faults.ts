@@ -30,6 +30,18 @@ function strike(replica: Replica, rule: Rule, forMs: number): void {
   setTimeout(() => active.remove(), forMs);
 }
 
+/** A client's connection may hold the port for a moment. */
+async function startApiServer(cluster: Cluster): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await cluster.start('kube-apiserver');
+    } catch (error) {
+      if (tries === 10) throw error;
+      await pause(1_000);
+    }
+  }
+}
+
 /** Carries out one fault; those that last go on by themselves. */
 async function inflict(fault: FaultName, { cluster, replicas, random, log }: Scene): Promise<void> {
   const replica = replicas[Math.floor(random() * replicas.length)]!;
@@ -54,7 +66,7 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
     case 'restart API server':
       say('killed and started');
       await cluster.kill('kube-apiserver');
-      return cluster.start('kube-apiserver');
+      return startApiServer(cluster);
     case 'freeze watches': {
       const path = random() < 0.5 ? undefined : /kmbackups\?|jobs\?/;
       const count = replica.proxy.freezeAll({ watch: true, ...(path && { path }) });

@@ -1,5 +1,5 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
-import type { KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
+import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import type { ClusterView } from '../cluster-view.ts';
 import type { Resources } from '../resources.ts';
@@ -78,6 +78,24 @@ async function observePlacement(
   return placementFor(claims, await podsOnNodes(namespace));
 }
 
+async function observeSchedule(
+  backup: KmBackup,
+  view: ClusterView,
+  resources: Resources,
+): Promise<KmBackupSchedule | undefined> {
+  const { namespace } = backup.metadata;
+  const { scheduleName } = backup.spec;
+  const seen = view.schedules.get(`${namespace}/${scheduleName}`);
+  if (seen || isFinished(backup)) return seen;
+  // Made together with this run, it may be seen later; only the API server can say that there is none.
+  try {
+    return await resources.schedules.get(namespace, scheduleName);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return undefined;
+  }
+}
+
 /** Everything that `decideBackup` reads. Takes and gives back the run's slot, as what it sees demands. */
 export async function observeBackup(
   backup: KmBackup,
@@ -88,7 +106,7 @@ export async function observeBackup(
 ): Promise<ObservedBackup> {
   const { namespace, name } = backup.metadata;
   const key = `${namespace}/${name}`;
-  const schedule = view.schedules.get(`${namespace}/${backup.spec.scheduleName}`);
+  const schedule = await observeSchedule(backup, view, resources);
   const job = await observeJob(backup, view, resources);
   const { ahead, behind } = queueOf(backup, view);
 
