@@ -6,6 +6,7 @@ import { isAlreadyExists, isNotFound } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Doomed, NewJob, Plan, Step } from './plan.ts';
 import type { Resources } from './resources.ts';
+import type { Job } from './workloads.ts';
 
 /** A name this operator needs is taken by an object that is not its own. */
 export class NameTakenError extends Error {
@@ -22,6 +23,9 @@ export interface ApplierOptions {
   events: EventRecorder;
   /** Throws when this process may no longer lead; asked before every write. */
   assertLeading: () => void;
+  /** Told of every object created. */
+  onBackupMade?: (backup: KmBackup) => void;
+  onJobMade?: (job: Job) => void;
   /** Told of every status written, as the API server then holds the object. */
   onWritten?: (kind: 'KmBackupSchedule' | 'KmBackup', object: KmBackup | KmBackupSchedule) => void;
 }
@@ -40,6 +44,8 @@ export function createApplier({
   events,
   assertLeading,
   onWritten: written = () => {},
+  onBackupMade: backupMade = () => {},
+  onJobMade: jobMade = () => {},
 }: ApplierOptions): Applier {
   const { schedules, backups, jobs } = resources;
 
@@ -68,7 +74,9 @@ export function createApplier({
     const { namespace, name } = job.metadata;
     const { uid } = backup.metadata;
     try {
-      return (await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...job })).metadata;
+      const created = await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...job });
+      jobMade(created);
+      return created.metadata;
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       const present = await jobs.get(namespace, name);
@@ -103,7 +111,9 @@ export function createApplier({
       case 'createBackup': {
         const { namespace, name } = step.backup.metadata;
         try {
-          await backups.create(namespace, { apiVersion: API_VERSION, kind: 'KmBackup', ...step.backup });
+          backupMade(
+            await backups.create(namespace, { apiVersion: API_VERSION, kind: 'KmBackup', ...step.backup }),
+          );
         } catch (error) {
           if (!isAlreadyExists(error)) throw error;
           const present = await backups.get(namespace, name);

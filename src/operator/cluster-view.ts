@@ -12,13 +12,16 @@ function controllerOf(object: Job | Pod) {
   return object.metadata.ownerReferences?.find((owner) => owner.controller);
 }
 
-const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
+/** Of the schedule that a run names. */
+export const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
 
 export interface ChangeHandlers {
   /** A schedule must be looked at. */
   schedule(key: string): void;
   /** Runs of the schedule with this key changed. */
   runs(key: string): void;
+  /** The Job or a pod of the run with this key changed. */
+  job(key: string): void;
   /** A run must be looked at. */
   backup(key: string): void;
 }
@@ -63,7 +66,7 @@ export class ClusterView {
     });
     const jobChanged = (job: Job) => {
       const owner = controllerOf(job);
-      if (owner?.kind === 'KmBackup') handlers.backup(`${job.metadata.namespace}/${owner.name}`);
+      if (owner?.kind === 'KmBackup') handlers.job(`${job.metadata.namespace}/${owner.name}`);
     };
     this.#watch(options, resources.jobs, this.jobs, jobChanged, {
       labelSelector: MANAGED_SELECTOR,
@@ -103,6 +106,16 @@ export class ClusterView {
   /** Resolves once every kind was listed. */
   async synced(): Promise<void> {
     await Promise.all(this.#reflectors.map((reflector) => reflector.synced));
+  }
+
+  /** Takes in a run that this process made, which the watch tells later. */
+  madeBackup(backup: KmBackup): void {
+    if (!this.backups.get(keyOf(backup))) this.backups.set(backup);
+  }
+
+  /** Takes in a Job that this process made, which the watch tells later. */
+  madeJob(job: Job): void {
+    if (!this.jobs.get(keyOf(job))) this.jobs.set(trimJob(job));
   }
 
   /** Runs that name the schedule with this key. */

@@ -1,4 +1,4 @@
-import { isFinished, type KmBackup } from '../api/backup.ts';
+import { isFinished } from '../api/backup.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
@@ -13,7 +13,7 @@ import type { JobSettings } from './backup/job.ts';
 import { observeBackup } from './backup/observe.ts';
 import { type PodsOnNodes, podsOnNodes } from './backup/pods-on-nodes.ts';
 import { decideSchedule } from './backupschedule/decide.ts';
-import { ClusterView } from './cluster-view.ts';
+import { ClusterView, scheduleKey } from './cluster-view.ts';
 import type { Plan } from './plan.ts';
 import { type Resources, resources } from './resources.ts';
 import { type RunSlotLimits, RunSlots } from './run-slots.ts';
@@ -21,6 +21,8 @@ import { fromTime } from './time.ts';
 
 /** What changes in one run within this time costs its schedule one write, and the Jobs of a busy minute go first. */
 const RUNS_SETTLE_MS = 1_000;
+/** A Job and its pod change several times within moments of their start and end. */
+const JOB_SETTLE_MS = 300;
 const CLOCK_CHECK_MS = 5_000;
 const CLOCK_JUMP_MS = 500;
 
@@ -65,8 +67,6 @@ export class Operator {
   readonly #podsOnNodes: PodsOnNodes;
   /** Objects whose status this process wrote, until the watch shows them so. */
   readonly #written = new Map<string, Written>();
-  /** The last run made for each schedule, until the watch shows it; keys. */
-  readonly #unseen = new Map<string, string>();
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -77,6 +77,12 @@ export class Operator {
       resources: this.#resources,
       events,
       assertLeading,
+      onBackupMade: (backup) => {
+        this.view.madeBackup(backup);
+        this.#backups.add(keyOf(backup));
+        this.#schedules.addAfter(scheduleKey(backup), RUNS_SETTLE_MS);
+      },
+      onJobMade: (job) => this.view.madeJob(job),
       onWritten: (kind, { metadata }) => this.#written.set(`${kind} ${keyOf({ metadata })}`, metadata),
     });
     const queue = (name: string) =>
@@ -98,6 +104,7 @@ export class Operator {
           options.onSchedule?.(key);
         },
         runs: (key) => this.#schedules.addAfter(key, RUNS_SETTLE_MS),
+        job: (key) => this.#backups.addAfter(key, JOB_SETTLE_MS),
         backup: (key) => this.#backups.add(key),
       },
     );
@@ -178,38 +185,15 @@ export class Operator {
     return false;
   }
 
-  /** The runs of a schedule, with the one that this process made last even if the watch is silent. */
-  async #runsOf(key: string): Promise<KmBackup[]> {
-    const seen = this.view.runsOf(key);
-    const unseen = this.#unseen.get(key);
-    if (unseen === undefined) return seen;
-    if (!this.view.backups.get(unseen)) {
-      const [namespace = '', name = ''] = unseen.split('/');
-      try {
-        return [...seen, await this.#resources.backups.get(namespace, name)];
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
-    }
-    this.#unseen.delete(key);
-    return seen;
-  }
-
   async #reconcileSchedule(key: string): Promise<void> {
     const schedule = this.view.schedules.get(key);
     if (this.#isBehind('KmBackupSchedule', key, schedule)) return;
-    if (!schedule) {
-      this.#unseen.delete(key);
-      return;
-    }
-    const backups = await this.#runsOf(key);
+    if (!schedule) return;
+    const backups = this.view.runsOf(key);
     const jobs = backups.flatMap((backup) => this.view.jobOf(backup) ?? []);
     const { allowScripts } = this.#options.jobs;
     const plan = decideSchedule({ schedule, backups, jobs, allowScripts }, this.#options.clock.now());
     this.#requeue(this.#schedules, key, plan);
-    for (const step of plan.steps) {
-      if (step.kind === 'createBackup') this.#unseen.set(key, keyOf({ metadata: step.backup.metadata }));
-    }
     await this.#applier.apply(plan);
   }
 

@@ -15,6 +15,8 @@ export interface Remains {
   pages: readonly string[];
 }
 
+export const NO_SLOT_LEFT = 'no slot up to the end is left over';
+
 export interface Check {
   name: string;
   /** How many things were looked at: a check of nothing proves nothing. */
@@ -79,7 +81,7 @@ const RESULTS = {
 const slotsBetween = (afterMs: number, untilMs: number) =>
   Math.floor(untilMs / MINUTE_MS) - Math.floor(afterMs / MINUTE_MS);
 
-/** The promise, proved from what is there alone. Pure; `nowMs` is the real time. */
+/** The promise, proved from what is there alone. Pure; `nowMs` is the end of the time that is judged. */
 export function checksOf(remains: Remains, nowMs: number): Check[] {
   const { schedules, jobs, pods, pages } = remains;
   const backups = remains.backups.filter((backup) => backup.spec.scheduledTime !== undefined);
@@ -143,7 +145,7 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
         `${keyOf(schedule)}: ${slots} slots, ${runs} runs, ${missedSlots} missed`
       );
     }),
-    check('no slot up to now is left over', schedules, (schedule) => {
+    check(NO_SLOT_LEFT, schedules, (schedule) => {
       const settled = Date.parse(schedule.status?.settledUntil ?? '');
       return (
         !(settled >= Math.floor(nowMs / MINUTE_MS) * MINUTE_MS) &&

@@ -77,7 +77,7 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
     case 'clock step': {
       const offsetMs = Math.round((random() * 4 - 1.5) * 60_000);
       say(`${replica.name} to ${offsetMs} ms`);
-      return replica.setClock(offsetMs);
+      return replica.setClock({ offsetMs });
     }
     case 'lost answers':
       say(`every fifth write of ${replica.name} for 5 s`);

@@ -15,7 +15,7 @@ import { fromKubeconfig } from '../../src/kube/config.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
 import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
 import { startStubKubelet } from '../support/stub-kubelet.ts';
-import { type Check, checksOf, type Remains } from './checks.ts';
+import { type Check, checksOf, NO_SLOT_LEFT, type Remains } from './checks.ts';
 import { FAULTS, inflictFaults } from './faults.ts';
 import { reportOf } from './pods.ts';
 import { seeded } from './random.ts';
@@ -24,7 +24,7 @@ import { Replica } from './replica.ts';
 const NAME = 'km-soak';
 const CRDS = join(import.meta.dirname, '../../crds');
 const NAMESPACES = 4;
-const SETTLE_MS = 120_000;
+const SETTLE_MS = 240_000;
 const MINUTE_MS = 60_000;
 
 const { values } = parseArgs({
@@ -84,27 +84,30 @@ async function remainsOf(all: Resources, replicas: readonly Replica[]): Promise<
   };
 }
 
-/** The remains once nothing moves, in the quiet of a minute; as they are when that takes too long. */
-async function settledRemains(all: Resources, replicas: readonly Replica[]): Promise<[Remains, number]> {
+/** The remains once nothing moves, at the stopped time; as they are when that takes too long. */
+async function settledRemains(
+  all: Resources,
+  replicas: readonly Replica[],
+  stoppedMs: number,
+): Promise<Remains> {
   const end = Date.now() + SETTLE_MS;
   let before = '';
   for (;;) {
-    await pause(3_000);
-    const nowMs = Date.now();
+    await pause(5_000);
     const remains = await remainsOf(all, replicas);
     const shape = JSON.stringify([
       remains.schedules.map(({ metadata }) => metadata.resourceVersion),
       remains.backups.map(({ metadata }) => metadata.resourceVersion),
     ]);
+    const leftOver = checksOf(remains, stoppedMs).find(({ name }) => name === NO_SLOT_LEFT);
     const quiet =
       shape === before &&
       remains.backups.every(isFinished) &&
+      remains.pages.some((page) => /^km_operator_leader 1$/m.test(page)) &&
       remains.pages.length === replicas.length &&
-      Math.floor(nowMs / MINUTE_MS) === Math.floor(Date.now() / MINUTE_MS) &&
-      checksOf(remains, nowMs).find(({ name }) => name.startsWith('no slot up to now'))?.violations.length ===
-        0;
+      leftOver?.violations.length === 0;
     before = shape;
-    if (quiet || nowMs > end) return [remains, nowMs];
+    if (quiet || Date.now() > end) return remains;
   }
 }
 
@@ -130,13 +133,14 @@ async function soak(): Promise<Check[]> {
     await makeSchedules(client, all);
     const random = seeded(seed);
     const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
-    log('no more faults; new processes with the right clock');
+    log('no more faults; new processes, whose clock stands still so that no more slots come');
+    const stoppedMs = Date.now();
     for (const replica of replicas) {
       replica.proxy.clear();
-      replica.setClock(0);
+      replica.setClock({ stoppedMs });
       replica.kill(100);
     }
-    const [remains, nowMs] = await settledRemains(all, replicas);
+    const remains = await settledRemains(all, replicas, stoppedMs);
     const missing = FAULTS.filter((fault) => !faults.has(fault));
     const inflicted: Check = {
       name: 'every kind of fault was inflicted',
@@ -149,7 +153,7 @@ async function soak(): Promise<Check[]> {
       `${remains.backups.length} runs, ${missed} slots counted as missed, ${exits} replicas ended by themselves`,
     );
     console.log(`faults: ${[...faults].map(([name, times]) => `${times} ${name}`).join(', ')}`);
-    return [inflicted, ...checksOf(remains, nowMs)];
+    return [inflicted, ...checksOf(remains, stoppedMs)];
   } finally {
     await Promise.all(replicas.map((replica) => replica.end()));
     await kubelet.stop();

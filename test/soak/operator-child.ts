@@ -1,20 +1,23 @@
 /**
- * The operator with a wall clock that its parent sets: each message over IPC is a new offset in milliseconds,
- * and the monotonic clock goes on, as when an administrator sets the clock of a node.
+ * The operator with a wall clock that its parent sets, over IPC or by the first argument: `{"offsetMs": n}` is
+ * so far from the real time, as when an administrator sets the clock of a node; `{"stoppedMs": n}` stands still
+ * there. The monotonic clock goes on.
  */
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
 import { systemClock } from '../../src/kube/clock.ts';
+import type { WallClock } from './replica.ts';
 
-const [, , first = '0', ...options] = process.argv;
-let offsetMs = Number(first);
+const [, , first = '{"offsetMs":0}', ...options] = process.argv;
+let wall = JSON.parse(first) as WallClock;
 process.on('message', (message) => {
-  offsetMs = Number(message);
+  wall = message as WallClock;
 });
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 try {
-  const clock = { ...systemClock, now: () => Date.now() + offsetMs };
+  const now = () => ('stoppedMs' in wall ? wall.stoppedMs : Date.now() + wall.offsetMs);
+  const clock = { ...systemClock, now };
   await runOperator(parseArguments(['node', 'operator', ...options], process.env), stop.signal, clock);
   process.exit(0);
 } catch (error) {

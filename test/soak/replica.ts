@@ -16,6 +16,9 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** The wall clock of a replica; epoch milliseconds, or an offset to the real time. */
+export type WallClock = { offsetMs: number } | { stoppedMs: number };
+
 /** One replica of the operator, behind a proxy of its own; started again whenever it ends. */
 export class Replica {
   readonly name: string;
@@ -24,7 +27,7 @@ export class Replica {
   readonly #logFile: string;
   readonly #port: number;
   #child: ChildProcess | undefined;
-  #offsetMs = 0;
+  #wall: WallClock = { offsetMs: 0 };
   #wanted = true;
   /** Ends that nobody asked for: a lost Lease, as it must be, or a crash. */
   exits = 0;
@@ -59,7 +62,7 @@ export class Replica {
       '--renew-deadline=4',
       '--retry-period=1',
     ];
-    const child = fork(CHILD, [String(this.#offsetMs), ...options], {
+    const child = fork(CHILD, [JSON.stringify(this.#wall), ...options], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, POD_NAME: this.name, POD_NAMESPACE: 'default' },
     });
@@ -79,9 +82,9 @@ export class Replica {
   }
 
   /** Sets its wall clock, now and after restarts. */
-  setClock(offsetMs: number): void {
-    this.#offsetMs = offsetMs;
-    if (this.#child?.connected) this.#child.send(offsetMs, () => {});
+  setClock(wall: WallClock): void {
+    this.#wall = wall;
+    if (this.#child?.connected) this.#child.send(wall, () => {});
   }
 
   /** SIGKILL; it comes back after the pause. */
