@@ -18,5 +18,11 @@ export const LABELS = {
   backup: `${GROUP}/backup`,
 } as const;
 
+/** On the Job of a run. */
+export const ANNOTATIONS = {
+  /** Where the run writes: claim, slash, folder. */
+  destination: `${GROUP}/destination`,
+} as const;
+
 /** Selects the Jobs and pods that this operator made, and no others. */
 export const MANAGED_SELECTOR = `${LABELS.managedBy}=${FIELD_MANAGER}`;

@@ -70,18 +70,16 @@ export function createApplier({
     );
   }
 
-  async function createOrAdopt(backup: KmBackup, job: NewJob): Promise<{ uid: string }> {
+  async function createOrAdopt(backup: KmBackup, job: NewJob): Promise<void> {
     const { namespace, name } = job.metadata;
     const { uid } = backup.metadata;
     try {
-      const created = await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...job });
-      jobMade(created);
-      return created.metadata;
+      jobMade(await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...job }));
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       const present = await jobs.get(namespace, name);
       if (present.metadata.ownerReferences?.some((owner) => owner.controller && owner.uid === uid))
-        return present.metadata;
+        return jobMade(present);
       throw new NameTakenError(
         `Job ${namespace}/${name} exists and does not belong to this KmBackup. Delete or rename it.`,
       );
@@ -125,9 +123,7 @@ export function createApplier({
         return;
       }
       case 'createJob': {
-        const { name } = step.job.metadata;
-        const { uid } = await createOrAdopt(step.backup, step.job);
-        await writeBackupStatus(step.backup, { ...step.status, job: { name, uid } });
+        await createOrAdopt(step.backup, step.job);
         return;
       }
       case 'deleteBackup':

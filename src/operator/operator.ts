@@ -22,7 +22,7 @@ import { fromTime } from './time.ts';
 /** What changes in one run within this time costs its schedule one write, and the Jobs of a busy minute go first. */
 const RUNS_SETTLE_MS = 1_000;
 /** A Job and its pod change several times within moments of their start and end. */
-const JOB_SETTLE_MS = 300;
+const JOB_SETTLE_MS = 1_000;
 const CLOCK_CHECK_MS = 5_000;
 const CLOCK_JUMP_MS = 500;
 
@@ -82,7 +82,11 @@ export class Operator {
         this.#backups.add(keyOf(backup));
         this.#schedules.addAfter(scheduleKey(backup), RUNS_SETTLE_MS);
       },
-      onJobMade: (job) => this.view.madeJob(job),
+      onJobMade: (job) => {
+        this.view.madeJob(job);
+        const owner = job.metadata.ownerReferences?.find((candidate) => candidate.controller);
+        if (owner) this.#backups.addAfter(`${job.metadata.namespace}/${owner.name}`, JOB_SETTLE_MS);
+      },
       onWritten: (kind, { metadata }) => this.#written.set(`${kind} ${keyOf({ metadata })}`, metadata),
     });
     const queue = (name: string) =>

@@ -40,13 +40,7 @@ export type Step =
   /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
   | { kind: 'createBackup'; backup: NewBackup; scheduleUid: string }
   /** Idempotent: a namesake controlled by the same KmBackup is adopted, any other is an error. */
-  | {
-      kind: 'createJob';
-      backup: KmBackup;
-      job: NewJob;
-      /** Written once the Job exists, with its UID. */
-      status: KmBackupStatus;
-    }
+  | { kind: 'createJob'; backup: KmBackup; job: NewJob }
   | { kind: 'deleteBackup'; target: Doomed }
   | { kind: 'deleteJob'; target: Doomed }
   | { kind: 'announce'; regarding: KmBackup | KmBackupSchedule; event: Announcement };

@@ -1,8 +1,9 @@
 import type { ObjectMeta } from '../api/metadata.ts';
+import { ANNOTATIONS } from '../api/names.ts';
 
 /** The parts of a Job that the operator reads. */
 export interface Job {
-  metadata: ObjectMeta;
+  metadata: ObjectMeta & { annotations?: Record<string, string> };
   status?: {
     startTime?: string;
     completionTime?: string;
@@ -80,11 +81,29 @@ function trimmedMeta(meta: ObjectMeta): ObjectMeta {
   };
 }
 
+interface Destination {
+  claimName: string;
+  path: string;
+}
+
+export const destinationText = ({ claimName, path }: Destination): string => `${claimName}/${path}`;
+
+/** Where the run of this Job writes, as its schedule said when the Job was made. */
+export function destinationOfJob({ metadata }: Job): Destination | undefined {
+  const text = metadata.annotations?.[ANNOTATIONS.destination];
+  const slash = text?.indexOf('/') ?? -1;
+  return text && slash > 0 ? { claimName: text.slice(0, slash), path: text.slice(slash + 1) } : undefined;
+}
+
 /** Drops what no decision reads, so that 10,000 Jobs cost little memory. */
 export function trimJob(job: Job): Job {
   const { startTime, completionTime, conditions } = job.status ?? {};
+  const destination = job.metadata.annotations?.[ANNOTATIONS.destination];
   return {
-    metadata: trimmedMeta(job.metadata),
+    metadata: {
+      ...trimmedMeta(job.metadata),
+      ...(destination && { annotations: { [ANNOTATIONS.destination]: destination } }),
+    },
     status: {
       ...(startTime && { startTime }),
       ...(completionTime && { completionTime }),

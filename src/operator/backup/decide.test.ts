@@ -32,14 +32,19 @@ function written(plan: Plan) {
 const running = job(backup);
 
 describe('what a run needs next', () => {
-  it('makes the Job, and writes the status that goes with it', () => {
+  it('makes the Job, and writes the status once it is seen', () => {
     const plan = decide({});
     expect(kinds(plan)).toEqual(['createJob']);
-    const step = plan.steps[0];
-    expect(step?.kind === 'createJob' && step.status).toMatchObject({
+    const made = {
+      ...running,
+      metadata: { ...running.metadata, annotations: { 'km.duskmantle.io/destination': 'state/a/b' } },
+    };
+    const seen = decide({ job: { state: 'exists', job: made, pods: [] } });
+    expect(written(seen)).toMatchObject({
       phase: 'Pending',
       reason: 'Starting',
-      job: { name: backup.metadata.name },
+      job: { name: running.metadata.name, uid: running.metadata.uid },
+      destination: { claimName: 'state', path: 'a/b' },
     });
   });
 

@@ -3,7 +3,7 @@ import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { type Announcement, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
-import type { Job, Pod } from '../workloads.ts';
+import { destinationOfJob, type Job, type Pod } from '../workloads.ts';
 import { buildJob, destinationOf, type JobSettings } from './job.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import type { PlacementResult } from './placement.ts';
@@ -77,10 +77,11 @@ function announcement(outcome: Finished): Announcement {
 }
 
 function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Plan {
-  const { backup, schedule } = observed;
+  const { backup, schedule, job } = observed;
   const { phase, reason, message, result } = outcome;
   const duration = durationOf(outcome, backup.status?.startTime, nowMs);
-  const destination = backup.status?.destination;
+  const known = job.state === 'exists' ? job.job : undefined;
+  const destination = (known && destinationOfJob(known)) ?? backup.status?.destination;
   const next = status(
     observed,
     nowMs,
@@ -89,6 +90,12 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
       reason,
       message,
       completionTime: toTime(nowMs),
+      // A run may end before anything else was written of it.
+      ...(known && {
+        job: { name: known.metadata.name, uid: known.metadata.uid },
+        startTime: backup.status?.startTime ?? known.metadata.creationTimestamp,
+      }),
+      ...(destination && { destination }),
       ...(duration !== undefined && { durationSeconds: duration }),
       ...(result?.archive && {
         archive: {
@@ -198,12 +205,8 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
   if (!placement.ok) return finish(observed, nowMs, failure(placement.reason, placement.message));
 
   const job = buildJob(backup, schedule, settings, placement.placement);
-  const next = waiting(observed, nowMs, STARTING.reason, STARTING.message, {
-    startTime: backup.status?.startTime ?? toTime(nowMs),
-    job: { name: job.metadata.name },
-    destination: destinationOf(schedule.spec),
-  });
-  return { steps: [{ kind: 'createJob', backup, job, status: next }] };
+  // Its status follows once the Job is seen: the Jobs of a busy minute go before their status writes.
+  return { steps: [{ kind: 'createJob', backup, job }] };
 }
 
 function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[], nowMs: number): Plan {
@@ -218,11 +221,11 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
       failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
     );
   }
+  const destination = destinationOfJob(job);
   const known = {
     job: { name: job.metadata.name, uid: job.metadata.uid },
     startTime: backup.status?.startTime ?? toTime(nowMs),
-    // Absent where the operator was stopped between the Job and the status.
-    ...(!backup.status?.destination && schedule && { destination: destinationOf(schedule.spec) }),
+    ...(destination && { destination }),
   };
   if (outcome.state === 'running') {
     const message = 'km-backup is running.';
@@ -246,7 +249,7 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
       ),
     );
   }
-  const usualMs = fromTime(job.metadata.creationTimestamp) + USUAL_START_MS;
+  const usualMs = fromTime(known.startTime) + USUAL_START_MS;
   const usual = nowMs < usualMs && (outcome.reason === 'WaitingForPod' || outcome.reason === 'PodStarting');
   const { reason, message } = usual ? STARTING : outcome;
   return {

@@ -1,9 +1,10 @@
 import type { V1Affinity, V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
-import { API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
+import { destinationText } from '../workloads.ts';
 import type { Placement } from './placement.ts';
 
 /** What the installation decides about every Job. */
@@ -153,7 +154,7 @@ export function buildJob(
       name: jobName(backup.metadata.name, backup.metadata.uid),
       namespace: backup.metadata.namespace,
       labels,
-      annotations,
+      annotations: { ...annotations, [ANNOTATIONS.destination]: destinationText(destinationOf(spec)) },
       ownerReferences: [
         {
           apiVersion: API_VERSION,

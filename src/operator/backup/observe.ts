@@ -4,7 +4,7 @@ import { isNotFound } from '../../kube/errors.ts';
 import type { ClusterView } from '../cluster-view.ts';
 import type { Resources } from '../resources.ts';
 import type { RunSlots } from '../run-slots.ts';
-import type { PersistentVolumeClaim } from '../workloads.ts';
+import { type PersistentVolumeClaim, trimJob } from '../workloads.ts';
 import type { ObservedBackup } from './decide.ts';
 import { destinationOf } from './job.ts';
 import { type PlacementResult, placementFor } from './placement.ts';
@@ -22,7 +22,7 @@ async function observeJob(
   // The view may lag behind; only the API server can say that a Job is gone.
   try {
     const found = await resources.jobs.get(backup.metadata.namespace, known.name);
-    if (found.metadata.uid === known.uid) return { state: 'exists', job: found, pods: [] };
+    if (found.metadata.uid === known.uid) return { state: 'exists', job: trimJob(found), pods: [] };
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }
