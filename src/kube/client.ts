@@ -98,6 +98,8 @@ export class KubeClient {
     this.#clock = options.clock ?? systemClock;
     this.#bucket = options.rate && new TokenBucket(options.rate, this.#clock);
     this.#agent = new Agent({
+      // Over one HTTP/2 connection answers hold up the watches, which the API server then ends as unresponsive.
+      allowH2: false,
       // No cap on connections: every watch keeps one, and a request that waits for one of them waits for ever.
       connect: { ...server.tls, timeout: 10_000 },
       keepAliveTimeout: 60_000,
