@@ -3,6 +3,7 @@ import { Backoff } from './backoff.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import type { ApiServer } from './config.ts';
 import { KubeError } from './errors.ts';
+import { type Asked, noAnswer, noCredentials } from './no-answer.ts';
 
 export interface ApiRequest {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -105,25 +106,35 @@ export class KubeClient {
       keepAliveTimeout: 60_000,
       // Watches are silent for minutes; the reflector judges them itself.
       bodyTimeout: 0,
-      headersTimeout: options.timeoutMs ?? REQUEST_TIMEOUT_MS,
+      headersTimeout: this.#timeoutMs,
     });
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS;
   }
 
   /**
    * Sends one request and parses the answer. Answers 429 and 5xx, and broken connections, are tried again
    * with jittered back-off that honours Retry-After, except a POST that may have been carried out: that
-   * throws, and its caller finds out by AlreadyExists.
+   * throws, and its caller finds out by AlreadyExists. An answer 401 is tried once more with credentials read anew.
    * @throws {KubeError}
    */
   async request<T>(request: ApiRequest): Promise<T> {
     const backoff = new Backoff({ baseMs: 200, capMs: 10_000 });
     const attempts = this.#options.attempts ?? 5;
+    let forgotten = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const response = await this.#send(request, this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+        const response = await this.#send(request, this.#timeoutMs);
         return (await response.body.json()) as T;
       } catch (error) {
         const failure = this.#asKubeError(error, request);
+        if (failure.status === 401 && !forgotten && this.#server.forgetCredentials) {
+          forgotten = true;
+          this.#server.forgetCredentials();
+          continue;
+        }
         const pauseMs = backoff.next(failure.retryAfterMs);
         if (attempt >= attempts || request.signal?.aborted || pauseMs > LONGEST_PAUSE_MS) throw failure;
         if (!mayRetry(failure, request.method)) throw failure;
@@ -140,7 +151,9 @@ export class KubeClient {
     try {
       return (await this.#send(request)).body;
     } catch (error) {
-      throw this.#asKubeError(error, request);
+      const failure = this.#asKubeError(error, request);
+      if (failure.status === 401) this.#server.forgetCredentials?.();
+      throw failure;
     }
   }
 
@@ -169,7 +182,7 @@ export class KubeClient {
           accept: 'application/json',
           'user-agent': this.#options.userAgent ?? 'km-backup-operator',
           ...(body !== undefined && { 'content-type': request.contentType ?? 'application/json' }),
-          ...(await this.#server.authenticate()),
+          ...(await this.#credentials(request)),
         },
         body: body === undefined ? null : JSON.stringify(body),
         signal: signals.length > 0 ? AbortSignal.any(signals) : null,
@@ -182,22 +195,27 @@ export class KubeClient {
     }
   }
 
+  #asked({ method, path }: ApiRequest): Asked {
+    return { what: `${method} ${path}`, url: this.#server.url, timeoutMs: this.#timeoutMs };
+  }
+
   #asKubeError(error: unknown, request: ApiRequest): KubeError {
-    if (error instanceof KubeError) return error;
-    const cause = error instanceof Error ? error : new Error(String(error));
-    const code = (cause as NodeJS.ErrnoException).code;
-    return new KubeError(
-      {
-        status: 0,
-        reason: code === 'ECONNREFUSED' ? 'ConnectionRefused' : 'NoAnswer',
-        message: `${request.method} ${request.path}: no answer from the API server (${code ?? cause.message})`,
-      },
-      { cause },
-    );
+    return error instanceof KubeError ? error : noAnswer(error, this.#asked(request));
+  }
+
+  async #credentials(request: ApiRequest): Promise<Record<string, string>> {
+    try {
+      return await this.#server.authenticate();
+    } catch (error) {
+      throw noCredentials(error, this.#asked(request));
+    }
   }
 }
 
+/** Reasons of requests that never reached the API server. */
+const NOT_SENT = new Set(['ConnectionRefused', 'NoCredentials']);
+
 function mayRetry(error: KubeError, method: ApiRequest['method']): boolean {
-  if (error.status === 429 || error.reason === 'ConnectionRefused') return true;
+  if (error.status === 429 || NOT_SENT.has(error.reason)) return true;
   return method !== 'POST' && (error.status === 0 || error.status >= 500);
 }

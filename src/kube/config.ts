@@ -18,6 +18,8 @@ export interface ApiServer {
   };
   /** Headers that authenticate a request; asked before every request. */
   authenticate(): Promise<Record<string, string>>;
+  /** The API server took the credentials for wrong: the next ones are read anew. Absent where none are kept. */
+  forgetCredentials?(): void;
 }
 
 /** The service account of the pod this process runs in. */
@@ -39,6 +41,9 @@ export async function inCluster(
         token = { value: (await readFile(`${directory}/token`, 'utf8')).trim(), readAt: now };
       }
       return { authorization: `Bearer ${token.value}` };
+    },
+    forgetCredentials() {
+      token = undefined;
     },
   };
 }

@@ -8,12 +8,14 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 let clock: FakeClock;
 let queue: WorkQueue;
+let jitter: number;
 let stop: AbortController;
 let running: Promise<void> | undefined;
 
 beforeEach(() => {
   clock = new FakeClock();
-  queue = new WorkQueue({ clock, backoff: { baseMs: 100, capMs: 1000 } });
+  jitter = 1;
+  queue = new WorkQueue({ clock, backoff: { baseMs: 100, capMs: 1000 }, random: () => jitter });
   stop = new AbortController();
   running = undefined;
 });
@@ -186,6 +188,19 @@ describe('failures', () => {
     queue.addRateLimited('worse');
     await pass(100);
     expect(done.at(-1)).toBe('worse@4100');
+  });
+
+  it('that came together come back apart, after half of the delay at least', async () => {
+    const done = start();
+    for (const [key, random] of [
+      ['first', 0],
+      ['second', 0.5],
+    ] as const) {
+      jitter = random;
+      queue.addRateLimited(key);
+    }
+    for (let step = 0; step < 4; step += 1) await pass(25);
+    expect(done).toEqual(['first@50', 'second@75']);
   });
 
   it('of `process` itself put the key back and end no worker', async () => {

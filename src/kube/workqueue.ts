@@ -14,6 +14,8 @@ export interface WorkQueueOptions {
   clock?: Clock;
   /** First and longest delay after failures of a key; milliseconds. */
   backoff?: { baseMs: number; capMs: number };
+  /** From 0 to 1, for jitter. */
+  random?: () => number;
   metrics?: WorkQueueMetrics;
 }
 
@@ -31,6 +33,7 @@ export interface RunOptions {
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #backoff: { baseMs: number; capMs: number };
+  readonly #random: () => number;
   readonly #metrics: WorkQueueMetrics;
   /** Waiting keys in order of arrival, with the time they came. */
   readonly #ready = new Map<string, number>();
@@ -45,10 +48,12 @@ export class WorkQueue {
   constructor({
     clock = systemClock,
     backoff = { baseMs: 50, capMs: 60_000 },
+    random = Math.random,
     metrics = {},
   }: WorkQueueOptions = {}) {
     this.#clock = clock;
     this.#backoff = backoff;
+    this.#random = random;
     this.#metrics = metrics;
   }
 
@@ -79,12 +84,14 @@ export class WorkQueue {
     this.#arm();
   }
 
-  /** Adds the key after a delay that doubles with each failure of it. */
+  /** Adds the key after a delay that doubles with each failure of it; keys that fail together come back apart. */
   addRateLimited(key: string): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     this.#metrics.onRetry?.();
-    this.addAfter(key, Math.min(this.#backoff.capMs, this.#backoff.baseMs * 2 ** Math.min(failures, 30)));
+    const { baseMs, capMs } = this.#backoff;
+    const longestMs = Math.min(capMs, baseMs * 2 ** Math.min(failures, 30));
+    this.addAfter(key, longestMs / 2 + (this.#random() * longestMs) / 2);
   }
 
   /** The key succeeded: its next failure starts from the first delay. */

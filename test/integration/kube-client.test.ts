@@ -129,6 +129,46 @@ describe('a request that may be repeated', () => {
   });
 });
 
+describe('what is told when no answer comes', () => {
+  const where = () => expect.stringContaining(proxy.url);
+
+  it.each([
+    [
+      'a silent API server',
+      { kind: 'hang' },
+      'Timeout',
+      /^GET \S+configmaps: .*did not answer within 0\.3 s/,
+    ],
+    ['an answer that stops', { kind: 'freeze', afterBytes: 50 }, 'Timeout', /did not answer within 0\.3 s/],
+    ['a connection that breaks', { kind: 'drop' }, 'NoAnswer', /broke before the whole answer came/],
+  ] as const)('of %s', async (_, fault, reason, text) => {
+    use({ timeoutMs: 300, attempts: 1 });
+    proxy.add({ match: ALL, fault });
+    expect(await failure(maps.list(own.name))).toMatchObject({
+      status: 0,
+      reason,
+      message: expect.stringMatching(text),
+    });
+  });
+
+  it('of a request given up', async () => {
+    proxy.add({ match: ALL, fault: { kind: 'hang' } });
+    const stop = new AbortController();
+    const listed = failure(maps.list(own.name, { signal: stop.signal }));
+    setTimeout(() => stop.abort(), 50);
+    expect(await listed).toMatchObject({ status: 0, reason: 'Aborted', message: where() });
+  });
+
+  it('of an API server that is not there', async () => {
+    use({ attempts: 1 });
+    await proxy.down();
+    expect(await failure(maps.list(own.name))).toMatchObject({
+      reason: 'ConnectionRefused',
+      message: where(),
+    });
+  });
+});
+
 describe('a create', () => {
   it('whose answer is lost is not repeated: the caller learns that nobody knows, and then AlreadyExists', async () => {
     proxy.add({ match: { method: 'POST' }, fault: { kind: 'loseAnswer' }, times: 1 });

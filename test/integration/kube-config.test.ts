@@ -40,19 +40,50 @@ async function whoAmI(client: KubeClient): Promise<string> {
 }
 
 describe('in a pod', () => {
-  it('speaks as the service account, and takes up its rotated token', async () => {
+  /** The pod's files, but for the token, and its client. */
+  async function inPod(clock = new FakeClock()): Promise<KubeClient> {
     const { url, tls } = await fromKubeconfig(inject('kubeconfig'));
     const { hostname, port } = new URL(url);
     await writeFile(join(directory, 'ca.crt'), tls.ca!);
-    await writeFile(join(directory, 'token'), `${await tokenOf('first')}\n`);
     const environment = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
+    return new KubeClient(await inCluster(environment, { directory, clock }), { attempts: 1 });
+  }
+
+  it('speaks as the service account, and takes up its rotated token', async () => {
+    await writeFile(join(directory, 'token'), `${await tokenOf('first')}\n`);
     const clock = new FakeClock();
-    const client = new KubeClient(await inCluster(environment, { directory, clock }));
+    const client = await inPod(clock);
     try {
       expect(await whoAmI(client)).toBe(`system:serviceaccount:${own.name}:first`);
       await writeFile(join(directory, 'token'), await tokenOf('second'));
       clock.advance(60_001);
       expect(await whoAmI(client)).toBe(`system:serviceaccount:${own.name}:second`);
+    } finally {
+      await client.close();
+    }
+  });
+
+  it('reads the token anew as soon as it is refused', async () => {
+    await writeFile(join(directory, 'token'), 'outdated');
+    const client = await inPod();
+    try {
+      await expect(whoAmI(client)).rejects.toMatchObject({ status: 401 });
+      const watch = { method: 'GET', path: '/api/v1/namespaces', query: { watch: true } } as const;
+      await expect(client.stream(watch)).rejects.toMatchObject({ status: 401 });
+      await writeFile(join(directory, 'token'), await tokenOf('rotated'));
+      expect(await whoAmI(client)).toBe(`system:serviceaccount:${own.name}:rotated`);
+    } finally {
+      await client.close();
+    }
+  });
+
+  it('says which file is missing when there is no token', async () => {
+    const client = await inPod();
+    try {
+      await expect(whoAmI(client)).rejects.toMatchObject({
+        reason: 'NoCredentials',
+        message: expect.stringContaining(join(directory, 'token')),
+      });
     } finally {
       await client.close();
     }
@@ -74,7 +105,7 @@ describe('a server whose certificate the CA did not sign', () => {
     const { ca: _, ...tls } = (await fromKubeconfig(inject('kubeconfig'))).tls;
     const server = { ...(await fromKubeconfig(inject('kubeconfig'))), tls };
     const client = new KubeClient(server, { attempts: 1 });
-    await expect(whoAmI(client)).rejects.toMatchObject({ status: 0 });
+    await expect(whoAmI(client)).rejects.toMatchObject({ status: 0, reason: 'Untrusted' });
     await client.close();
   });
 });
