@@ -6,7 +6,7 @@ import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/refle
 import type { KubeObject, ResourceClient } from '../kube/resources.ts';
 import { keyOf, Store } from '../kube/store.ts';
 import type { Resources } from './resources.ts';
-import { type Job, type Pod, trimJob, trimPod } from './workloads.ts';
+import { type Job, type JobReference, type Pod, trimJob, trimPod } from './workloads.ts';
 
 function controllerOf(object: Job | Pod) {
   return object.metadata.ownerReferences?.find((owner) => owner.controller);
@@ -41,6 +41,8 @@ export class ClusterView {
   readonly backups: Store<KmBackup>;
   readonly jobs: Store<Job>;
   readonly pods: Store<Pod>;
+  /** Jobs this process made, by the UID of their run, until that run's status tells of them. */
+  readonly #made = new Map<string, JobReference>();
   readonly #reflectors: Pick<Reflector<KubeObject>, 'run' | 'synced'>[] = [];
 
   constructor(options: ClusterViewOptions, handlers: ChangeHandlers) {
@@ -57,6 +59,8 @@ export class ClusterView {
       handlers.schedule(keyOf(schedule)),
     );
     this.#watch(options, resources.backups, this.backups, (backup) => {
+      if (backup.status?.job?.uid !== undefined || isFinished(backup) || !this.backups.get(keyOf(backup)))
+        this.#made.delete(backup.metadata.uid);
       handlers.backup(keyOf(backup));
       handlers.runs(scheduleKey(backup));
       // Runs of the same schedule wait for one another.
@@ -116,6 +120,8 @@ export class ClusterView {
   /** Takes in a Job that this process made, which the watch tells later. */
   madeJob(job: Job): void {
     if (!this.jobs.get(keyOf(job))) this.jobs.set(trimJob(job));
+    const { name, uid } = job.metadata;
+    this.#made.set(controllerOf(job)?.uid ?? '', { name, uid });
   }
 
   /** Runs that name the schedule with this key. */
@@ -125,6 +131,12 @@ export class ClusterView {
 
   jobOf(backup: KmBackup): Job | undefined {
     return this.jobs.byIndex('backup', backup.metadata.uid)[0];
+  }
+
+  /** The Job that the run has had, whether or not it is still there, as far as anybody wrote it down. */
+  recordedJobOf({ metadata, status }: KmBackup): JobReference | undefined {
+    const { name, uid } = status?.job ?? {};
+    return name !== undefined && uid !== undefined ? { name, uid } : this.#made.get(metadata.uid);
   }
 
   podsOf(job: Job): Pod[] {

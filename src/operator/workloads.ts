@@ -11,6 +11,9 @@ export interface Job {
   };
 }
 
+/** A Job by name and UID: one of the same name made later is another. */
+export type JobReference = Pick<ObjectMeta, 'name' | 'uid'>;
+
 interface Terminated {
   exitCode: number;
   signal?: number;

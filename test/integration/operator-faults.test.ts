@@ -1,11 +1,18 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { KmBackup, KmBackupStatus } from '../../src/api/backup.ts';
 import { MANAGED_SELECTOR } from '../../src/api/names.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
-import { type KubeObject, resource } from '../../src/kube/resources.ts';
+import { type Change, Reflector } from '../../src/kube/reflector.ts';
+import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
+import { Store } from '../../src/kube/store.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
+import { proxyOf } from '../faultproxy/index.ts';
+import { quiet } from '../support/kube.ts';
 import { eventually } from '../support/kubectl.ts';
 import { type RunningOperator, ShiftedClock, startOperator } from '../support/operator-in-process.ts';
 import { cleanResult, type StubReport, startStubKubelet } from '../support/stub-kubelet.ts';
@@ -46,6 +53,27 @@ afterEach(async () => {
   await core('namespaces', 'Namespace').delete(undefined, namespace);
   await client.close();
 });
+
+/** Tells of every change of a kind in the namespace. */
+function follow<T extends KubeObject>(kind: ResourceClient<T>, onEvent: (change: Change<T>) => void): void {
+  const stop = new AbortController();
+  const store = new Store<T>();
+  const running = new Reflector<T>({ resource: kind, store, namespace, logger: quiet, onEvent }).run(
+    stop.signal,
+  );
+  ends.push(() => {
+    stop.abort();
+    return running;
+  });
+}
+
+async function fileOf(text: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'km-op-'));
+  ends.push(() => rm(directory, { recursive: true }));
+  const file = join(directory, 'kubeconfig');
+  await writeFile(file, text, { mode: 0o600 });
+  return file;
+}
 
 async function claim(name: string): Promise<void> {
   await all.claims.create(namespace, {
@@ -168,6 +196,44 @@ describe('interference', () => {
     const backup = await backupUntil(name, finished);
     expect(backup.status).toMatchObject({ phase: 'Failed', reason: 'JobDeleted' });
     expect(await jobsOf()).toHaveLength(0);
+  });
+
+  it('records a Job deleted within moments of its making, and does not make it again', async () => {
+    const made: string[] = [];
+    const found = new Promise<void>((resolve, reject) => {
+      follow(all.jobs, ({ type, object: { metadata } }) => {
+        if (type !== 'added') return;
+        made.push(metadata.uid);
+        all.jobs.delete(namespace, metadata.name, { propagationPolicy: 'Background' }).then(resolve, reject);
+      });
+    });
+    await operator();
+    await schedule('notes');
+    const name = await runNow('notes');
+    await found;
+    // Had the status been written before, this would be the case of the test above.
+    expect((await all.backups.get(namespace, name)).status?.job).toBeUndefined();
+    const { status } = await backupUntil(name, finished);
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'JobDeleted', job: { uid: made[0] } });
+    expect(made).toHaveLength(1);
+  });
+
+  it('asks the API server how a run ended when the watch of its pods fell silent', async () => {
+    const proxy = await proxyOf(kubeconfig);
+    ends.push(proxy.close);
+    await operator({ kubeconfig: await fileOf(proxy.kubeconfig()) });
+    await eventually(
+      async () => proxy.freezeAll({ watch: true, path: /\/pods/ }),
+      (frozen) => frozen === 1,
+      () => 'the watch of pods',
+      30_000,
+    );
+    await kubelet();
+    await schedule('notes');
+    expect((await backupUntil(await runNow('notes'), finished)).status).toMatchObject({
+      phase: 'Succeeded',
+      reason: 'ArchiveVerified',
+    });
   });
 
   it('survives a pod deleted by hand: the Job makes another', async () => {

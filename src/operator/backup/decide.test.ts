@@ -70,7 +70,7 @@ describe('what a run needs next', () => {
       { placement: { ok: false, reason: 'ClaimInUse', message: 'held' } },
       'ClaimInUse',
     ],
-    ['a Job deleted by hand', { job: { state: 'gone' } }, 'JobDeleted'],
+    ['a Job deleted by hand', { job: { state: 'gone', job: { name: 'j', uid: 'u' } } }, 'JobDeleted'],
     [
       'a newer run with Replace',
       {

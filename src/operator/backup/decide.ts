@@ -3,7 +3,7 @@ import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { type Announcement, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
-import { destinationOfJob, type Job, type Pod } from '../workloads.ts';
+import { destinationOfJob, type Job, type JobReference, type Pod } from '../workloads.ts';
 import { buildJob, destinationOf, type JobSettings } from './job.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import type { PlacementResult } from './placement.ts';
@@ -14,9 +14,12 @@ export interface ObservedBackup {
   schedule: KmBackupSchedule | undefined;
   /**
    * - `none`: never seen to exist.
-   * - `gone`: its UID is recorded in the status and the API server says it does not exist.
+   * - `gone`: it was made, as the status or this process recorded, and the API server says it does not exist.
    */
-  job: { state: 'none' } | { state: 'gone' } | { state: 'exists'; job: Job; pods: readonly Pod[] };
+  job:
+    | { state: 'none' }
+    | { state: 'gone'; job: JobReference }
+    | { state: 'exists'; job: Job; pods: readonly Pod[] };
   /** An older unfinished run of the same schedule, which goes first. */
   ahead: string | undefined;
   /** A newer unfinished run of the same schedule. */
@@ -95,6 +98,7 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
         job: { name: known.metadata.name, uid: known.metadata.uid },
         startTime: backup.status?.startTime ?? known.metadata.creationTimestamp,
       }),
+      ...(job.state === 'gone' && { job: job.job }),
       ...(destination && { destination }),
       ...(duration !== undefined && { durationSeconds: duration }),
       ...(result?.archive && {
@@ -312,7 +316,7 @@ export function decideBackup(observed: ObservedBackup, settings: JobSettings, no
         nowMs,
         failure(
           'JobDeleted',
-          `Job ${backup.status?.job?.name} was deleted before it ended. An archive that was complete by then is kept.`,
+          `Job ${job.job.name} was deleted before it ended. An archive that was complete by then is kept.`,
         ),
       );
     case 'exists':

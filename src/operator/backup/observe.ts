@@ -4,11 +4,17 @@ import { isNotFound } from '../../kube/errors.ts';
 import type { ClusterView } from '../cluster-view.ts';
 import type { Resources } from '../resources.ts';
 import type { RunSlots } from '../run-slots.ts';
-import { type PersistentVolumeClaim, trimJob } from '../workloads.ts';
+import { type Job, type PersistentVolumeClaim, type Pod, trimJob, trimPod } from '../workloads.ts';
 import type { ObservedBackup } from './decide.ts';
 import { destinationOf } from './job.ts';
+import { lacksReport } from './outcome.ts';
 import { type PlacementResult, placementFor } from './placement.ts';
 import type { PodsOnNodes } from './pods-on-nodes.ts';
+
+async function podsOfJob({ metadata }: Job, { pods }: Resources): Promise<Pod[]> {
+  const labelSelector = `batch.kubernetes.io/controller-uid=${metadata.uid}`;
+  return (await pods.list(metadata.namespace, { labelSelector })).items.map(trimPod);
+}
 
 async function observeJob(
   backup: KmBackup,
@@ -16,17 +22,23 @@ async function observeJob(
   resources: Resources,
 ): Promise<ObservedBackup['job']> {
   const job = view.jobOf(backup);
-  if (job) return { state: 'exists', job, pods: view.podsOf(job) };
-  const known = backup.status?.job;
-  if (known?.uid === undefined || isFinished(backup)) return { state: 'none' };
+  if (job) {
+    const pods = view.podsOf(job);
+    // Its pods are told by another watch, which may lag behind: only the API server can say that none reported.
+    if (isFinished(backup) || !lacksReport(job, pods)) return { state: 'exists', job, pods };
+    return { state: 'exists', job, pods: await podsOfJob(job, resources) };
+  }
+  const known = view.recordedJobOf(backup);
+  if (known === undefined || isFinished(backup)) return { state: 'none' };
   // The view may lag behind; only the API server can say that a Job is gone.
   try {
     const found = await resources.jobs.get(backup.metadata.namespace, known.name);
-    if (found.metadata.uid === known.uid) return { state: 'exists', job: trimJob(found), pods: [] };
+    if (found.metadata.uid === known.uid)
+      return { state: 'exists', job: trimJob(found), pods: await podsOfJob(found, resources) };
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }
-  return { state: 'gone' };
+  return { state: 'gone', job: known };
 }
 
 /** First come, first served; a run that has a Job goes before any that has none. */

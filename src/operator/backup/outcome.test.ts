@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { at, job, pod, runResult, scheduledBackup } from '../testing/fixtures.ts';
 import type { Job, Pod } from '../workloads.ts';
-import { outcomeOf } from './outcome.ts';
+import { lacksReport, outcomeOf } from './outcome.ts';
 
 const backup = scheduledBackup(at('01:00:00'));
 const ended = (exitCode: number, message?: string, reason = 'Error') => ({
@@ -9,6 +9,21 @@ const ended = (exitCode: number, message?: string, reason = 'Error') => ({
 });
 const complete = job(backup, { type: 'Complete' });
 const failedJob = (reason: string) => job(backup, { type: 'Failed', reason, message: 'job message' });
+
+describe('the pod that ended a Job', () => {
+  const running = pod({ running: {} });
+  it.each<[name: string, job: Job, pods: Pod[], lacks: boolean]>([
+    ['is not asked for while the Job goes on', job(backup), [], false],
+    ['is there: it exited with 0', complete, [pod(ended(1)), pod(ended(0))], false],
+    ['is not the one that failed before', complete, [pod(ended(1))], true],
+    ['is not one seen running', complete, [running], true],
+    ['is not there', complete, [], true],
+    ['is there: it failed', failedJob('BackoffLimitExceeded'), [pod(ended(1))], false],
+    ['is not one seen running when the Job failed', failedJob('BackoffLimitExceeded'), [running], true],
+  ])('%s', (_, job, pods, lacks) => {
+    expect(lacksReport(job, pods)).toBe(lacks);
+  });
+});
 
 describe('what a Job and its pods say about a run', () => {
   const cases: [name: string, job: Job, pods: Pod[], expected: Record<string, unknown>][] = [

@@ -94,17 +94,25 @@ function waitingFor(pod: Pod | undefined): { reason: string; message: string } {
   return { reason: 'PodStarting', message: `Pod ${pod.metadata.name} is starting.` };
 }
 
+const hasCondition = (job: Job, type: string) =>
+  job.status?.conditions?.find((condition) => condition.type === type && condition.status === 'True');
+
+/** Whether a Job is over and none of these pods is the one that ended it. */
+export function lacksReport(job: Job, pods: readonly Pod[]): boolean {
+  const ended = pods.map((pod) => container(pod)?.terminated);
+  if (hasCondition(job, 'Complete')) return !ended.some((one) => one?.exitCode === 0);
+  return hasCondition(job, 'Failed') !== undefined && !ended.some((one) => one !== undefined);
+}
+
 /**
  * What a run's Job and pods say about it. A Job that succeeded without a result that names a verified
  * archive has failed.
  */
 export function outcomeOf(job: Job, pods: readonly Pod[]): Outcome {
-  const is = (type: string) =>
-    job.status?.conditions?.find((condition) => condition.type === type && condition.status === 'True');
   const ordered = byCreation(pods);
   const last = ordered.at(-1);
-  const complete = is('Complete');
-  const jobFailed = is('Failed');
+  const complete = hasCondition(job, 'Complete');
+  const jobFailed = hasCondition(job, 'Failed');
 
   if (complete) {
     for (const pod of ordered.reverse()) {
