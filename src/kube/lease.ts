@@ -101,8 +101,18 @@ export class LeaderElector {
         logger.info({ identity }, 'leading');
         return;
       }
-      await sleep(this.#clock, retryPeriodSeconds * 1000 * (1 + 0.2 * this.#random()), signal);
+      const pauseMs = retryPeriodSeconds * 1000 * (1 + 0.2 * this.#random());
+      await sleep(this.#clock, Math.min(pauseMs, this.#freeInMs() ?? pauseMs), signal);
     }
+  }
+
+  /** Milliseconds until the Lease that another holds is free, unless it is renewed; undefined when it is by now. */
+  #freeInMs(): number | undefined {
+    if (!this.#observed) return undefined;
+    const { lease, at } = this.#observed;
+    const durationMs = (lease.spec?.leaseDurationSeconds ?? this.#options.leaseDurationSeconds) * 1000;
+    const leftMs = at + durationMs - this.#clock.monotonic();
+    return leftMs >= 0 ? leftMs + 1 : undefined;
   }
 
   /**

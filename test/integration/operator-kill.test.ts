@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,9 @@ import { Store } from '../../src/kube/store.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
 import type { Job } from '../../src/operator/workloads.ts';
 import { proxyOf } from '../faultproxy/index.ts';
+import { quiet } from '../support/kube.ts';
 import { eventually } from '../support/kubectl.ts';
+import { spawnOperator } from '../support/operator-process.ts';
 import { startStubKubelet } from '../support/stub-kubelet.ts';
 
 const API = { apiVersion: 'km.duskmantle.io/v1alpha1' };
@@ -21,8 +23,6 @@ const MINUTE_MS = 60_000;
 /** Runs of this length after the slot must be over before the next one is due. */
 const AFTER_SLOT_MS = 1_000;
 const PARALLEL = 4;
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-const main = join(import.meta.dirname, '../support/operator-main.ts');
 
 let kubeconfig: string;
 let client: KubeClient;
@@ -92,25 +92,10 @@ async function dueSchedule(): Promise<Slot> {
   return { namespace, offsetMs: slotMs + AFTER_SLOT_MS - Date.now() };
 }
 
-function startOperator({ namespace, offsetMs }: Slot, file: string): ChildProcess {
-  const options = [
-    '--kubeconfig',
-    file,
-    '--namespaces',
-    namespace,
-    '--image',
-    'km-backup:test',
-    '--http-port',
-    '0',
-    '--http-host',
-    '127.0.0.1',
-    '--no-leader-elect',
-    '--log-level',
-    'error',
-  ];
-  return spawn(process.execPath, [main, String(Math.round(offsetMs)), ...options], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+function startOperator({ namespace, offsetMs }: Slot, kubeconfig: string): ChildProcess {
+  const operator = spawnOperator({ kubeconfig, namespace, offsetMs });
+  operator.stderr?.pipe(process.stderr);
+  return operator;
 }
 
 async function settled(namespace: string) {
