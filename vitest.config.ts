@@ -7,6 +7,8 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          // Most of these wait for a control plane; one at a time, as vitest would have it on two cores, takes twice as long.
+          maxWorkers: 3,
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
           globalSetup: ['test/integration/control-plane.ts'],
           testTimeout: 60_000,

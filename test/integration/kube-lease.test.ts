@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
-import { KubeClient } from '../../src/kube/client.ts';
+import { type ApiRequest, KubeClient } from '../../src/kube/client.ts';
 import { LeaderElector, LeadershipLostError } from '../../src/kube/lease.ts';
 import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
 import { FakeClock } from '../../src/kube/testing/fake-clock.ts';
@@ -11,13 +11,26 @@ interface Lease extends KubeObject {
   spec: { holderIdentity: string; renewTime: string; acquireTime: string; leaseTransitions: number };
 }
 
+class CountingClient extends KubeClient {
+  underway = 0;
+
+  override async request<T>(request: ApiRequest): Promise<T> {
+    this.underway += 1;
+    try {
+      return await super.request<T>(request);
+    } finally {
+      this.underway -= 1;
+    }
+  }
+}
+
 const HOUR_MS = 3_600_000;
 const LEASES = { path: /leases/ };
 
 let own: OwnNamespace;
 let leases: ResourceClient<Lease>;
 let proxy: FaultProxy;
-let client: KubeClient;
+let client: CountingClient;
 let name: string;
 let count = 0;
 let stop: AbortController;
@@ -30,7 +43,7 @@ beforeAll(async () => {
 afterAll(() => own.remove());
 beforeEach(async () => {
   proxy = await proxyOf(inject('kubeconfig'));
-  client = new KubeClient(proxy.apiServer, { attempts: 1 });
+  client = new CountingClient(proxy.apiServer, { attempts: 1 });
   count += 1;
   name = `lease-${count}`;
   stop = new AbortController();
@@ -64,11 +77,16 @@ function candidate(identity: string, through = client): Candidate {
   return { clock, elector };
 }
 
+/** Far more than a request takes; only those that hang on purpose take longer. Milliseconds. */
+const PATIENCE_MS = 250;
+
 /** Lets time pass for some candidates, in steps that requests can follow. */
 async function pass(seconds: number, ...candidates: Candidate[]): Promise<void> {
   for (let step = 0; step < seconds * 2; step += 1) {
     for (const { clock } of candidates) clock.advance(500);
-    await pause(15);
+    await pause(1);
+    const end = performance.now() + PATIENCE_MS;
+    while (client.underway > 0 && performance.now() < end) await pause(1);
   }
 }
 
