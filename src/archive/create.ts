@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { type FileStatus, statusOf } from '../posix/status.ts';
 import { syncDirectory } from '../posix/sync.ts';
 import { GrowingFile } from './archive-file.ts';
 import { fromText } from './byte-string.ts';
@@ -57,8 +58,9 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
   const step = options.step ?? (() => {});
   const root = sourceRoot(options.source);
   ensureDirectory(options.destination);
-  const target = statSync(options.destination, { bigint: true });
-  const onlyOwn = options.outputName !== undefined || (root.dev === target.dev && root.ino === target.ino);
+  const target = directoryStatus(options.destination);
+  const onlyOwn =
+    options.outputName !== undefined || (root.device === target?.device && root.ino === target.ino);
 
   let warnings = 0;
   const samples: string[] = [];
@@ -76,7 +78,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     root: fromText(options.source),
     exclude: compilePatterns(options.exclude),
     include: compilePatterns(options.include),
-    destination: { dev: target.dev, ino: target.ino },
+    destination: target,
     onlyOwnFiles: onlyOwn
       ? (name) =>
           isOwnName(name) || name === options.outputName || name === manifestNameOf(options.outputName ?? '')
@@ -183,19 +185,25 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
   }
 }
 
-function sourceRoot(source: string): { dev: bigint; ino: bigint } {
+function sourceRoot(source: string): FileStatus {
+  let why = 'ENOENT';
   try {
-    const stats = statSync(source, { bigint: true });
-    if (!stats.isDirectory()) throw new ArchiveError('SourceMissing', `${source} is not a directory.`);
-    return stats;
+    const status = directoryStatus(source);
+    if (status) return status;
   } catch (error) {
-    if (error instanceof ArchiveError) throw error;
-    throw new ArchiveError(
-      'SourceMissing',
-      `The source ${source} cannot be read (${errnoOf(error) ?? error}). Check that the volume is mounted there.`,
-      { cause: error },
-    );
+    why = errnoOf(error) ?? String(error);
+    if (why === 'ENOTDIR')
+      throw new ArchiveError('SourceMissing', `${source} is not a directory.`, { cause: error });
   }
+  throw new ArchiveError(
+    'SourceMissing',
+    `The source ${source} cannot be read (${why}). Check that the volume is mounted there.`,
+  );
+}
+
+/** Of what the path leads to: the slash has the kernel follow a symlink, and refuse what is no directory. */
+function directoryStatus(directory: string): FileStatus | undefined {
+  return statusOf(`${fromText(directory)}/`);
 }
 
 function checkManifest(manifest: GrowingFile): void {

@@ -17,7 +17,7 @@ function found(name: string, size = 1000): Found {
     ctime: '0',
     ino: '0',
   } as const;
-  return { entry, location: path, blocks: 0 };
+  return { entry, location: path };
 }
 
 function groups(files: readonly Found[]): string[] {
@@ -46,13 +46,13 @@ test('a new, a removed or a renamed file leaves all but a few groups as they wer
   for (const at of [0, 17, 2500, 4999]) {
     const more = names.toSpliced(at, 0, `${names[at]}-new`).sort();
     const changed = groups(more.map((name) => found(name))).filter((group) => !before.has(group));
-    expect(changed.length).toBeLessThanOrEqual(3);
+    expect(changed.length).toBeLessThanOrEqual(2);
   }
 });
 
 test('sizes do not move the cuts of small files', () => {
   const small = groups(names.map((name) => found(name, 10)));
-  expect(groups(names.map((name) => found(name, 9000)))).toEqual(small);
+  expect(groups(names.map((name) => found(name, 5000)))).toEqual(small);
 });
 
 test('large files stand alone', () => {
@@ -61,4 +61,13 @@ test('large files stand alone', () => {
     'large b',
     'c',
   ]);
+});
+
+test('groups of small files hold 8 entries or more, and 15 on average', () => {
+  const units = [...cut(names.map((name) => found(name)))].flatMap((unit) =>
+    unit.kind === 'group' ? [unit.items.length] : [],
+  );
+  expect(Math.min(...units.slice(1, -1))).toBeGreaterThanOrEqual(8);
+  expect(names.length / units.length).toBeGreaterThan(13);
+  expect(names.length / units.length).toBeLessThan(17);
 });

@@ -5,28 +5,28 @@ import type { Found } from './walk.ts';
  * Rules by which entries become members and bytes. Archives made under other rules are not reused:
  * change the name whenever the same source would give other members or other tar bytes.
  */
-export const PACKING = 'names-16/large-4MiB/1';
+export const PACKING = 'minima-7/large-4MiB/2';
 
 /** Larger files get members of their own, each of this many bytes. */
 export const PART_BYTES = 4 * 1024 * 1024;
 
-const MEAN_ENTRIES = 16;
-const MIN_ENTRIES = 4;
-const MAX_ENTRIES = 64;
-const MAX_GROUP_BYTES = 1024 * 1024;
+/**
+ * A cut falls behind each name whose hash is the least among this many names before and after it. So a name
+ * that comes or goes moves only cuts that near to it, and units hold 8 entries to a few dozen, 15 on average:
+ * fewer compress worse, more make a repeat run pack more that did not change.
+ */
+const REACH = 7;
+const MAX_GROUP_BYTES = 256 * 1024;
 
 export type Unit =
   | { readonly kind: 'group'; readonly items: readonly Found[] }
   | { readonly kind: 'large'; readonly item: Found };
 
-/**
- * Cuts the walk into units. A cut falls behind a name by its hash, so that a file that comes or goes
- * changes the unit it lies in and leaves the others as they were; sizes only cap a unit.
- */
+/** Cuts the walk into units by the entries' names alone; sizes only cap a unit. */
 export function* cut(walk: Iterable<Found>): Generator<Unit> {
   let items: Found[] = [];
   let bytes = 0;
-  for (const found of walk) {
+  for (const { found, isMinimum } of localMinima(walk)) {
     const { entry } = found;
     if (entry.type === 'file' && entry.size > PART_BYTES) {
       if (items.length > 0) yield { kind: 'group', items };
@@ -37,8 +37,7 @@ export function* cut(walk: Iterable<Found>): Generator<Unit> {
     }
     items.push(found);
     bytes += entry.size;
-    const atName = items.length >= MIN_ENTRIES && hash(entry.path) % MEAN_ENTRIES === 0;
-    if (atName || items.length >= MAX_ENTRIES || bytes >= MAX_GROUP_BYTES) {
+    if (isMinimum || bytes >= MAX_GROUP_BYTES) {
       yield { kind: 'group', items };
       items = [];
       bytes = 0;
@@ -47,8 +46,30 @@ export function* cut(walk: Iterable<Found>): Generator<Unit> {
   if (items.length > 0) yield { kind: 'group', items };
 }
 
+/** The walk, REACH entries late, with whether a name's hash is below all of the REACH ones on either side. */
+function* localMinima(walk: Iterable<Found>): Generator<{ found: Found; isMinimum: boolean }> {
+  /** Around the entry to tell of next: up to REACH told, then those that wait. */
+  const near: { found: Found; hash: number }[] = [];
+  let told = 0;
+  const tell = () => {
+    const { found, hash } = near[told]!;
+    // The first of equals counts.
+    const isMinimum = near.every(
+      (other, at) => at === told || (at < told ? other.hash > hash : other.hash >= hash),
+    );
+    if (told < REACH) told++;
+    else near.shift();
+    return { found, isMinimum };
+  };
+  for (const found of walk) {
+    near.push({ found, hash: hashOf(found.entry.path) });
+    if (near.length > told + REACH) yield tell();
+  }
+  while (told < near.length) yield tell();
+}
+
 /** FNV-1a with a final mix. */
-function hash(path: ByteString): number {
+function hashOf(path: ByteString): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < path.length; i++) value = Math.imul(value ^ path.charCodeAt(i), 0x01000193);
   value = Math.imul(value ^ (value >>> 15), 0x2c1b3c6d);

@@ -70,10 +70,16 @@ export interface Member {
   readonly rawSha256?: string;
 }
 
+/** A member and its entries' lines as they stand in the manifest, without newlines. */
+export interface MemberLines {
+  readonly member: Member;
+  readonly lines: readonly string[];
+}
+
 export interface MemberEntries {
   readonly member: Member;
   readonly entries: readonly Entry[];
-  /** The entries' lines as they stand in the manifest. */
+  /** The entries' lines as they stand in the manifest, each with its newline. */
   readonly lines: string;
 }
 
@@ -112,12 +118,23 @@ function encodeBytes(key: string, bytes: ByteString): string {
   return text === undefined ? `"${key}Bytes":${JSON.stringify(bytes)}` : `"${key}":${JSON.stringify(text)}`;
 }
 
-/** One line, its newline included. The path comes first: readers tell entry lines by it. */
+/**
+ * What a walk sees of an entry, as the beginning of its line: the path first, for readers tell entry lines by
+ * it. Two entries are the same to a repeat run when these texts are.
+ */
+export function encodeIdentity(entry: Entry): string {
+  const { type, mode, uid, gid, size, mtime, ctime, ino, device } = entry;
+  const link = entry.link === undefined ? '' : `,${encodeBytes('link', entry.link)}`;
+  const node = device ? `,"device":[${device[0]},${device[1]}]` : '';
+  return `{${encodeBytes('path', entry.path)}${link},"type":"${type}","mode":${mode},"uid":${uid},"gid":${gid},"size":${size},"mtime":"${mtime}","ctime":"${ctime}","ino":"${ino}"${node}`;
+}
+
+/** One line, its newline included. */
 export function encodeEntry(entry: Entry): string {
-  const { path, link, ...rest } = entry;
-  const tail = JSON.stringify(rest);
-  const linkField = link === undefined ? '' : `,${encodeBytes('link', link)}`;
-  return `{${encodeBytes('path', path)}${linkField},${tail.slice(1)}\n`;
+  const { sha256, parts, extents, xattrs, torn } = entry;
+  const found = { sha256, parts, extents, xattrs, torn };
+  const tail = JSON.stringify(found);
+  return `${encodeIdentity(entry)}${tail === '{}' ? '' : `,${tail.slice(1, -1)}`}}\n`;
 }
 
 function encodeMember(member: Member): string {
@@ -216,10 +233,24 @@ export function readSummary(path: string): Summary | undefined {
  * damaged, is cut, has a gap between members, or disagrees with its own summary.
  */
 export async function* readManifest(path: string): AsyncGenerator<MemberEntries, Summary> {
+  const members = readMemberLines(path);
+  for (;;) {
+    const next = await members.next();
+    if (next.done) return next.value;
+    const { member, lines } = next.value;
+    yield { member, lines: joinLines(lines), entries: lines.map((line) => parseEntryLine(line, path)) };
+  }
+}
+
+export function joinLines(lines: readonly string[]): string {
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+}
+
+/** As readManifest, with the entries' lines unparsed. */
+export async function* readMemberLines(path: string): AsyncGenerator<MemberLines, Summary> {
   const totals = { members: 0, entries: 0, offset: 0 };
   let member: Member | undefined;
-  let entries: Entry[] = [];
-  let lines = '';
+  let lines: string[] = [];
   let summary: Summary | undefined;
   try {
     for await (const block of lineBlocks(path)) {
@@ -227,15 +258,13 @@ export async function* readManifest(path: string): AsyncGenerator<MemberEntries,
         if (summary) throw invalid(path, 'lines follow its summary');
         if (line.startsWith('{"path')) {
           if (!member) throw invalid(path, 'an entry stands outside a member');
-          entries.push(parseEntryLine(line, path));
+          lines.push(line);
           totals.entries++;
-          lines += `${line}\n`;
           continue;
         }
         if (member) {
-          yield { member, entries, lines };
-          entries = [];
-          lines = '';
+          yield { member, lines };
+          lines = [];
           member = undefined;
         }
         const record: unknown = JSON.parse(line);
@@ -311,12 +340,22 @@ const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
 ]);
 const memberKinds: ReadonlySet<unknown> = new Set<MemberKind>(['group', 'header', 'part', 'end']);
 
+/** Whether a line has nothing behind its identity but what a regular file's or a directory's has. */
+export function isPlainTail(line: string, identityLength: number): boolean {
+  const length = line.length - identityLength;
+  if (length === 1) return line.endsWith('}');
+  return length === PLAIN_TAIL_LENGTH && plainTail.test(line.slice(identityLength));
+}
+
+const plainTail = /^,"sha256":"[0-9a-f]{64}"\}$/;
+const PLAIN_TAIL_LENGTH = ',"sha256":""}'.length + 64;
+
 /*
  * Entries are checked by hand: there may be millions of them, and a schema library costs more at start-up
  * than a small backup takes.
  */
 export function parseEntryLine(line: string, where: string): Entry {
-  const value = JSON.parse(line) as Record<string, unknown>;
+  const value = parseObject(line, where);
   const path = decodeBytes(value, 'path');
   const link = decodeBytes(value, 'link');
   const { size, mode, uid, gid } = value;
@@ -340,6 +379,14 @@ export function parseEntryLine(line: string, where: string): Entry {
   if (!sound) throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`);
   const { pathBytes: _, linkBytes: __, ...rest } = value;
   return { ...rest, path, ...(link === undefined ? {} : { link }) } as unknown as Entry;
+}
+
+function parseObject(line: string, where: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch (error) {
+    throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`, error);
+  }
 }
 
 function decodeBytes(value: Record<string, unknown>, key: string): ByteString | undefined {

@@ -133,9 +133,9 @@ class Group {
           this.outgrown.push({ ...found, entry: now.entry });
           return;
         }
-        const entry = this.#withXattrs(found, describeContent(now.entry, fd, Number(now.stats.blocks)));
+        const entry = this.#withXattrs(found, describeContent(now.entry, fd, now.status.blocks));
         const { complete, sha256 } = this.#content(entry, fd);
-        const steady = complete && unchanged(now.stats, fd);
+        const steady = complete && unchanged(now.status, fd);
         if (!steady && attempt < READ_ATTEMPTS) continue;
         if (!steady) {
           this.warnings.push({
@@ -158,7 +158,7 @@ class Group {
     const size = packedSize(entry);
     const room = padded(size);
     this.raw.append(header);
-    this.raw.reserve(room + 1);
+    this.raw.reserve(room);
     const at = this.raw.length;
     const { buffer } = this.raw;
     let complete: boolean;
@@ -166,8 +166,8 @@ class Group {
       buffer.fill(0, at, at + room);
       complete = readPacked(fd, entry, buffer, at, 0, size);
     } else {
-      // One byte more than expected tells a file that grew, without another look at it.
-      const got = size === 0 ? 0 : readInto(fd, buffer, at, size + 1, 0);
+      // A file that grew meanwhile is told by its status afterwards.
+      const got = readInto(fd, buffer, at, size, 0);
       complete = got === size;
       buffer.fill(0, at + Math.min(got, size), at + room);
     }

@@ -4,7 +4,7 @@ import type { ByteString } from './byte-string.ts';
 import { cut, PART_BYTES } from './cut.ts';
 import { ArchiveError } from './errors.ts';
 import type { PackedPart } from './jobs.ts';
-import { type Entry, encodeEntry, type ManifestWriter, type Member } from './manifest.ts';
+import { type Entry, encodeEntry, joinLines, type ManifestWriter, type Member } from './manifest.ts';
 import { readCompressedMember } from './members.ts';
 import {
   describeContent,
@@ -41,6 +41,12 @@ export interface PackContext {
   readonly step: (name: string) => void;
 }
 
+/** Units that may wait in order behind one that is being packed; those that are copied hold their names only. */
+const MAX_PENDING = 1024;
+
+/** Units walked before answers of the threads are looked at. */
+const UNITS_A_TURN = 8;
+
 /** Compressed bytes handed out to be compared with the file while packing goes on. */
 const CHECK_BYTES = 8 * 1024 * 1024;
 
@@ -56,6 +62,8 @@ export class Packer {
   readonly totals: PackTotals = { members: 0, entries: 0, files: 0, sourceBytes: 0, reusedBytes: 0 };
   readonly #context: PackContext;
   readonly #pending: Pending[] = [];
+  /** Units being packed, or packed and not yet written. */
+  #packing = 0;
   readonly #window: number;
   /** Paths that could not be stored, and what took their place as the first name of their inode. */
   readonly #dropped = new Map<ByteString, ByteString | undefined>();
@@ -70,22 +78,25 @@ export class Packer {
 
   async pack(walk: Iterable<Found>): Promise<void> {
     const { previous, pool } = this.#context;
+    let units = 0;
     for (const unit of cut(walk)) {
       this.#throwIfAborted();
+      if (++units % UNITS_A_TURN === 0 && pool.pending > 0) await new Promise(setImmediate);
       const old = previous && (await previous.at(unit));
       const reusable = old && previous!.isUnchanged(unit, old) ? old : undefined;
       if (unit.kind === 'large') {
-        await this.#drain(0);
+        await this.#drain(0, 0);
         await this.#large(unit.item, old, reusable !== undefined);
         continue;
       }
       if (reusable) this.#pending.push({ kind: 'reuse', items: unit.items, previous: reusable });
-      else this.#pending.push({ kind: 'pack', items: unit.items, packed: this.#send(unit.items) });
-      await this.#drain(this.#window);
-      // Lets finished work in while the walk runs synchronously.
-      if (pool.pending >= this.#window) await new Promise(setImmediate);
+      else {
+        this.#pending.push({ kind: 'pack', items: unit.items, packed: this.#send(unit.items) });
+        this.#packing++;
+      }
+      await this.#drain(MAX_PENDING, this.#window);
     }
-    await this.#drain(0);
+    await this.#drain(0, 0);
     this.#write('end', packRaw(Buffer.alloc(2 * BLOCK), this.#context.settings), '');
     this.#check();
     await this.#settleChecks(0);
@@ -95,11 +106,13 @@ export class Packer {
     return this.#context.pool.run({ kind: 'group', items, settings: this.#context.settings });
   }
 
-  /** Writes from the front of the queue until it is no longer than `limit`; what is there already goes at once. */
-  async #drain(limit: number): Promise<void> {
-    while (this.#pending.length > limit || this.#pending[0]?.kind === 'reuse') {
+  /** Writes from the front of the queue until no more wait than these; what is there already goes at once. */
+  async #drain(pending: number, packing: number): Promise<void> {
+    while (this.#pending.length > pending || this.#packing > packing || this.#pending[0]?.kind === 'reuse') {
       this.#throwIfAborted();
-      await this.#settle(this.#pending.shift()!);
+      const next = this.#pending.shift()!;
+      if (next.kind === 'pack') this.#packing--;
+      await this.#settle(next);
     }
   }
 
@@ -109,7 +122,7 @@ export class Packer {
     if (pending.kind === 'pack') group = await pending.packed;
     else if (!this.#dangles(items)) {
       const [member] = pending.previous.members;
-      if (this.#copy(member!, pending.previous.lines)) {
+      if (this.#copy(member!, joinLines(pending.previous.lines))) {
         const files = items.filter(({ entry }) => entry.type === 'file');
         const bytes = files.reduce((sum, { entry }) => sum + entry.size, 0);
         this.#count(items.length, files.length, bytes);
@@ -198,7 +211,7 @@ export class Packer {
         });
         return;
       }
-      const described = describeContent(now.entry, fd, Number(now.stats.blocks));
+      const described = describeContent(now.entry, fd, now.status.blocks);
       const xattrs = storedXattrs(item.location);
       const parts = Math.ceil(packedSize(described) / PART_BYTES);
       const entry: Entry = { ...described, ...(xattrs ? { xattrs } : {}), parts };
@@ -206,7 +219,7 @@ export class Packer {
       const headerAt = archive.position;
       archive.append(header.data);
       const { members, complete, reused } = await this.#parts(entry, fd, parts, old);
-      const steady = complete && unchanged(now.stats, fd);
+      const steady = complete && unchanged(now.status, fd);
       if (!steady && attempt < READ_ATTEMPTS) {
         archive.rewind(start);
         continue;
@@ -317,7 +330,7 @@ export class Packer {
       placed.push({ ...member, offset });
     }
     placed.forEach((member, index) => {
-      this.#record(member, index === 0 ? lines : '');
+      this.#record(member, index === 0 ? joinLines(lines) : '');
       this.totals.reusedBytes += member.size;
     });
     return true;

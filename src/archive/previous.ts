@@ -1,12 +1,22 @@
 import { closeSync, openSync } from 'node:fs';
 import { type ByteString, compareWalkOrder } from './byte-string.ts';
 import type { Unit } from './cut.ts';
-import { type Entry, type Member, type MemberEntries, readManifest, type Summary } from './manifest.ts';
+import {
+  encodeIdentity,
+  isPlainTail,
+  type Member,
+  type MemberLines,
+  parseEntryLine,
+  readMemberLines,
+  type Summary,
+} from './manifest.ts';
+import type { Found } from './walk.ts';
 
 /** A unit of the previous archive: a group, or a large file with its parts. */
 export interface PreviousUnit {
-  readonly entries: readonly Entry[];
-  readonly lines: string;
+  readonly firstPath: ByteString;
+  /** The entries' lines of the manifest. */
+  readonly lines: readonly string[];
   readonly members: readonly Member[];
 }
 
@@ -15,7 +25,7 @@ export interface PreviousUnit {
  * was read may look as it did before. What changed this shortly before the previous run, or during it,
  * is read again.
  */
-const TICK_NS = 2_000_000_000n;
+const TICK_NS = 2e9;
 
 /** The previous archive, read along with the walk: both are in the same order, so neither is held in memory. */
 export class Previous implements AsyncDisposable {
@@ -23,7 +33,8 @@ export class Previous implements AsyncDisposable {
   readonly fd: number;
   readonly sourceBytes: number;
   readonly #units: AsyncGenerator<PreviousUnit>;
-  readonly #settledBefore: bigint;
+  readonly #settledBefore: number;
+  readonly #manifestPath: string;
   #current: PreviousUnit | undefined;
   #started = false;
 
@@ -31,8 +42,9 @@ export class Previous implements AsyncDisposable {
     this.path = path;
     this.sourceBytes = summary.sourceBytes;
     this.fd = openSync(path, 'r');
-    this.#units = units(readManifest(manifestPath));
-    this.#settledBefore = BigInt(Date.parse(summary.startedAt)) * 1_000_000n - TICK_NS;
+    this.#manifestPath = manifestPath;
+    this.#units = units(readMemberLines(manifestPath), manifestPath);
+    this.#settledBefore = Date.parse(summary.startedAt) * 1e6 - TICK_NS;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -45,21 +57,20 @@ export class Previous implements AsyncDisposable {
     const first = firstPath(unit);
     if (!this.#started) await this.#advance();
     this.#started = true;
-    while (this.#current && compareWalkOrder(this.#current.entries[0]!.path, first) < 0)
-      await this.#advance();
-    return this.#current && this.#current.entries[0]!.path === first ? this.#current : undefined;
+    while (this.#current && compareWalkOrder(this.#current.firstPath, first) < 0) await this.#advance();
+    return this.#current?.firstPath === first ? this.#current : undefined;
   }
 
   /** Whether every entry is what it was, and was not written while the previous run read it. */
-  isUnchanged(unit: Unit, previous: PreviousUnit): boolean {
+  isUnchanged(unit: Unit, { lines }: PreviousUnit): boolean {
     const items = unit.kind === 'group' ? unit.items : [unit.item];
-    return (
-      items.length === previous.entries.length &&
-      items.every(({ entry }, index) => {
-        const old = previous.entries[index]!;
-        return sameEntry(entry, old) && !old.torn && BigInt(old.ctime) < this.#settledBefore;
-      })
-    );
+    return items.length === lines.length && items.every((found, index) => this.#isSame(found, lines[index]!));
+  }
+
+  #isSame({ entry }: Found, line: string): boolean {
+    const identity = encodeIdentity(entry);
+    if (!line.startsWith(identity) || Number(entry.ctime) >= this.#settledBefore) return false;
+    return isPlainTail(line, identity.length) || !parseEntryLine(line, this.#manifestPath).torn;
   }
 
   async #advance(): Promise<void> {
@@ -72,34 +83,23 @@ function firstPath(unit: Unit): ByteString {
   return (unit.kind === 'group' ? unit.items[0]! : unit.item).entry.path;
 }
 
-function sameEntry(a: Entry, b: Entry): boolean {
-  return (
-    a.path === b.path &&
-    a.type === b.type &&
-    a.size === b.size &&
-    a.mtime === b.mtime &&
-    a.ctime === b.ctime &&
-    a.ino === b.ino &&
-    a.mode === b.mode &&
-    a.uid === b.uid &&
-    a.gid === b.gid &&
-    a.link === b.link &&
-    a.device?.[0] === b.device?.[0] &&
-    a.device?.[1] === b.device?.[1]
-  );
-}
-
-async function* units(members: AsyncGenerator<MemberEntries, Summary>): AsyncGenerator<PreviousUnit> {
-  let large: { entries: readonly Entry[]; lines: string; members: Member[] } | undefined;
-  for await (const { member, entries, lines } of members) {
+async function* units(
+  members: AsyncGenerator<MemberLines, Summary>,
+  manifestPath: string,
+): AsyncGenerator<PreviousUnit> {
+  let large: (PreviousUnit & { members: Member[] }) | undefined;
+  for await (const { member, lines } of members) {
     if (member.kind === 'part') {
       large?.members.push(member);
       continue;
     }
     if (large) yield large;
     large = undefined;
-    if (member.kind === 'header') large = { entries, lines, members: [member] };
-    else if (entries.length > 0) yield { entries, lines, members: [member] };
+    const [first] = lines;
+    if (first === undefined) continue;
+    const unit = { firstPath: parseEntryLine(first, manifestPath).path, lines, members: [member] };
+    if (member.kind === 'header') large = unit;
+    else yield unit;
   }
   if (large) yield large;
 }

@@ -1,5 +1,6 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { dataExtents } from '../posix/extents.ts';
+import { type FileStatus, statusOfOpen } from '../posix/status.ts';
 import { getXattr, listXattrs } from '../posix/xattr.ts';
 import { type ByteString, toBuffer, toPath } from './byte-string.ts';
 import { errnoOf } from './errors.ts';
@@ -38,32 +39,18 @@ export function withSource<T>(location: ByteString, use: (fd: number) => T): T {
 }
 
 /** The entry with what the open file says now. Undefined where it is no regular file any more. */
-export function refresh(entry: Entry, fd: number): { entry: Entry; stats: BigIntStats } | undefined {
-  const stats = fstatSync(fd, { bigint: true });
-  if (!stats.isFile()) return undefined;
-  const mtime = stats.mtimeNs.toString();
-  const ctime = stats.ctimeNs.toString();
-  if (ctime === entry.ctime && mtime === entry.mtime && Number(stats.size) === entry.size)
-    return { entry, stats };
-  return {
-    stats,
-    entry: {
-      ...entry,
-      mode: Number(stats.mode & 0o7777n),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      size: Number(stats.size),
-      mtime,
-      ctime,
-      ino: stats.ino.toString(),
-    },
-  };
+export function refresh(entry: Entry, fd: number): { entry: Entry; status: FileStatus } | undefined {
+  const status = statusOfOpen(fd);
+  if ((status.mode & constants.S_IFMT) !== constants.S_IFREG) return undefined;
+  const { mode, uid, gid, size, mtime, ctime, ino } = status;
+  if (ctime === entry.ctime && mtime === entry.mtime && size === entry.size) return { entry, status };
+  return { status, entry: { ...entry, mode: mode & 0o7777, uid, gid, size, mtime, ctime, ino } };
 }
 
 /** Whether content or metadata changed between two looks at one open file. */
-export function unchanged(before: BigIntStats, fd: number): boolean {
-  const after = fstatSync(fd, { bigint: true });
-  return after.size === before.size && after.mtimeNs === before.mtimeNs && after.ctimeNs === before.ctimeNs;
+export function unchanged(before: FileStatus, fd: number): boolean {
+  const after = statusOfOpen(fd);
+  return after.size === before.size && after.mtime === before.mtime && after.ctime === before.ctime;
 }
 
 /** The extents of a file with holes worth keeping; undefined for all others. */

@@ -1,4 +1,5 @@
-import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { type FileStatus, statusOf } from '../posix/status.ts';
 import { type ByteString, display, fromBuffer, join, ROOT, toPath } from './byte-string.ts';
 import { errnoOf } from './errors.ts';
 import type { Entry, EntryType } from './manifest.ts';
@@ -18,8 +19,6 @@ export interface Found {
   readonly entry: Entry;
   /** Where to open it: the plain path, or one below `/proc/self/fd` where that would be too long. */
   readonly location: ByteString;
-  /** 512-byte units allocated; fewer than the size needs means holes. */
-  readonly blocks: number;
 }
 
 export interface WalkOptions {
@@ -27,10 +26,20 @@ export interface WalkOptions {
   readonly exclude?: Patterns | undefined;
   readonly include?: Patterns | undefined;
   /** The destination, left out wherever it shows up (a pod may mount one volume twice). */
-  readonly destination?: { readonly dev: bigint; readonly ino: bigint } | undefined;
+  readonly destination?: Pick<FileStatus, 'device' | 'ino'> | undefined;
   /** Leave out only what km-backup wrote in the destination, not everything that lies there. */
   readonly onlyOwnFiles?: ((name: string) => boolean) | undefined;
   readonly warn: (warning: Warning) => void;
+}
+
+/** A directory that is being read. */
+interface Open {
+  readonly found: Found;
+  /** What its children's locations begin with. */
+  readonly base: ByteString;
+  readonly names: readonly ByteString[];
+  readonly isDestination: boolean;
+  next: number;
 }
 
 export interface WalkCounts {
@@ -56,73 +65,81 @@ export class Walk {
   }
 
   *[Symbol.iterator](): Generator<Found> {
-    const stats = lstatSync(toPath(withSlash(this.#options.root)), { bigint: true });
-    yield* this.#visit(this.#options.root, ROOT, stats, []);
+    const { root, include } = this.#options;
+    /** Directories that come only with what is included below them. */
+    const waiting: Found[] = [];
+    const open: Open[] = [];
+    const status = statusOf(withSlash(root));
+    let found = status && this.#describe(root, ROOT, status);
+    for (;;) {
+      if (found) {
+        const isDirectory = found.entry.type === 'directory';
+        if (isDirectory && include && !this.#included(found.entry.path, true)) waiting.push(found);
+        else {
+          if (waiting.length > 0) yield* waiting.splice(0);
+          yield found;
+        }
+        if (isDirectory) open.push(this.#open(found));
+      }
+      const directory = open.at(-1);
+      if (!directory) return;
+      if (directory.next === directory.names.length) {
+        open.pop();
+        if (waiting.at(-1) === directory.found) waiting.pop();
+        found = undefined;
+      } else {
+        found = this.#child(directory, directory.names[directory.next++]!);
+      }
+    }
   }
 
   close(): void {
     for (const fd of this.#descriptors.splice(0)) closeSync(fd);
   }
 
-  *#visit(location: ByteString, path: ByteString, stats: BigIntStats, waiting: Found[]): Generator<Found> {
-    const found = this.#describe(location, path, stats);
-    if (!found) return;
-    if (found.entry.type !== 'directory') {
-      yield* waiting.splice(0);
-      yield found;
-      return;
-    }
-    const { include } = this.#options;
-    if (include && !this.#included(path, true)) waiting.push(found);
-    else {
-      yield* waiting.splice(0);
-      yield found;
-    }
-    const depth = waiting.length;
-    yield* this.#children(location, path, stats, waiting);
-    if (include && waiting.length === depth && waiting.at(-1) === found) waiting.pop();
-  }
-
-  *#children(location: ByteString, path: ByteString, stats: BigIntStats, waiting: Found[]): Generator<Found> {
-    const base = this.#shorten(location);
-    let names: ByteString[];
+  #open(found: Found): Open {
+    const { path, uid } = found.entry;
+    const base = this.#shorten(found.location);
+    let names: ByteString[] = [];
     try {
       names = readdirSync(toPath(withSlash(base)), { encoding: 'latin1' }) as ByteString[];
+      names.sort(byBytes);
     } catch (error) {
-      if (path === 'lost+found' && stats.uid === 0n) this.counts.excluded++;
+      if (path === 'lost+found' && uid === 0) this.counts.excluded++;
       else this.#warn(error, path);
-      return;
     }
-    names.sort(byBytes);
-    const isDestination = this.#isDestination(stats);
-    for (const name of names) {
-      if (path === ROOT && name === RESTORE_STATE_NAME) continue;
-      if (isDestination && this.#options.onlyOwnFiles?.(name)) continue;
-      const childPath = join(path, name);
-      const childLocation = join(base, name);
-      let child: BigIntStats | undefined;
-      try {
-        child = lstatSync(toPath(childLocation), { bigint: true, throwIfNoEntry: false });
-        if (!child) {
-          this.#options.warn({ kind: 'vanished', path: childPath, message: 'vanished after it was listed' });
-          continue;
-        }
-      } catch (error) {
-        this.#warn(error, childPath);
-        continue;
-      }
-      const directory = child.isDirectory();
-      if (directory && !this.#options.onlyOwnFiles && this.#isDestination(child)) continue;
-      if (this.#options.exclude?.matches(childPath, directory)) {
-        this.counts.excluded++;
-        continue;
-      }
-      if (!directory && this.#options.include && !this.#included(childPath, false)) {
-        this.counts.excluded++;
-        continue;
-      }
-      yield* this.#visit(childLocation, childPath, child, waiting);
+    return { found, base, names, isDestination: this.#isHere(found), next: 0 };
+  }
+
+  /** Undefined where it is left out. */
+  #child({ found, base, isDestination }: Open, name: ByteString): Found | undefined {
+    const { path } = found.entry;
+    if (path === ROOT && name === RESTORE_STATE_NAME) return undefined;
+    const { onlyOwnFiles, exclude, include } = this.#options;
+    if (isDestination && onlyOwnFiles?.(name)) return undefined;
+    const childPath = join(path, name);
+    const location = join(base, name);
+    let status: FileStatus | undefined;
+    try {
+      status = statusOf(location);
+    } catch (error) {
+      this.#warn(error, childPath);
+      return undefined;
     }
+    if (!status) {
+      this.#options.warn({ kind: 'vanished', path: childPath, message: 'vanished after it was listed' });
+      return undefined;
+    }
+    const isDirectory = (status.mode & constants.S_IFMT) === constants.S_IFDIR;
+    if (isDirectory && !onlyOwnFiles && this.#isDestination(status)) return undefined;
+    if (
+      exclude?.matches(childPath, isDirectory) ||
+      (!isDirectory && include && !this.#included(childPath, false))
+    ) {
+      this.counts.excluded++;
+      return undefined;
+    }
+    return this.#describe(location, childPath, status);
   }
 
   /** Included itself or by a directory above it. */
@@ -136,55 +153,62 @@ export class Walk {
     return false;
   }
 
-  #isDestination(stats: BigIntStats): boolean {
+  #isDestination(status: FileStatus | undefined): boolean {
     const { destination } = this.#options;
-    return destination !== undefined && stats.ino === destination.ino && stats.dev === destination.dev;
+    return (
+      destination !== undefined && destination.ino === status?.ino && destination.device === status.device
+    );
   }
 
-  #describe(location: ByteString, path: ByteString, stats: BigIntStats): Found | undefined {
-    const type = typeOf(stats);
+  /** As #isDestination, with a second look only at what bears its inode number. */
+  #isHere({ entry, location }: Found): boolean {
+    return entry.ino === this.#options.destination?.ino && this.#isDestination(statusOf(location));
+  }
+
+  #describe(location: ByteString, path: ByteString, status: FileStatus): Found | undefined {
+    const type = typeOf(status);
     if (type === 'socket') {
       this.counts.sockets++;
       return undefined;
     }
+    const { mode, uid, gid, size, mtime, ctime, ino, node } = status;
     const base = {
       path,
-      mode: Number(stats.mode & 0o7777n),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      size: type === 'file' ? Number(stats.size) : 0,
-      mtime: stats.mtimeNs.toString(),
-      ctime: stats.ctimeNs.toString(),
-      ino: stats.ino.toString(),
+      mode: mode & 0o7777,
+      uid,
+      gid,
+      size: type === 'file' ? size : 0,
+      mtime,
+      ctime,
+      ino,
     };
-    const blocks = Number(stats.blocks);
-    if (stats.nlink > 1n && type !== 'directory') {
-      const first = this.#firstName(path, stats);
+    if (status.links > 1 && type !== 'directory') {
+      const first = this.#firstName(path, status);
       if (first !== undefined) {
-        return { entry: { ...base, type: 'hardlink', size: 0, link: first }, location, blocks };
+        return { entry: { ...base, type: 'hardlink', size: 0, link: first }, location };
       }
     }
     if (type === 'symlink') {
       try {
         const link = fromBuffer(readlinkSync(toPath(location), { encoding: 'buffer' }));
-        return { entry: { ...base, type, link }, location, blocks };
+        return { entry: { ...base, type, link }, location };
       } catch (error) {
         this.#warn(error, path);
         return undefined;
       }
     }
     if (type === 'character' || type === 'block') {
-      return { entry: { ...base, type, device: splitDevice(stats.rdev) }, location, blocks };
+      return { entry: { ...base, type, device: node }, location };
     }
-    return { entry: { ...base, type }, location, blocks };
+    return { entry: { ...base, type }, location };
   }
 
   /** The earlier path of the same inode; undefined where this is the first. */
-  #firstName(path: ByteString, stats: BigIntStats): ByteString | undefined {
-    const key = `${stats.dev}:${stats.ino}`;
+  #firstName(path: ByteString, { device, ino, links }: FileStatus): ByteString | undefined {
+    const key = `${device}:${ino}`;
     const known = this.#firstNames.get(key);
     if (!known) {
-      this.#firstNames.set(key, { path, left: Number(stats.nlink) - 1 });
+      this.#firstNames.set(key, { path, left: links - 1 });
       return undefined;
     }
     if (--known.left <= 0) this.#firstNames.delete(key);
@@ -228,19 +252,15 @@ function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function typeOf(stats: BigIntStats): EntryType | 'socket' {
-  if (stats.isFile()) return 'file';
-  if (stats.isDirectory()) return 'directory';
-  if (stats.isSymbolicLink()) return 'symlink';
-  if (stats.isFIFO()) return 'fifo';
-  if (stats.isCharacterDevice()) return 'character';
-  if (stats.isBlockDevice()) return 'block';
-  return 'socket';
+function typeOf({ mode }: FileStatus): EntryType | 'socket' {
+  return types.get(mode & constants.S_IFMT) ?? 'socket';
 }
 
-/** Linux's encoding of a device number. */
-function splitDevice(rdev: bigint): [number, number] {
-  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
-  const minor = (rdev & 0xffn) | ((rdev >> 12n) & ~0xffn);
-  return [Number(major), Number(minor & 0xffffffffn)];
-}
+const types: ReadonlyMap<number, EntryType> = new Map([
+  [constants.S_IFREG, 'file'],
+  [constants.S_IFDIR, 'directory'],
+  [constants.S_IFLNK, 'symlink'],
+  [constants.S_IFIFO, 'fifo'],
+  [constants.S_IFCHR, 'character'],
+  [constants.S_IFBLK, 'block'],
+]);

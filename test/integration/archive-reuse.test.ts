@@ -178,7 +178,7 @@ describe('a source that changes while it is read', () => {
     const walk = new Walk({ root: fromText(box.source), warn: (warning) => warnings.push(warning) });
     const items = [...walk];
     change();
-    const packed = packGroup(items, { compression: 'gzip', level: 5 });
+    const packed = packGroup(items, { compression: 'gzip', level: 6 });
     return [...warnings, ...packed.warnings].map(formatWarning);
   }
 

@@ -33,7 +33,7 @@ export class Sandbox implements Disposable {
       source: this.source,
       destination: this.destination,
       compression: 'gzip',
-      level: 5,
+      level: 6,
       exclude: [],
       include: [],
       full: false,
