@@ -44,6 +44,8 @@ export interface ReflectorOptions<T extends KubeObject> {
    * Milliseconds.
    */
   silenceMs?: number;
+  /** A stream silent for longer than this, though something `expect`ed has not come, is dead. Milliseconds. */
+  patienceMs?: number;
   backoff?: { baseMs: number; capMs: number };
 }
 
@@ -72,6 +74,10 @@ export class Reflector<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #plural: string;
   #markSynced!: () => void;
+  /** Resource versions of this kind: the last that came, and the last that is known to be. */
+  #seen = 0n;
+  #expected = 0n;
+  #onExpect = () => {};
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -80,6 +86,17 @@ export class Reflector<T extends KubeObject> {
     this.synced = new Promise((resolve) => {
       this.#markSynced = resolve;
     });
+  }
+
+  /**
+   * The API server holds an object of those followed at this resource version: a watch that does not tell of it and
+   * is silent otherwise is found out long before a bookmark is due.
+   */
+  expect(resourceVersion: string): void {
+    const version = numberOf(resourceVersion);
+    if (version <= this.#expected) return;
+    this.#expected = version;
+    if (version > this.#seen) this.#onExpect();
   }
 
   /** Follows the API server until the signal aborts; never throws. */
@@ -98,12 +115,14 @@ export class Reflector<T extends KubeObject> {
       try {
         if (resourceVersion === undefined) {
           resourceVersion = await this.#list(signal);
+          this.#seen = numberOf(resourceVersion);
           metrics?.onList(this.#plural, reason);
           this.#markSynced();
         }
         const openedAt = this.#clock.monotonic();
         for await (const version of this.#watch(resourceVersion, signal)) {
           resourceVersion = version;
+          this.#seen = numberOf(version);
           expired = false;
           alive();
         }
@@ -163,14 +182,22 @@ export class Reflector<T extends KubeObject> {
       fieldSelector,
       random = Math.random,
       silenceMs = 90_000,
+      patienceMs = 10_000,
     } = this.#options;
     const stream = new AbortController();
     let cancelTimer = () => {};
     const alive = () => {
       cancelTimer();
-      cancelTimer = this.#clock.after(silenceMs, () =>
-        stream.abort(new SilentStream(this.#plural, silenceMs)),
+      const longestMs = this.#expected > this.#seen ? patienceMs : silenceMs;
+      cancelTimer = this.#clock.after(longestMs, () =>
+        stream.abort(new SilentStream(this.#plural, longestMs)),
       );
+    };
+    let hurried = false;
+    this.#onExpect = () => {
+      // What was written since must not keep a dead stream alive.
+      if (!hurried) alive();
+      hurried = true;
     };
     alive();
     try {
@@ -182,13 +209,18 @@ export class Reflector<T extends KubeObject> {
         signal: AbortSignal.any([signal, stream.signal]),
       });
       for await (const line of linesOf(body)) {
-        alive();
         yield this.#handle(JSON.parse(line) as WatchEvent<T>);
+        hurried = this.#expected > this.#seen;
+        alive();
       }
     } catch (error) {
-      throw stream.signal.reason instanceof SilentStream ? stream.signal.reason : error;
+      if (!(stream.signal.reason instanceof SilentStream)) throw error;
+      // Once is enough: what no watch ever tells must not end one after the other.
+      this.#expected = this.#seen;
+      throw stream.signal.reason;
     } finally {
       cancelTimer();
+      this.#onExpect = () => {};
       stream.abort();
     }
   }
@@ -258,6 +290,11 @@ export class Reflector<T extends KubeObject> {
 function withoutManagedFields<T extends KubeObject>(object: T): T {
   const { managedFields, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
   return managedFields === undefined ? object : { ...object, metadata };
+}
+
+/** Versions of one kind are ordered numbers; nothing is expected of what is none. */
+function numberOf(version: string): bigint {
+  return /^\d+$/.test(version) ? BigInt(version) : 0n;
 }
 
 class SilentStream extends Error {

@@ -1,5 +1,6 @@
 import { isFinished, type KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { ObjectMeta } from '../api/metadata.ts';
 import { MANAGED_SELECTOR } from '../api/names.ts';
 import type { Clock } from '../kube/clock.ts';
 import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
@@ -43,7 +44,11 @@ export class ClusterView {
   readonly pods: Store<Pod>;
   /** Jobs this process made, by the UID of their run, until that run's status tells of them. */
   readonly #made = new Map<string, JobReference>();
-  readonly #reflectors: Pick<Reflector<KubeObject>, 'run' | 'synced'>[] = [];
+  readonly #reflectors: {
+    kind: string;
+    namespace: string | undefined;
+    reflector: Pick<Reflector<KubeObject>, 'run' | 'synced' | 'expect'>;
+  }[] = [];
 
   constructor(options: ClusterViewOptions, handlers: ChangeHandlers) {
     this.schedules = new Store<KmBackupSchedule>();
@@ -96,29 +101,41 @@ export class ClusterView {
   ): void {
     for (const namespace of namespaces.length > 0 ? namespaces : [undefined]) {
       const onEvent = ({ object }: { object: T }) => changed(object);
-      this.#reflectors.push(
-        new Reflector<T>({ resource, store, namespace, logger, clock, metrics, onEvent, ...more }),
-      );
+      this.#reflectors.push({
+        kind: resource.descriptor.kind,
+        namespace,
+        reflector: new Reflector<T>({ resource, store, namespace, logger, clock, metrics, onEvent, ...more }),
+      });
     }
   }
 
   /** Keeps the view current until the signal; never fails. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#reflectors.map((reflector) => reflector.run(signal)));
+    await Promise.all(this.#reflectors.map(({ reflector }) => reflector.run(signal)));
   }
 
   /** Resolves once every kind was listed. */
   async synced(): Promise<void> {
-    await Promise.all(this.#reflectors.map((reflector) => reflector.synced));
+    await Promise.all(this.#reflectors.map(({ reflector }) => reflector.synced));
+  }
+
+  /** This process wrote an object, as it is now: a watch that does not tell of it is dead. */
+  wrote(kind: string, { namespace, resourceVersion }: ObjectMeta): void {
+    for (const one of this.#reflectors) {
+      if (one.kind !== kind || (one.namespace !== undefined && one.namespace !== namespace)) continue;
+      one.reflector.expect(resourceVersion);
+    }
   }
 
   /** Takes in a run that this process made, which the watch tells later. */
   madeBackup(backup: KmBackup): void {
+    this.wrote('KmBackup', backup.metadata);
     if (!this.backups.get(keyOf(backup))) this.backups.set(backup);
   }
 
   /** Takes in a Job that this process made, which the watch tells later. */
   madeJob(job: Job): void {
+    this.wrote('Job', job.metadata);
     if (!this.jobs.get(keyOf(job))) this.jobs.set(trimJob(job));
     const { name, uid } = job.metadata;
     this.#made.set(controllerOf(job)?.uid ?? '', { name, uid });

@@ -87,7 +87,10 @@ export class Operator {
         const owner = job.metadata.ownerReferences?.find((candidate) => candidate.controller);
         if (owner) this.#backups.addAfter(`${job.metadata.namespace}/${owner.name}`, JOB_SETTLE_MS);
       },
-      onWritten: (kind, { metadata }) => this.#written.set(`${kind} ${keyOf({ metadata })}`, metadata),
+      onWritten: (kind, { metadata }) => {
+        this.#written.set(`${kind} ${keyOf({ metadata })}`, metadata);
+        this.view.wrote(kind, metadata);
+      },
     });
     const queue = (name: string) =>
       new WorkQueue({ clock, ...(metrics?.queue && { metrics: metrics.queue(name) }) });

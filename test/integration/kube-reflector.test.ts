@@ -183,6 +183,48 @@ describe('a watch that breaks', () => {
     expect(lists()).toBe(1);
   });
 
+  it('by falling silent is found out soon when something is known to have come', async () => {
+    const reflector = start({ patienceMs: 300 });
+    await reflector.synced;
+    await watching();
+    await until('it is frozen', () => proxy.freezeAll(WATCH) > 0);
+    const made = await make('unheard');
+    await pause(400);
+    expect(watches()).toBe(1);
+    reflector.expect(made.metadata.resourceVersion);
+    // What is written since does not lengthen the wait.
+    const writing = setInterval(() => {
+      void direct
+        .mergePatch(own.name, 'unheard', { data: { at: `${performance.now()}` } })
+        .then(({ metadata }) => reflector.expect(metadata.resourceVersion));
+    }, 100);
+    try {
+      await until('it came', () => has('unheard'));
+    } finally {
+      clearInterval(writing);
+    }
+    expect(lists()).toBe(1);
+  });
+
+  it('is not suspected for what it has told already, nor while it tells of other things', async () => {
+    const reflector = start({ patienceMs: 300 });
+    await reflector.synced;
+    const made = await make('told');
+    await until('it came', () => has('told'));
+    reflector.expect(made.metadata.resourceVersion);
+    await pause(500);
+    expect(watches()).toBe(1);
+    reflector.expect(`${made.metadata.resourceVersion}000`);
+    for (let n = 0; n < 6; n += 1) {
+      await direct.mergePatch(own.name, 'told', { data: { n: `${n}` } });
+      await pause(100);
+    }
+    expect(watches()).toBe(1);
+    // Nobody ever tells of it: one watch is opened anew, not one after the other.
+    await pause(1_000);
+    expect(watches()).toBe(2);
+  });
+
   it('by an answer that never begins is found out and opened anew', async () => {
     proxy.add({ match: WATCH, fault: { kind: 'hang' }, times: 1 });
     await start({ silenceMs: 500 }).synced;
