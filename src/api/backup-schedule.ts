@@ -64,7 +64,7 @@ const Retention = z
 const Compression = z
   .object({
     format: z.enum(['gzip', 'zstd']).default('gzip').describe('gzip writes .tgz, zstd writes .tar.zst.'),
-    level: int(1, 19).optional().describe('Default: 6 for gzip (1 to 12), 3 for zstd (1 to 19).'),
+    level: int(1, 19).optional().describe('Default: 5 for gzip (1 to 12), 3 for zstd (1 to 19).'),
   })
   .meta(
     rules({

@@ -52,7 +52,7 @@ test('a new, a removed or a renamed file leaves all but a few groups as they wer
 
 test('sizes do not move the cuts of small files', () => {
   const small = groups(names.map((name) => found(name, 10)));
-  expect(groups(names.map((name) => found(name, 5000)))).toEqual(small);
+  expect(groups(names.map((name) => found(name, 2000)))).toEqual(small);
 });
 
 test('large files stand alone', () => {
@@ -63,11 +63,11 @@ test('large files stand alone', () => {
   ]);
 });
 
-test('groups of small files hold 8 entries or more, and 15 on average', () => {
+test('groups of small files hold 16 entries or more, and 31 on average', () => {
   const units = [...cut(names.map((name) => found(name)))].flatMap((unit) =>
     unit.kind === 'group' ? [unit.items.length] : [],
   );
-  expect(Math.min(...units.slice(1, -1))).toBeGreaterThanOrEqual(8);
-  expect(names.length / units.length).toBeGreaterThan(13);
-  expect(names.length / units.length).toBeLessThan(17);
+  expect(Math.min(...units.slice(1, -1))).toBeGreaterThanOrEqual(16);
+  expect(names.length / units.length).toBeGreaterThan(28);
+  expect(names.length / units.length).toBeLessThan(34);
 });

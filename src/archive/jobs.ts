@@ -1,11 +1,17 @@
 import type { Entry } from './manifest.ts';
 import { sha256Hex } from './members.ts';
-import { type PackedGroup, type PackedMember, type PackSettings, packGroup, packRaw } from './pack-member.ts';
+import {
+  type GroupItem,
+  type PackedGroup,
+  type PackedMember,
+  type PackSettings,
+  packGroup,
+  packRaw,
+} from './pack-member.ts';
 import { type Restored, type RestoreJob, restoreMembers } from './restore-member.ts';
 import { readPacked } from './source-file.ts';
 import { padded } from './tar-header.ts';
 import { type VerifyJob, verifyMembers } from './verify-members.ts';
-import type { Found } from './walk.ts';
 
 /** A slice of one large file's packed bytes. `fd` is open in this process, whichever thread uses it. */
 export interface PartJob {
@@ -28,7 +34,7 @@ export interface PackedPart {
 
 export interface GroupJob {
   readonly kind: 'group';
-  readonly items: readonly Found[];
+  readonly items: readonly GroupItem[];
   readonly settings: PackSettings;
 }
 

@@ -132,9 +132,9 @@ export function encodeIdentity(entry: Entry): string {
 /** One line, its newline included. */
 export function encodeEntry(entry: Entry): string {
   const { sha256, parts, extents, xattrs, torn } = entry;
-  const found = { sha256, parts, extents, xattrs, torn };
-  const tail = JSON.stringify(found);
-  return `${encodeIdentity(entry)}${tail === '{}' ? '' : `,${tail.slice(1, -1)}`}}\n`;
+  const digest = sha256 === undefined ? '' : `,"sha256":"${sha256}"`;
+  const rest = parts || extents || xattrs || torn ? JSON.stringify({ parts, extents, xattrs, torn }) : '{}';
+  return `${encodeIdentity(entry)}${digest}${rest === '{}' ? '' : `,${rest.slice(1, -1)}`}}\n`;
 }
 
 function encodeMember(member: Member): string {

@@ -6,10 +6,10 @@ import type { Compression } from './managed-name.ts';
 import { type Entry, encodeEntry } from './manifest.ts';
 import { sha256Hex } from './members.ts';
 import {
+  describeOpen,
   READ_ATTEMPTS,
   readInto,
   readPacked,
-  refresh,
   sparseExtents,
   storedXattrs,
   unchanged,
@@ -47,8 +47,21 @@ export function packRaw(raw: Uint8Array, { compression, level }: PackSettings): 
   return { data, rawSize: raw.length, sha256: sha256Hex(data) };
 }
 
+/** A regular file, of which the rest is told by the file itself when it is opened. */
+export interface FileItem {
+  readonly path: ByteString;
+  readonly location: ByteString;
+}
+
+export type GroupItem = FileItem | Found;
+
+export function groupItem(found: Found): GroupItem {
+  const { entry, location } = found;
+  return entry.type === 'file' ? { path: entry.path, location } : found;
+}
+
 /** Reads, frames, hashes and compresses whole entries. */
-export function packGroup(items: readonly Found[], settings: PackSettings): PackedGroup {
+export function packGroup(items: readonly GroupItem[], settings: PackSettings): PackedGroup {
   const group = new Group();
   for (const item of items) group.add(item);
   const raw = group.raw.bytes();
@@ -101,12 +114,12 @@ class Group {
   files = 0;
   sourceBytes = 0;
 
-  add(found: Found): void {
-    const { path } = found.entry;
+  add(item: GroupItem): void {
+    const path = 'entry' in item ? item.entry.path : item.path;
     const start = this.raw.length;
     try {
-      if (found.entry.type === 'file') this.#addFile(found);
-      else this.#store(this.#withXattrs(found, found.entry));
+      if ('entry' in item) this.#store(this.#withXattrs(item.location, item.entry));
+      else this.#addFile(item);
     } catch (error) {
       this.raw.length = start;
       this.warnings.push(readWarning(error, path));
@@ -114,33 +127,33 @@ class Group {
     }
   }
 
-  #addFile(found: Found): void {
-    withSource(found.location, (fd) => {
+  #addFile({ path, location }: FileItem): void {
+    withSource(location, (fd) => {
       const start = this.raw.length;
       for (let attempt = 1; ; attempt++) {
         this.raw.length = start;
-        const now = refresh(found.entry, fd);
+        const now = describeOpen(path, fd);
         if (!now) {
           this.warnings.push({
             kind: 'vanished',
-            path: found.entry.path,
+            path,
             message: 'was replaced by something that is no file',
           });
-          this.dropped.push(found.entry.path);
+          this.dropped.push(path);
           return;
         }
         if (now.entry.size > 2 * PART_BYTES) {
-          this.outgrown.push({ ...found, entry: now.entry });
+          this.outgrown.push({ entry: now.entry, location });
           return;
         }
-        const entry = this.#withXattrs(found, describeContent(now.entry, fd, now.status.blocks));
+        const entry = this.#withXattrs(location, describeContent(now.entry, fd, now.status.blocks));
         const { complete, sha256 } = this.#content(entry, fd);
         const steady = complete && unchanged(now.status, fd);
         if (!steady && attempt < READ_ATTEMPTS) continue;
         if (!steady) {
           this.warnings.push({
             kind: 'changed',
-            path: entry.path,
+            path,
             message: 'changed under every read; the stored content may mix states',
           });
         }
@@ -181,7 +194,7 @@ class Group {
     this.lines.push(encodeEntry(entry));
   }
 
-  #withXattrs({ location }: Found, entry: Entry): Entry {
+  #withXattrs(location: ByteString, entry: Entry): Entry {
     if (entry.type === 'hardlink') return entry;
     const xattrs = storedXattrs(location);
     return xattrs ? { ...entry, xattrs } : entry;

@@ -8,13 +8,14 @@ import { type Entry, encodeEntry, joinLines, type ManifestWriter, type Member } 
 import { readCompressedMember } from './members.ts';
 import {
   describeContent,
+  groupItem,
   type PackedGroup,
   type PackedMember,
   type PackSettings,
   packRaw,
 } from './pack-member.ts';
 import type { Previous, PreviousUnit } from './previous.ts';
-import { openSource, READ_ATTEMPTS, refresh, storedXattrs, unchanged } from './source-file.ts';
+import { describeOpen, openSource, READ_ATTEMPTS, storedXattrs, unchanged } from './source-file.ts';
 import { BLOCK, encodeHeader, packedSize } from './tar-header.ts';
 import { type Found, readWarning, type Warning } from './walk.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -103,7 +104,11 @@ export class Packer {
   }
 
   #send(items: readonly Found[]): Promise<PackedGroup> {
-    return this.#context.pool.run({ kind: 'group', items, settings: this.#context.settings });
+    return this.#context.pool.run({
+      kind: 'group',
+      items: items.map(groupItem),
+      settings: this.#context.settings,
+    });
   }
 
   /** Writes from the front of the queue until no more wait than these; what is there already goes at once. */
@@ -202,7 +207,7 @@ export class Packer {
     const { archive, settings, warn } = this.#context;
     const start = archive.mark();
     for (let attempt = 1; ; attempt++) {
-      const now = refresh(item.entry, fd);
+      const now = describeOpen(item.entry.path, fd);
       if (!now) {
         this.#drop({
           kind: 'vanished',

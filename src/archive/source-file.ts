@@ -38,13 +38,12 @@ export function withSource<T>(location: ByteString, use: (fd: number) => T): T {
   }
 }
 
-/** The entry with what the open file says now. Undefined where it is no regular file any more. */
-export function refresh(entry: Entry, fd: number): { entry: Entry; status: FileStatus } | undefined {
+/** What the open file is now. Undefined where it is no regular file (any more). */
+export function describeOpen(path: ByteString, fd: number): { entry: Entry; status: FileStatus } | undefined {
   const status = statusOfOpen(fd);
   if ((status.mode & constants.S_IFMT) !== constants.S_IFREG) return undefined;
   const { mode, uid, gid, size, mtime, ctime, ino } = status;
-  if (ctime === entry.ctime && mtime === entry.mtime && size === entry.size) return { entry, status };
-  return { status, entry: { ...entry, mode: mode & 0o7777, uid, gid, size, mtime, ctime, ino } };
+  return { status, entry: { path, type: 'file', mode: mode & 0o7777, uid, gid, size, mtime, ctime, ino } };
 }
 
 /** Whether content or metadata changed between two looks at one open file. */

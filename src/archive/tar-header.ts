@@ -80,10 +80,10 @@ export function encodeHeader(entry: Entry): Buffer {
   }
 
   const paxLength = records === '' ? 0 : BLOCK + padded(records.length);
-  const blocks = Buffer.alloc(paxLength + BLOCK);
+  // From the pool: an allocation of its own for each entry costs more than all the rest.
+  const blocks = Buffer.allocUnsafe(paxLength + BLOCK).fill(0);
   if (records !== '') {
-    blocks.write('././@PaxHeader', 0, 'latin1');
-    writeFields(blocks, 0, { mode: 0o644, uid: 0, gid: 0, size: records.length, seconds: 0, type: 'x' });
+    blocks.set(paxHeader(records.length));
     blocks.write(records, BLOCK, 'latin1');
   }
   blocks.write(name.slice(0, 100), paxLength, 'latin1');
@@ -102,6 +102,19 @@ export function encodeHeader(entry: Entry): Buffer {
     type: typeFlag[entry.type],
   });
   return blocks;
+}
+
+let lastPaxHeader = { length: -1, block: Buffer.alloc(0) };
+
+/** The header before records of this length; most entries of a tree have the same. */
+function paxHeader(length: number): Buffer {
+  if (lastPaxHeader.length !== length) {
+    const block = Buffer.alloc(BLOCK);
+    block.write('././@PaxHeader', 0, 'latin1');
+    writeFields(block, 0, { mode: 0o644, uid: 0, gid: 0, size: length, seconds: 0, type: 'x' });
+    lastPaxHeader = { length, block };
+  }
+  return lastPaxHeader.block;
 }
 
 function linkName(type: EntryType, link: ByteString): ByteString {

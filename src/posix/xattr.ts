@@ -42,20 +42,21 @@ export function setXattr(
   }
 }
 
+/** Room for what nearly all entries have. */
+const common = Buffer.alloc(4096);
+
 function readGrowing(
   name: 'llistxattr' | 'lgetxattr',
   path: RawPath,
   values: (buffer: Buffer) => (number | Uint8Array)[],
 ): Buffer | undefined {
-  let size = 256;
-  for (;;) {
-    const buffer = Buffer.alloc(size);
+  for (let size = common.length; ; size *= 8) {
+    const buffer = size === common.length ? common : Buffer.alloc(size);
     const answer = tryCall(name, ...values(buffer));
-    if ('result' in answer) return buffer.subarray(0, answer.result);
+    if ('result' in answer) return Buffer.from(buffer.subarray(0, answer.result));
     const error = new SystemError(name, answer.errno, path);
     if (error.code === 'ENODATA' || error.code === 'ENOTSUP' || error.code === 'EOPNOTSUPP') return undefined;
     // The kernel's own limit is 64 KiB; a few network file systems allow more.
     if (error.code !== 'ERANGE' || size >= 16 * 1024 * 1024) throw error;
-    size *= 8;
   }
 }

@@ -33,7 +33,7 @@ export class Sandbox implements Disposable {
       source: this.source,
       destination: this.destination,
       compression: 'gzip',
-      level: 6,
+      level: 5,
       exclude: [],
       include: [],
       full: false,

@@ -35,7 +35,7 @@ export function command(context: CliContext): Command {
         .choices(['gzip', 'zstd'])
         .default('gzip'),
     )
-    .option('--level <n>', 'compression level: gzip 1-12 (default 6), zstd 1-19 (default 3)', wholeNumber)
+    .option('--level <n>', 'compression level: gzip 1-12 (default 5), zstd 1-19 (default 3)', wholeNumber)
     .option('--exclude <pattern>', 'leave out what matches, as in .gitignore; may be repeated', collect, [])
     .option('--include <pattern>', 'only take what matches; may be repeated', collect, [])
     .option('--full', 'read every file, whatever the previous archive holds', false)
