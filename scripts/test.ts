@@ -1,9 +1,10 @@
 /**
- * `npm test`: every check there is, from types to end-to-end. Each stage runs even if one before it failed.
+ * `npm test`: every check there is, from types to end-to-end. Each stage runs even if one before it failed; the soak,
+ * which mostly waits for slots, runs beside the end-to-end tests and is printed after them.
  * `--only unit,integration` runs some stages. The last line is `N passed, N failed`, as machines read it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,14 +17,22 @@ process.on('exit', () => rmSync(reports, { recursive: true, force: true }));
 interface Stage {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
-  /** Where vitest writes its JSON report; absent for a stage that only passes or fails. */
+  /** Where it writes its numbers, as vitest's JSON report has them; absent for a stage that only passes or fails. */
   readonly report?: string;
+  /** Runs beside the stage before it. */
+  readonly beside?: boolean;
 }
 
 function vitest(project: string): Stage {
   const report = join(reports, `${project}.json`);
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   return { name: project, command: ['vitest', 'run', '--project', project, ...reporters], report };
+}
+
+function soak(minutes: number): Stage {
+  const report = join(reports, 'soak.json');
+  const command = ['node', 'test/soak/main.ts', '--minutes', `${minutes}`, '--report', report] as const;
+  return { name: 'soak', command, report, beside: true };
 }
 
 const STAGES: readonly Stage[] = [
@@ -33,30 +42,39 @@ const STAGES: readonly Stage[] = [
   vitest('unit'),
   vitest('integration'),
   vitest('e2e'),
+  soak(2),
 ];
 
-let running: ChildProcess | undefined;
+const running = new Set<ChildProcess>();
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupted = true;
     // A terminal sends SIGINT to the child too; twice would end it without its clean-up.
-    if (signal !== 'SIGINT') running?.kill(signal);
+    if (signal !== 'SIGINT') for (const child of running) child.kill(signal);
   });
 }
 
-function run([command, ...args]: readonly [string, ...string[]]): Promise<boolean> {
+/** `output`: where it prints. */
+function run(
+  [command, ...args]: readonly [string, ...string[]],
+  output: 'inherit' | number,
+): Promise<boolean> {
   return new Promise((resolve) => {
-    running = spawn(command, args, {
+    const child = spawn(command, args, {
       cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', output, output],
       env: { ...process.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env['PATH']}` },
     });
-    running.on('error', (error) => {
+    running.add(child);
+    child.on('error', (error) => {
       console.error(`${command}: ${error.message}`);
       resolve(false);
     });
-    running.on('close', (code) => resolve(code === 0));
+    child.on('close', (code) => {
+      running.delete(child);
+      resolve(code === 0);
+    });
   });
 }
 
@@ -82,20 +100,60 @@ function chosenStages(): readonly Stage[] {
   return STAGES.filter(({ name }) => names.includes(name));
 }
 
+interface Ended {
+  readonly stage: Stage;
+  readonly ok: boolean;
+  readonly seconds: number;
+}
+
+async function runStage(stage: Stage, output: 'inherit' | number): Promise<Ended> {
+  const start = performance.now();
+  const ok = await run(stage.command, output);
+  return { stage, ok, seconds: (performance.now() - start) / 1000 };
+}
+
+const title = ({ name, command }: Stage) => `\n=== ${name}: ${command.slice(0, 4).join(' ')}`;
+
+/** Runs the stages at once; the output of all but the first is printed when all have ended. */
+async function runTogether([first, ...others]: readonly [Stage, ...Stage[]]): Promise<Ended[]> {
+  console.log(title(first));
+  const started = others.map((stage) => {
+    const log = join(reports, `${stage.name}.log`);
+    const file = openSync(log, 'w');
+    return { log, file, ended: runStage(stage, file) };
+  });
+  const all = [await runStage(first, 'inherit')];
+  for (const { log, file, ended } of started) {
+    const one = await ended;
+    closeSync(file);
+    console.log(`${title(one.stage)}\n${readFileSync(log, 'utf8')}`);
+    all.push(one);
+  }
+  return all;
+}
+
+function groups(stages: readonly Stage[]): [Stage, ...Stage[]][] {
+  const grouped: [Stage, ...Stage[]][] = [];
+  for (const stage of stages) {
+    const before = grouped.at(-1);
+    if (stage.beside && before) before.push(stage);
+    else grouped.push([stage]);
+  }
+  return grouped;
+}
+
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
-for (const stage of chosenStages()) {
+for (const group of groups(chosenStages())) {
   if (interrupted) break;
-  console.log(`\n=== ${stage.name}: ${stage.command.slice(0, 4).join(' ')}`);
-  const start = performance.now();
-  const ok = await run(stage.command);
-  const seconds = (performance.now() - start) / 1000;
-  const counts = countsOfStage(ok, stage.report === undefined ? undefined : reportOf(stage.report));
-  for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key];
-  const detail = stage.report === undefined ? '' : `  ${closingLine(counts)}`;
-  lines.push(
-    `${counts.failed === 0 ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s${detail}`,
-  );
+  for (const { stage, ok, seconds } of await runTogether(group)) {
+    const counts = countsOfStage(ok, stage.report === undefined ? undefined : reportOf(stage.report));
+    for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key];
+    const detail = stage.report === undefined ? '' : `  ${closingLine(counts)}`;
+    lines.push(
+      `${counts.failed === 0 ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s${detail}`,
+    );
+  }
 }
 
 if (interrupted) {

@@ -15,8 +15,6 @@ export interface Remains {
   pages: readonly string[];
 }
 
-export const NO_SLOT_LEFT = 'no slot up to the end is left over';
-
 export interface Check {
   name: string;
   /** How many things were looked at: a check of nothing proves nothing. */
@@ -145,7 +143,7 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
         `${keyOf(schedule)}: ${slots} slots, ${runs} runs, ${missedSlots} missed`
       );
     }),
-    check(NO_SLOT_LEFT, schedules, (schedule) => {
+    check('no slot up to the end is left over', schedules, (schedule) => {
       const settled = Date.parse(schedule.status?.settledUntil ?? '');
       return (
         !(settled >= Math.floor(nowMs / MINUTE_MS) * MINUTE_MS) &&

@@ -68,9 +68,10 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
       await cluster.kill('kube-apiserver');
       return startApiServer(cluster);
     case 'freeze watches': {
-      const path = random() < 0.5 ? undefined : /kmbackups\?|jobs\?/;
-      const count = replica.proxy.freezeAll({ watch: true, ...(path && { path }) });
-      return say(`${count} of ${replica.name}`);
+      const paths = [/./, /kmbackups\?|jobs\?/, /kmbackupschedules\?/, /pods\?/];
+      const path = paths[Math.floor(random() * paths.length)]!;
+      const count = replica.proxy.freezeAll({ watch: true, path });
+      return say(`${count} of ${replica.name} (${path.source})`);
     }
     case 'cut watches':
       return say(`${replica.proxy.cutAll({ watch: true })} of ${replica.name}`);

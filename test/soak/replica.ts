@@ -29,8 +29,10 @@ export class Replica {
   #child: ChildProcess | undefined;
   #wall: WallClock = { offsetMs: 0 };
   #wanted = true;
-  /** Ends that nobody asked for: a lost Lease, as it must be, or a crash. */
-  exits = 0;
+  /** How often it ended by itself because it had lost the Lease, as it must. */
+  lost = 0;
+  /** What it said last when it ended by itself for any other reason. */
+  readonly crashes: string[] = [];
 
   private constructor(name: string, dir: string, proxy: FaultProxy, port: number) {
     this.name = name;
@@ -69,13 +71,18 @@ export class Replica {
     const log = createWriteStream(this.#logFile, { flags: 'a' });
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
+    let errors = '';
+    child.stderr?.on('data', (chunk) => {
+      errors = `${errors}${chunk}`.slice(-2_000);
+    });
     child.on('error', () => {});
     child.once('close', () => {
       log.end();
       if (this.#child !== child) return;
       this.#child = undefined;
       if (!this.#wanted) return;
-      this.exits += 1;
+      if (errors.includes('LeadershipLostError')) this.lost += 1;
+      else this.crashes.push(`${this.name}: ${errors.trim() || 'ended without a word'}`);
       setTimeout(() => this.#wanted && !this.#child && this.#spawn(), 1_000);
     });
     this.#child = child;
