@@ -106,7 +106,7 @@ function compare(contenders: readonly Contender[]): Map<string, Measured> {
 const km = (...args: string[]) => [
   process.execPath,
   // As bin/km-backup passes it.
-  '--max-semi-space-size=1',
+  '--max-semi-space-size=2',
   path.join(checkout, 'dist/cli/km-backup.js'),
   ...args,
 ];

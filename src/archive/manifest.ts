@@ -113,7 +113,11 @@ const FOOTER_MAGIC = 0x184d2a5b;
 /** A line longer than this is no line of ours (a sparse file's extents are the longest). */
 const MAX_LINE = 256 * 1024 * 1024;
 
+/** What JSON writes as it stands. */
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
 function encodeBytes(key: string, bytes: ByteString): string {
+  if (plain.test(bytes)) return `"${key}":"${bytes}"`;
   const text = toText(bytes);
   return text === undefined ? `"${key}Bytes":${JSON.stringify(bytes)}` : `"${key}":${JSON.stringify(text)}`;
 }
