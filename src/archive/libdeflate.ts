@@ -9,8 +9,11 @@ import { gzip } from 'libdeflate';
 export interface Deflate {
   /** One gzip member. */
   gzip(raw: Uint8Array, level: number): Uint8Array<ArrayBuffer>;
-  /** A gzip member's content of exactly `size` bytes; undefined where the bytes are damaged or hold more or less. */
-  gunzip?(bytes: Uint8Array, size: number): Buffer | undefined;
+  /**
+   * A gzip member's content of exactly `size` bytes, in `room` where that is given; undefined where the bytes
+   * are damaged or hold more or less.
+   */
+  gunzip?(bytes: Uint8Array, size: number, room?: Buffer): Buffer | undefined;
 }
 
 type Handle = object;
@@ -61,6 +64,8 @@ export function systemDeflate(): Deflate | undefined {
   // Kept as long as the thread: allocating one costs as much as compressing a small file.
   const compressors = new Map<number, Handle>();
   let inflater: Handle | undefined;
+  const taken = Buffer.alloc(8);
+  const written = Buffer.alloc(8);
   let scratch = Buffer.alloc(0);
 
   return {
@@ -76,24 +81,14 @@ export function systemDeflate(): Deflate | undefined {
       if (size === 0) throw new Error('libdeflate could not compress');
       return new Uint8Array(scratch.subarray(0, size));
     },
-    gunzip(bytes, size) {
+    gunzip(bytes, size, room = Buffer.allocUnsafeSlow(Math.max(1, size))) {
       inflater ??= present(allocateInflater());
-      const raw = Buffer.allocUnsafeSlow(Math.max(1, size));
-      const counts = Buffer.alloc(16);
-      const status = decompress(
-        inflater,
-        bytes,
-        bytes.length,
-        raw,
-        size,
-        counts.subarray(0, 8),
-        counts.subarray(8),
-      );
+      const status = decompress(inflater, bytes, bytes.length, room, size, taken, written);
       const exact =
         status === 0 &&
-        counts.readBigUInt64LE(0) === BigInt(bytes.length) &&
-        counts.readBigUInt64LE(8) === BigInt(size);
-      return exact ? raw.subarray(0, size) : undefined;
+        taken.readBigUInt64LE() === BigInt(bytes.length) &&
+        written.readBigUInt64LE() === BigInt(size);
+      return exact ? room.subarray(0, size) : undefined;
     },
   };
 }

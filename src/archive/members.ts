@@ -13,9 +13,44 @@ export function sha256Hex(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex');
 }
 
+/**
+ * Reads members one after the other, into the same memory: what it returned is overwritten by the next.
+ * Throws `ArchiveCorrupt`.
+ */
+export class MemberReader {
+  readonly #fd: number;
+  readonly #compression: Compression;
+  #compressed: Buffer = Buffer.alloc(0);
+  #raw: Buffer = Buffer.alloc(0);
+
+  constructor(fd: number, compression: Compression) {
+    this.#fd = fd;
+    this.#compression = compression;
+  }
+
+  /** The tar bytes of a member: read, checked, decompressed (never to more than `rawSize`). */
+  read(member: Member): Buffer {
+    this.#compressed = withRoom(this.#compressed, member.size);
+    const bytes = this.#compressed.subarray(0, member.size);
+    readCompressed(this.#fd, member, bytes);
+    if (this.#compression === 'zstd') return decompressMember(bytes, member, 'zstd');
+    this.#raw = withRoom(this.#raw, Math.min(member.rawSize, MAX_MEMBER_BYTES));
+    return decompressMember(bytes, member, 'gzip', this.#raw);
+  }
+}
+
+function withRoom(buffer: Buffer, size: number): Buffer {
+  return buffer.length >= size ? buffer : Buffer.allocUnsafeSlow(size);
+}
+
 /** Reads a member's compressed bytes and checks them against their digest. Throws `ArchiveCorrupt`. */
 export function readCompressedMember(fd: number, member: Member): Buffer {
   const bytes = Buffer.allocUnsafeSlow(member.size);
+  readCompressed(fd, member, bytes);
+  return bytes;
+}
+
+function readCompressed(fd: number, member: Member, bytes: Buffer): void {
   let done = 0;
   while (done < member.size) {
     const count = readSync(fd, bytes, done, member.size - done, member.offset + done);
@@ -23,30 +58,29 @@ export function readCompressedMember(fd: number, member: Member): Buffer {
     done += count;
   }
   if (sha256Hex(bytes) !== member.sha256) throw corrupt(member, 'its bytes do not match its digest');
-  return bytes;
 }
 
-/** The tar bytes of a member: read, checked, decompressed (never to more than `rawSize`). Throws `ArchiveCorrupt`. */
-export function readMember(fd: number, member: Member, compression: Compression): Buffer {
-  return decompressMember(readCompressedMember(fd, member), member, compression);
-}
-
-export function decompressMember(bytes: Uint8Array, member: Member, compression: Compression): Buffer {
-  if (member.rawSize > MAX_MEMBER_BYTES) throw corrupt(member, `it claims ${member.rawSize} bytes`);
-  const limit = { maxOutputLength: member.rawSize + 1, chunkSize: Math.max(64, member.rawSize + 1) };
+/** `room`: memory to use for the result where the decompressor can. Throws `ArchiveCorrupt`. */
+export function decompressMember(
+  bytes: Uint8Array,
+  member: Member,
+  compression: Compression,
+  room?: Buffer,
+): Buffer {
+  const { rawSize } = member;
+  if (rawSize > MAX_MEMBER_BYTES) throw corrupt(member, `it claims ${rawSize} bytes`);
+  const limit = { maxOutputLength: rawSize + 1, chunkSize: Math.max(64, rawSize + 1) };
   let raw: Buffer;
   try {
     // What the fast one refuses goes to zlib, which tells why.
     raw =
       compression === 'gzip'
-        ? (deflate().gunzip?.(bytes, member.rawSize) ?? gunzipSync(bytes, limit))
+        ? (deflate().gunzip?.(bytes, rawSize, room) ?? gunzipSync(bytes, limit))
         : zstdDecompressSync(bytes, limit);
   } catch (error) {
     throw corrupt(member, error instanceof Error ? error.message : String(error), error);
   }
-  if (raw.length !== member.rawSize) {
-    throw corrupt(member, `it holds ${raw.length} bytes in place of ${member.rawSize}`);
-  }
+  if (raw.length !== rawSize) throw corrupt(member, `it holds ${raw.length} bytes in place of ${rawSize}`);
   return raw;
 }
 

@@ -28,6 +28,8 @@ export interface Totals {
 export type Listing = readonly MemberEntries[];
 
 const MAX_LISTED = 50_000;
+/** Jobs a thread is ahead of: enough that a long restore gets all threads (see WorkerPool). */
+const AHEAD = 8;
 const BATCH_ENTRIES = 128;
 const BATCH_BYTES = 2 * 1024 * 1024;
 
@@ -189,7 +191,7 @@ async function unpackMembers(
 ): Promise<void> {
   const { info, summary } = source;
   const running = new Set<Promise<void>>();
-  const window = 2 * pool.size + 2;
+  const window = AHEAD * pool.size;
   let failure: unknown;
   const send = async (members: readonly RestoreMember[]): Promise<void> => {
     while (running.size >= window) await Promise.race(running);

@@ -14,12 +14,16 @@ export const RESTORE_STATE_NAME = '.km-restore';
 export const SETUID = 0o4000;
 export const SETGID = 0o2000;
 
+/** A path that is in its plain form already, as nearly all are. */
+const plainPath = /^(?!\.{1,2}(?:\/|$))[^/\0]{1,255}(?:\/(?!\.{1,2}(?:\/|$))[^/\0]{1,255})*$/;
+
 export type NameVerdict =
   | { readonly path: ByteString; readonly refused?: undefined }
   | { readonly refused: string };
 
 /** The path below the root that a name in a tar means: `./a//b/` is `a/b`, `./` is ''. */
 export function normalizeName(raw: ByteString): NameVerdict {
+  if (raw.length <= MAX_PATH && plainPath.test(raw)) return { path: raw };
   if (raw === '') return { refused: 'an empty name' };
   if (raw.startsWith('/')) return { refused: 'an absolute path' };
   if (raw.length > MAX_PATH) return { refused: `a path of ${raw.length} bytes` };
