@@ -35,6 +35,8 @@ export interface KubeClientOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Enough to keep an API server busy; each connection costs both sides a TLS handshake. */
+const CONNECTIONS = 16;
 /** Asked to wait for longer than this, a request fails at once and its caller decides; milliseconds. */
 const LONGEST_PAUSE_MS = 60_000;
 
@@ -89,6 +91,8 @@ async function refusal(response: Dispatcher.ResponseData, what: string): Promise
 export class KubeClient {
   readonly #server: ApiServer;
   readonly #agent: Agent;
+  /** Every watch keeps its connection: none may wait for one of them. */
+  readonly #streams: Agent;
   readonly #clock: Clock;
   readonly #bucket: TokenBucket | undefined;
   readonly #options: KubeClientOptions;
@@ -98,16 +102,17 @@ export class KubeClient {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#bucket = options.rate && new TokenBucket(options.rate, this.#clock);
-    this.#agent = new Agent({
+    const common = {
       // Over one HTTP/2 connection answers hold up the watches, which the API server then ends as unresponsive.
       allowH2: false,
-      // No cap on connections: every watch keeps one, and a request that waits for one of them waits for ever.
       connect: { ...server.tls, timeout: 10_000 },
       keepAliveTimeout: 60_000,
       // Watches are silent for minutes; the reflector judges them itself.
       bodyTimeout: 0,
       headersTimeout: this.#timeoutMs,
-    });
+    };
+    this.#agent = new Agent({ ...common, connections: CONNECTIONS });
+    this.#streams = new Agent(common);
   }
 
   get #timeoutMs(): number {
@@ -126,7 +131,7 @@ export class KubeClient {
     let forgotten = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const response = await this.#send(request, this.#timeoutMs);
+        const response = await this.#send(this.#agent, request, this.#timeoutMs);
         return (await response.body.json()) as T;
       } catch (error) {
         const failure = this.#asKubeError(error, request);
@@ -149,7 +154,7 @@ export class KubeClient {
    */
   async stream(request: ApiRequest): Promise<AsyncIterable<Uint8Array>> {
     try {
-      return (await this.#send(request)).body;
+      return (await this.#send(this.#streams, request)).body;
     } catch (error) {
       const failure = this.#asKubeError(error, request);
       if (failure.status === 401) this.#server.forgetCredentials?.();
@@ -159,10 +164,10 @@ export class KubeClient {
 
   /** Closes every connection. */
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), this.#streams.destroy()]);
   }
 
-  async #send(request: ApiRequest, timeoutMs?: number): Promise<Dispatcher.ResponseData> {
+  async #send(agent: Agent, request: ApiRequest, timeoutMs?: number): Promise<Dispatcher.ResponseData> {
     await this.#bucket?.take(request.signal);
     const { method, path, query, body, signal } = request;
     const url = new URL(this.#server.url + path);
@@ -174,7 +179,7 @@ export class KubeClient {
     const started = this.#clock.monotonic();
     let status = 0;
     try {
-      const response = await this.#agent.request({
+      const response = await agent.request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,

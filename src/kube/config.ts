@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type Clock, systemClock } from './clock.ts';
+import { plainKubeconfig } from './kubeconfig.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** The kubelet rotates projected tokens on disk; reading them anew this often is what client-go does. */
@@ -50,7 +51,9 @@ export async function inCluster(
 
 /** The current context of a kubeconfig, exec and OIDC plugins included. */
 export async function fromKubeconfig(file: string): Promise<ApiServer> {
-  // Loaded only here: the client costs 90 MB of memory that a pod need not spend.
+  const plain = await plainKubeconfig(file);
+  if (plain) return plain;
+  // Loaded only here, for what it costs.
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   config.loadFromFile(file);

@@ -74,6 +74,13 @@ export interface ResourceClient<T extends KubeObject> {
   /** Server-side apply. */
   apply(namespace: string | undefined, name: string, object: object, options: ApplyOptions): Promise<T>;
   applyStatus(namespace: string | undefined, name: string, object: object, options: ApplyOptions): Promise<T>;
+  /** Puts the whole status in place; with a `resourceVersion` only over that version. Half the cost of an apply. */
+  replaceStatus(
+    namespace: string | undefined,
+    name: string,
+    object: object,
+    fieldManager: string,
+  ): Promise<T>;
   mergePatch(namespace: string | undefined, name: string, patch: object, subresource?: 'status'): Promise<T>;
 }
 
@@ -170,6 +177,13 @@ export function resource<T extends KubeObject>(
     apply: (namespace, name, object, options) => apply(path(namespace, name), object, options),
     applyStatus: (namespace, name, object, options) =>
       apply(`${path(namespace, name)}/status`, object, options),
+    replaceStatus: (namespace, name, object, fieldManager) =>
+      send<T>({
+        method: 'PUT',
+        path: `${path(namespace, name)}/status`,
+        query: { fieldManager },
+        body: object,
+      }),
     mergePatch: (namespace, name, patch, subresource) =>
       send<T>({
         method: 'PATCH',

@@ -58,7 +58,6 @@ export function createApplier({
     const { name, namespace, uid, resourceVersion } = object.metadata;
     return { apiVersion: API_VERSION, kind, metadata: { name, namespace, uid, resourceVersion }, status };
   }
-  const asManager = { fieldManager: FIELD_MANAGER, force: true };
   const precondition = (target: Doomed) => ({ uid: target.uid, propagationPolicy: 'Background' as const });
 
   async function writeBackupStatus(backup: KmBackup, status: KmBackupStatus): Promise<void> {
@@ -66,7 +65,7 @@ export function createApplier({
     const { namespace, name } = backup.metadata;
     written(
       'KmBackup',
-      await backups.applyStatus(namespace, name, statusObject('KmBackup', backup, status), asManager),
+      await backups.replaceStatus(namespace, name, statusObject('KmBackup', backup, status), FIELD_MANAGER),
     );
   }
 
@@ -94,11 +93,11 @@ export function createApplier({
         const { namespace, name } = schedule.metadata;
         written(
           'KmBackupSchedule',
-          await schedules.applyStatus(
+          await schedules.replaceStatus(
             namespace,
             name,
             statusObject('KmBackupSchedule', schedule, status),
-            asManager,
+            FIELD_MANAGER,
           ),
         );
         return;

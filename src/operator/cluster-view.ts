@@ -3,11 +3,12 @@ import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { MANAGED_SELECTOR } from '../api/names.ts';
 import type { Clock } from '../kube/clock.ts';
-import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
+import { type Change, type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
 import type { KubeObject, ResourceClient } from '../kube/resources.ts';
 import { keyOf, Store } from '../kube/store.ts';
 import type { Resources } from './resources.ts';
-import { type Job, type JobReference, type Pod, trimJob, trimPod } from './workloads.ts';
+import { trimBackup } from './trim-backup.ts';
+import { type Job, type JobReference, type Pod, trimJob, trimmedMeta, trimPod } from './workloads.ts';
 
 function controllerOf(object: Job | Pod) {
   return object.metadata.ownerReferences?.find((owner) => owner.controller);
@@ -15,6 +16,8 @@ function controllerOf(object: Job | Pod) {
 
 /** Of the schedule that a run names. */
 export const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
+
+type ChangeType = Change<KubeObject>['type'];
 
 export interface ChangeHandlers {
   /** A schedule must be looked at. */
@@ -60,19 +63,25 @@ export class ClusterView {
     this.pods = new Store<Pod>({ job: (pod) => [controllerOf(pod)?.uid ?? ''] });
 
     const { resources } = options;
-    this.#watch(options, resources.schedules, this.schedules, (schedule) =>
-      handlers.schedule(keyOf(schedule)),
+    this.#watch(
+      options,
+      resources.schedules,
+      this.schedules,
+      (schedule) => handlers.schedule(keyOf(schedule)),
+      { transform: (schedule) => ({ ...schedule, metadata: trimmedMeta(schedule.metadata) }) },
     );
-    this.#watch(options, resources.backups, this.backups, (backup) => {
+    const backupChanged = (backup: KmBackup, type: ChangeType) => {
       if (backup.status?.job?.uid !== undefined || isFinished(backup) || !this.backups.get(keyOf(backup)))
         this.#made.delete(backup.metadata.uid);
-      handlers.backup(keyOf(backup));
+      // A run that is over when first seen asks for nothing; should its Job not be over, that is told by the Job.
+      if (type !== 'added' || !isFinished(backup) || this.jobOf(backup)) handlers.backup(keyOf(backup));
       handlers.runs(scheduleKey(backup));
       // Runs of the same schedule wait for one another.
       for (const other of this.runsOf(scheduleKey(backup))) {
         if (other.metadata.uid !== backup.metadata.uid && !isFinished(other)) handlers.backup(keyOf(other));
       }
-    });
+    };
+    this.#watch(options, resources.backups, this.backups, backupChanged, { transform: trimBackup });
     const jobChanged = (job: Job) => {
       const owner = controllerOf(job);
       if (owner?.kind === 'KmBackup') handlers.job(`${job.metadata.namespace}/${owner.name}`);
@@ -96,11 +105,11 @@ export class ClusterView {
     { namespaces, logger, clock, metrics }: ClusterViewOptions,
     resource: ResourceClient<T>,
     store: Store<T>,
-    changed: (object: T) => void,
+    changed: (object: T, type: ChangeType) => void,
     more: { labelSelector?: string; transform?: (object: T) => T } = {},
   ): void {
     for (const namespace of namespaces.length > 0 ? namespaces : [undefined]) {
-      const onEvent = ({ object }: { object: T }) => changed(object);
+      const onEvent = ({ object, type }: Change<T>) => changed(object, type);
       this.#reflectors.push({
         kind: resource.descriptor.kind,
         namespace,

@@ -17,6 +17,7 @@ import { ClusterView, scheduleKey } from './cluster-view.ts';
 import type { Plan } from './plan.ts';
 import { type Resources, resources } from './resources.ts';
 import { type RunSlotLimits, RunSlots } from './run-slots.ts';
+import { Rush } from './rush.ts';
 import { fromTime } from './time.ts';
 
 /** What changes in one run within this time costs its schedule one write, and the Jobs of a busy minute go first. */
@@ -65,6 +66,7 @@ export class Operator {
   readonly #resources: Resources;
   readonly #applier: Applier;
   readonly #podsOnNodes: PodsOnNodes;
+  readonly #rush: Rush;
   /** Objects whose status this process wrote, until the watch shows them so. */
   readonly #written = new Map<string, Written>();
 
@@ -73,12 +75,14 @@ export class Operator {
     const { clock, client, namespaces, logger, metrics, events, assertLeading } = options;
     this.#resources = resources(client);
     this.#podsOnNodes = podsOnNodes(this.#resources.pods, clock);
+    this.#rush = new Rush(Math.ceil(options.workers / 2), clock);
     this.#applier = createApplier({
       resources: this.#resources,
       events,
       assertLeading,
       onBackupMade: (backup) => {
         this.view.madeBackup(backup);
+        this.#rush.start(keyOf(backup));
         this.#backups.add(keyOf(backup));
         this.#schedules.addAfter(scheduleKey(backup), RUNS_SETTLE_MS);
       },
@@ -201,10 +205,20 @@ export class Operator {
     const { allowScripts } = this.#options.jobs;
     const plan = decideSchedule({ schedule, backups, jobs, allowScripts }, this.#options.clock.now());
     this.#requeue(this.#schedules, key, plan);
+    if (plan.mayWait && this.#rush.defer(`schedule ${key}`, () => this.#schedules.add(key))) return;
     await this.#applier.apply(plan);
   }
 
   async #reconcileBackup(key: string): Promise<void> {
+    try {
+      await this.#bringForward(key);
+    } finally {
+      // Whether it has its Job now or must wait for something: nobody need wait for it any longer.
+      this.#rush.end(key);
+    }
+  }
+
+  async #bringForward(key: string): Promise<void> {
     const backup = this.view.backups.get(key);
     if (this.#isBehind('KmBackup', key, backup)) return;
     if (!backup) {
@@ -215,6 +229,7 @@ export class Operator {
     const observed = await observeBackup(backup, this.view, this.#resources, this.slots, this.#podsOnNodes);
     const plan = decideBackup(observed, jobs, clock.now());
     this.#requeue(this.#backups, key, plan);
+    if (plan.mayWait && this.#rush.defer(`backup ${key}`, () => this.#backups.add(key))) return;
     try {
       await this.#applier.apply(plan);
       const slot = backup.spec.scheduledTime;

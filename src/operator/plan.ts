@@ -49,6 +49,8 @@ export interface Plan {
   steps: Step[];
   /** When to look again though nothing changed; epoch ms. */
   requeueAtMs?: number;
+  /** Its steps only tell of what is there: nothing waits for them, and they follow anew from a later look. */
+  mayWait?: boolean;
 }
 
 export const NOTHING: Plan = { steps: [] };

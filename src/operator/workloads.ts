@@ -61,12 +61,14 @@ export interface PersistentVolumeClaim {
   status?: { phase?: string };
 }
 
-function trimmedMeta(meta: ObjectMeta): ObjectMeta {
+/** Without annotations, of which the last applied configuration is one, and managed fields. */
+export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
   const {
     name,
     namespace,
     uid,
     resourceVersion,
+    generation,
     creationTimestamp,
     deletionTimestamp,
     labels,
@@ -77,6 +79,7 @@ function trimmedMeta(meta: ObjectMeta): ObjectMeta {
     namespace,
     uid,
     resourceVersion,
+    ...(generation !== undefined && { generation }),
     creationTimestamp,
     ...(deletionTimestamp && { deletionTimestamp }),
     ...(labels && { labels }),

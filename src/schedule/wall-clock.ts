@@ -11,6 +11,14 @@ function dayMatches(cron: CronCadence, day: number): boolean {
   return cron.eitherDay ? ofMonth || ofWeek : ofMonth && ofWeek;
 }
 
+/** The day before the next month that may match; a day of the past when that of `day` may. */
+function lastDayBefore(cron: CronCadence, day: number): number {
+  const date = new Date(day * DAY_MS);
+  const month = date.getUTCMonth();
+  const next = cron.months.find((value) => value > month) ?? cron.months[0]! + 12;
+  return Date.UTC(date.getUTCFullYear(), next - 1, 1) / DAY_MS - 1;
+}
+
 function firstMinute(cron: CronCadence, from: number): number | undefined {
   for (const hour of cron.hours) {
     if (hour * 60 + 59 < from) continue;
@@ -30,7 +38,10 @@ function lastMinute(cron: CronCadence, to: number): number | undefined {
 export function firstReading(cron: CronCadence, fromMs: number, endMs: number): number | undefined {
   let minute = Math.ceil((fromMs - Math.floor(fromMs / DAY_MS) * DAY_MS) / MINUTE_MS);
   for (let day = Math.floor(fromMs / DAY_MS); day * DAY_MS < endMs; day += 1, minute = 0) {
-    if (!dayMatches(cron, day)) continue;
+    if (!dayMatches(cron, day)) {
+      day = Math.max(day, lastDayBefore(cron, day));
+      continue;
+    }
     const found = firstMinute(cron, minute);
     if (found === undefined) continue;
     const at = day * DAY_MS + found * MINUTE_MS;

@@ -11,7 +11,7 @@ const KM = 'km.duskmantle.io';
 const RIGHTS = [
   ...allow(['get', 'list', 'watch'], `kmbackupschedules.${KM}`),
   ...allow(['get', 'list', 'watch', 'create', 'delete'], `kmbackups.${KM}`),
-  ...allow(['get', 'patch'], `kmbackupschedules/status.${KM}`, `kmbackups/status.${KM}`),
+  ...allow(['get', 'update'], `kmbackupschedules/status.${KM}`, `kmbackups/status.${KM}`),
   ...allow(['get', 'list', 'watch', 'create', 'delete'], 'jobs.batch'),
   ...allow(['get', 'list', 'watch'], 'pods.'),
   ...allow(['get'], 'persistentvolumeclaims.'),

@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch, create, delete]
 - apiGroups: [km.duskmantle.io]
   resources: [kmbackupschedules/status, kmbackups/status]
-  verbs: [get, patch]
+  verbs: [get, update]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]

@@ -202,6 +202,7 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
   }
   const hold = (reason: string, message: string): Plan => ({
     steps: [write(observed, waiting(observed, nowMs, reason, message))],
+    mayWait: true,
   });
   if (ahead) return hold('WaitingForRun', `Waits for run ${ahead} of the same schedule to end.`);
   if (!slot.granted) return hold('WaitingForCapacity', slot.message);
@@ -237,7 +238,7 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
       { type: 'Progressing', status: 'True', reason: 'Running', message },
       { type: 'Succeeded', status: 'Unknown', reason: 'Running', message },
     ]);
-    return { steps: [write(observed, next)] };
+    return { steps: [write(observed, next)], mayWait: true };
   }
 
   const deadlineSeconds = startDeadlineSeconds(schedule);
@@ -258,6 +259,7 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
   const { reason, message } = usual ? STARTING : outcome;
   return {
     steps: [write(observed, waiting(observed, nowMs, reason, message, known))],
+    mayWait: true,
     requeueAtMs: usual ? Math.min(usualMs, deadlineMs) : deadlineMs,
   };
 }

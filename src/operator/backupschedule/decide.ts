@@ -392,5 +392,6 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     ...expiredBackups(observed, finished, stock),
     ...expiredJobs(observed),
   );
-  return { steps, ...(next !== undefined && { requeueAtMs: next }) };
+  const mayWait = !created && due.missed === 0;
+  return { steps, mayWait, ...(next !== undefined && { requeueAtMs: next }) };
 }

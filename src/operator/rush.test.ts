@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../kube/testing/fake-clock.ts';
+import { Rush } from './rush.ts';
+
+describe('a rush of runs', () => {
+  it('puts off other work until the last run has had its turn', () => {
+    const rush = new Rush(2, new FakeClock());
+    const done: string[] = [];
+    const defer = (key: string) => rush.defer(key, () => done.push(key));
+    rush.start('a');
+    expect(defer('one run is no rush')).toBe(false);
+    rush.start('b');
+    expect([defer('x'), defer('x'), defer('y')]).toEqual([true, true, true]);
+    rush.end('a');
+    rush.end('of a run it does not know');
+    expect([defer('z'), done]).toEqual([true, []]);
+    rush.end('b');
+    expect(done).toEqual(['x', 'y', 'z']);
+    expect(defer('after it')).toBe(false);
+  });
+
+  it('that does not end holds nothing up for longer than half a minute, nor again before it has ended', () => {
+    const clock = new FakeClock();
+    const rush = new Rush(1, clock);
+    const done: string[] = [];
+    rush.start('a');
+    rush.defer('x', () => done.push('x'));
+    clock.advance(29_999);
+    expect(done).toEqual([]);
+    clock.advance(1);
+    expect(done).toEqual(['x']);
+    rush.start('b');
+    expect(rush.defer('y', () => {})).toBe(false);
+    rush.end('a');
+    rush.end('b');
+    rush.start('c');
+    expect(rush.defer('y', () => {})).toBe(true);
+  });
+});

@@ -1,0 +1,52 @@
+import type { Clock } from '../kube/clock.ts';
+
+/** What is put off waits no longer than this, however long a rush lasts; milliseconds. */
+const LONGEST_MS = 30_000;
+
+/**
+ * Many runs that wait for their Jobs at once, as at a full hour. The API server can do only so much in a
+ * second: while a rush lasts, writes that nothing waits for are put off, so that the Jobs are made first.
+ */
+export class Rush {
+  readonly #many: number;
+  readonly #clock: Clock;
+  /** Runs made whose Jobs were not tried yet. */
+  readonly #starting = new Set<string>();
+  readonly #deferred = new Map<string, () => void>();
+  #state: 'calm' | 'rush' | 'too long' = 'calm';
+  #cancelTimer = () => {};
+
+  /** `many` runs at once make a rush. */
+  constructor(many: number, clock: Clock) {
+    this.#many = many;
+    this.#clock = clock;
+  }
+
+  /** The run was made and needs a Job. */
+  start(run: string): void {
+    this.#starting.add(run);
+    if (this.#state !== 'calm' || this.#starting.size < this.#many) return;
+    this.#state = 'rush';
+    this.#cancelTimer = this.#clock.after(LONGEST_MS, () => this.#pass('too long'));
+  }
+
+  /** The run has its Job, or waits for something else. */
+  end(run: string): void {
+    if (this.#starting.delete(run) && this.#starting.size === 0) this.#pass('calm');
+  }
+
+  /** Whether the work must wait; `again` is then called once when the rush has passed. */
+  defer(key: string, again: () => void): boolean {
+    if (this.#state !== 'rush') return false;
+    this.#deferred.set(key, again);
+    return true;
+  }
+
+  #pass(state: 'calm' | 'too long'): void {
+    this.#state = state;
+    this.#cancelTimer();
+    const waiting = [...this.#deferred.values()];
+    this.#deferred.clear();
+    for (const again of waiting) again();
+  }
+}
