@@ -1,10 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream/promises';
 
 export interface HttpAnswer {
   status: number;
   contentType: string;
-  body: string;
+  /** Pieces are made as the reader takes them, so that a long answer is never in memory whole. */
+  body: string | AsyncIterable<string>;
 }
 
 export type Route = (url: URL) => HttpAnswer | Promise<HttpAnswer>;
@@ -42,15 +44,21 @@ async function answer(
   }
 }
 
-function send(request: IncomingMessage, response: ServerResponse, result: HttpAnswer): void {
-  response.writeHead(result.status, {
-    'content-type': result.contentType,
-    'content-length': Buffer.byteLength(result.body),
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, contentType, body }: HttpAnswer,
+): Promise<void> {
+  response.writeHead(status, {
+    'content-type': contentType,
+    ...(typeof body === 'string' && { 'content-length': Buffer.byteLength(body) }),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    ...(result.status === 405 && { allow: 'GET, HEAD' }),
+    ...(status === 405 && { allow: 'GET, HEAD' }),
   });
-  response.end(request.method === 'HEAD' ? undefined : result.body);
+  if (request.method === 'HEAD') response.end();
+  else if (typeof body === 'string') response.end(body);
+  else await pipeline(body, response);
 }
 
 /** Serves GET and HEAD of the given paths. Rejects when the address cannot be had. Port 0 takes a free one. */

@@ -9,7 +9,7 @@ function valuesOf(metric: BackupMetric, source: Source): MetricValue<string>[] {
   for (const [labels, snapshot] of source()) {
     for (const sample of metric.samples(snapshot)) {
       if (sample.value === null || sample.value === undefined) continue;
-      values.push({ labels: { ...labels, ...sample.labels }, value: sample.value });
+      values.push({ labels: sample.labels ? { ...labels, ...sample.labels } : labels, value: sample.value });
     }
   }
   return values;

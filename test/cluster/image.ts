@@ -27,7 +27,7 @@ const BASE_IMAGE = `localhost/km-cluster/${BASE_KEY}:latest`;
 
 /** The operator's entry program; km-backup's own is bin/km-backup. */
 const OPERATOR =
-  '#!/bin/sh\nexec /app/bin/node --disable-warning=ExperimentalWarning /app/dist/cli/operator.js "$@"\n';
+  '#!/bin/sh\nexec /app/bin/node --disable-warning=ExperimentalWarning --max-semi-space-size=4 /app/dist/cli/operator.js "$@"\n';
 
 export interface ImageOptions {
   /** Default: `localhost/km-backup-operator:<version of package.json>`. */
