@@ -427,6 +427,64 @@ describe('interference', () => {
     );
   });
 
+  it('ends a run whose pod no node can take, with what the scheduler said', async () => {
+    const clock = new ShiftedClock();
+    const { operator: running } = await operator({ clock });
+    await schedule('notes', { startDeadlineSeconds: 300 });
+    const name = await runNow('notes');
+    const [pod] = await eventually(
+      podsOf,
+      (pods) => pods.length === 1,
+      () => 'a pod',
+      30_000,
+    );
+    const said = '0/3 nodes are available: 3 Insufficient memory.';
+    await all.pods.mergePatch(
+      namespace,
+      pod!.metadata.name,
+      {
+        status: {
+          conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: said }],
+        },
+      },
+      'status',
+    );
+    await backupUntil(name, ({ reason }) => reason === 'Unschedulable');
+    clock.offsetMs = 301_000;
+    running.lookAgain();
+    const backup = await backupUntil(name, finished);
+    expect(backup.status).toMatchObject({ phase: 'Failed', reason: 'StartDeadlineExceeded' });
+    expect(backup.status?.message).toContain(said);
+  });
+
+  it('takes up an edit with the next run, and keeps the archives of a schedule that is deleted', async () => {
+    await operator();
+    await schedule('notes', { retention: { limit: 3 } });
+    const first = await runNow('notes', 'first');
+    const argumentsOf = async (name: string) => {
+      const job = await eventually(
+        () => all.jobs.get(namespace, name),
+        () => true,
+        () => `Job ${name}`,
+        30_000,
+      );
+      return JSON.stringify((job as unknown as { spec: unknown }).spec);
+    };
+    expect(await argumentsOf(first)).toContain('--retention-limit=3');
+    await all.schedules.mergePatch(namespace, 'notes', { spec: { retention: { limit: 5 } } });
+    await kubelet();
+    expect((await backupUntil(first, finished)).status?.phase).toBe('Succeeded');
+    expect(await argumentsOf(first)).toContain('--retention-limit=3');
+    const second = await runNow('notes', 'second');
+    expect(await argumentsOf(second)).toContain('--retention-limit=5');
+    expect((await backupUntil(second, finished)).status?.phase).toBe('Succeeded');
+    await all.schedules.delete(namespace, 'notes');
+    await runNow('notes', 'third');
+    expect((await backupUntil('third', finished)).status?.reason).toBe('ScheduleNotFound');
+    for (const name of [first, second])
+      expect((await all.backups.get(namespace, name)).status?.archive).toBeDefined();
+  });
+
   it('reports a claim that does not exist, and leaves other schedules alone', async () => {
     await kubelet();
     await operator();

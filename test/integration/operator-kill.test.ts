@@ -28,7 +28,6 @@ let kubeconfig: string;
 let client: KubeClient;
 let all: Resources;
 let scratch: string;
-let stopKubelet: () => Promise<void>;
 const jobsEverMade = new Map<string, Set<string>>();
 const watching = new AbortController();
 let watched: Promise<void>;
@@ -38,7 +37,6 @@ beforeAll(async () => {
   client = new KubeClient(await fromKubeconfig(kubeconfig));
   all = resources(client);
   scratch = await mkdtemp(join(tmpdir(), 'km-kill-'));
-  ({ stop: stopKubelet } = await startStubKubelet(kubeconfig));
   const reflector = new Reflector({
     resource: all.jobs,
     store: new Store<Job>(),
@@ -56,7 +54,6 @@ beforeAll(async () => {
 afterAll(async () => {
   watching.abort();
   await watched;
-  await stopKubelet();
   await client.close();
   await rm(scratch, { recursive: true, force: true });
 });
@@ -122,6 +119,8 @@ async function expectOneRun(namespace: string): Promise<void> {
 async function runSlot(kill: { write: number; when: 'before' | 'after' } | undefined): Promise<number> {
   const slot = await dueSchedule();
   const proxy = await proxyOf(kubeconfig);
+  // Other files' pods are none of its business.
+  const kubelet = await startStubKubelet(kubeconfig, undefined, slot.namespace);
   let operator: ChildProcess | undefined;
   try {
     const file = join(scratch, `${slot.namespace}.kubeconfig`);
@@ -146,6 +145,7 @@ async function runSlot(kill: { write: number; when: 'before' | 'after' } | undef
   } finally {
     operator?.kill('SIGKILL');
     await proxy.close();
+    await kubelet.stop();
     await client.request({ method: 'DELETE', path: `/api/v1/namespaces/${slot.namespace}` });
   }
 }

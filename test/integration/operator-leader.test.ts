@@ -56,7 +56,6 @@ beforeAll(async () => {
   });
   scratch = await mkdtemp(join(tmpdir(), 'km-leader-'));
   ends.push(() => rm(scratch, { recursive: true, force: true }));
-  ends.push((await startStubKubelet(kubeconfig)).stop);
   const reflector = new Reflector({
     resource: all.jobs,
     store: new Store<Job>(),
@@ -80,7 +79,7 @@ afterAll(async () => {
   await client.close();
 });
 
-/** A namespace with schedules whose one slot comes so long after now on a clock that is `offsetMs` ahead. */
+/** A namespace with schedules whose one slot comes so long after now on the clocks of its operators. */
 async function scene(slotInMs: number) {
   const made = await client.request<KubeObject>({
     method: 'POST',
@@ -95,6 +94,8 @@ async function scene(slotInMs: number) {
     metadata: { name: 'state' },
     spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
   });
+  // Other files' pods are none of its business.
+  ends.push((await startStubKubelet(kubeconfig, undefined, namespace)).stop);
   let createdMs = 0;
   for (const name of SCHEDULES) {
     const schedule = await all.schedules.create(namespace, {
@@ -112,8 +113,19 @@ async function scene(slotInMs: number) {
   ends.push(async () => {
     for (const child of children) child.kill('SIGKILL');
   });
-  const start = (podName: string, options: readonly string[], file = kubeconfig) => {
-    const child = spawnOperator({ kubeconfig: file, namespace, offsetMs, podName, options });
+  /** `aheadMs`: by how much the slot comes earlier on its clock. */
+  const start = (
+    podName: string,
+    options: readonly string[],
+    { aheadMs = 0, file = kubeconfig }: { aheadMs?: number; file?: string } = {},
+  ) => {
+    const child = spawnOperator({
+      kubeconfig: file,
+      namespace,
+      offsetMs: offsetMs + aheadMs,
+      podName,
+      options,
+    });
     children.push(child);
     let errors = '';
     child.stderr?.on('data', (chunk) => {
@@ -164,10 +176,12 @@ async function wake({ child, errors }: Started): Promise<void> {
 
 describe.concurrent('a leader', () => {
   it('killed with the usual times is followed within 20 s, and the slot that came meanwhile is served', async () => {
-    const { start, lease, served } = await scene(8_000);
+    // However long a process takes to start, its slots are not due before it is killed.
+    const aheadMs = 70_000;
+    const { start, lease, served } = await scene(aheadMs + 10_000);
     const first = start('first', []);
     await lease('first');
-    start('second', []);
+    start('second', [], { aheadMs });
     // Its first renewal is over.
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     first.child.kill('SIGKILL');
@@ -176,21 +190,25 @@ describe.concurrent('a leader', () => {
     const after = await lease('second');
     expect(before.spec.leaseDurationSeconds).toBe(15);
     expect(after.spec.leaseTransitions).toBe(before.spec.leaseTransitions + 1);
-    const goneMs = Date.parse(after.spec.acquireTime) - Date.parse(before.spec.renewTime);
+    const goneMs = Date.parse(after.spec.acquireTime) - Date.parse(before.spec.renewTime) - aheadMs;
     expect(goneMs).toBeGreaterThan(15_000);
     expect(goneMs).toBeLessThan(20_000);
     await served();
   }, 90_000);
 
   it('frozen before its slots are due makes nothing when it wakes', async () => {
-    const { namespace, start, lease, served } = await scene(6_000);
+    const slotInMs = 25_000;
+    const slotMs = Date.now() + slotInMs;
+    const { namespace, start, lease, served } = await scene(slotInMs);
     const first = start('first', QUICK);
     await lease('first');
     first.child.kill('SIGSTOP');
     expect(jobsEverMade.get(namespace)).toBeUndefined();
-    start('second', QUICK);
+    start('second', QUICK, { aheadMs: slotInMs + 1_000 });
     await lease('second');
     await served();
+    // By its own clock, too, the slots are due when it wakes.
+    await new Promise((resolve) => setTimeout(resolve, slotMs + 2_000 - Date.now()));
     await wake(first);
     await served();
   }, 90_000);
@@ -211,7 +229,7 @@ describe.concurrent('a leader', () => {
         struck.resolve();
         await arrive.promise;
       });
-      const first = start('first', QUICK, file);
+      const first = start('first', QUICK, { file });
       await struck.promise;
       start('second', QUICK);
       await lease('second');
