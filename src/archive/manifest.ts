@@ -381,6 +381,8 @@ export function parseEntryLine(line: string, where: string): Entry {
     (value['device'] === undefined || isExtents([value['device']], Number.POSITIVE_INFINITY)) &&
     (link !== undefined) === (value['type'] === 'symlink' || value['type'] === 'hardlink');
   if (!sound) throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`);
+  // Most names are ASCII: then there is nothing to decode, and a copy would cost as much as parsing did.
+  if (value['path'] === path && value['link'] === link) return value as unknown as Entry;
   const { pathBytes: _, linkBytes: __, ...rest } = value;
   return { ...rest, path, ...(link === undefined ? {} : { link }) } as unknown as Entry;
 }

@@ -1,11 +1,12 @@
 import fs from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { type ByteString, display, toPath } from './byte-string.ts';
 import { ArchiveError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
-import { type Entry, type MemberEntries, readManifest } from './manifest.ts';
-import type { RestoreMember } from './restore-member.ts';
+import { type Entry, type Member, readManifest } from './manifest.ts';
+import { type Restored, type RestoreMember, restoreMembers } from './restore-member.ts';
 import { readTar, type Source } from './restore-source.ts';
-import { EntryGate, isSkipped, type RestorePolicy } from './restore-validate.ts';
+import { type Admission, EntryGate, isSkipped, type RestorePolicy } from './restore-validate.ts';
 import { FileSink, TreeWriter } from './restore-write.ts';
 import { packedSize, padded } from './tar-header.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -24,12 +25,28 @@ export interface Totals {
   stripped: number;
 }
 
+/** A member as the manifest lists it. */
+interface Listed {
+  readonly member: Member;
+  readonly lines: string;
+  readonly entries: number;
+  /** Its entries but for those that are files and no more: with these only the thread that unpacks them deals. */
+  readonly noted: readonly Noted[];
+}
+
+interface Noted {
+  readonly given: Entry;
+  readonly admission: Admission;
+}
+
 /** What a manifest lists, kept from one reading to the next where that is little. */
-export type Listing = readonly MemberEntries[];
+export type Listing = readonly Listed[];
 
 const MAX_LISTED = 50_000;
-/** Jobs a thread is ahead of: enough that a long restore gets all threads (see WorkerPool). */
+/** Jobs for each thread, done or waiting: enough that a long restore gets all of several (see WorkerPool). */
 const AHEAD = 8;
+/** Of a single one: one in work, one at hand, one waiting. */
+const AHEAD_ONE = 3;
 const BATCH_ENTRIES = 128;
 const BATCH_BYTES = 2 * 1024 * 1024;
 
@@ -42,30 +59,49 @@ export async function validate(
   { policy, signal, warn }: StageOptions,
 ): Promise<{ totals: Totals; listing: Listing | undefined }> {
   const gate = new EntryGate(policy);
-  let listing: MemberEntries[] | undefined;
-  const admit = (entry: Entry) => {
-    const admission = gate.admit(entry);
-    if (admission.kind === 'skip') warn(entry.path, `left out: it ${admission.why}`);
-    else if (admission.entry !== entry) warn(entry.path, 'setuid, setgid or capabilities removed');
+  let listing: Listed[] | undefined;
+  const tell = ({ given, admission }: Noted) => {
+    if (admission.kind === 'skip') warn(given.path, `left out: it ${admission.why}`);
+    else if (admission.entry !== given) warn(given.path, 'setuid, setgid or capabilities removed');
   };
   if (source.against === 'manifest') {
     listing = [];
-    for await (const member of readManifest(manifestNameOf(source.info.path))) {
+    for await (const listed of list(source.info.path, gate)) {
       signal?.throwIfAborted();
-      for (const entry of member.entries) admit(entry);
-      listing?.push(member);
+      listed.noted.forEach(tell);
+      listing?.push(listed);
       if (gate.entries > MAX_LISTED) listing = undefined;
     }
   } else {
+    const entry = (given: Entry) => tell({ given, admission: gate.admit(given) });
     const nothing = () => {};
-    await readTar(
-      source.info.path,
-      source.compression,
-      { entry: admit, data: nothing, endEntry: nothing },
-      signal,
-    );
+    await readTar(source.info.path, source.compression, { entry, data: nothing, endEntry: nothing }, signal);
   }
-  return { totals: gate, listing };
+  // Copied: the gate holds every path.
+  const { entries, files, dataBytes, stripped } = gate;
+  return { totals: { entries, files, dataBytes, stripped }, listing };
+}
+
+/** Reads the manifest and admits all its entries. */
+async function* list(archive: string, gate: EntryGate): AsyncGenerator<Listed> {
+  for await (const { member, entries, lines } of readManifest(manifestNameOf(archive))) {
+    const noted: Noted[] = [];
+    for (const given of entries) {
+      const admission = gate.admit(given);
+      if (!isPlainFile(given, admission)) noted.push({ given, admission });
+    }
+    yield { member, lines, entries: entries.length, noted };
+  }
+}
+
+function isPlainFile(given: Entry, admission: Admission): boolean {
+  return (
+    given.type === 'file' &&
+    given.parts === undefined &&
+    admission.kind === 'restore' &&
+    admission.entry === given &&
+    admission.implied.length === 0
+  );
 }
 
 /** Checks the contents of a source that has a manifest, in parallel. */
@@ -91,27 +127,24 @@ export async function stage(
 ): Promise<void> {
   using tree = new StagedTree(root, options);
   if (source.against === 'manifest') await unpackMembers(source, listing, tree, options, pool);
-  else await unpackStream(source, tree, options.signal);
+  else await unpackStream(source, tree, options);
   tree.finish();
 }
 
 class StagedTree implements Disposable {
   readonly root: string;
   readonly writer: TreeWriter;
-  readonly #gate: EntryGate;
   readonly #directories = new Map<ByteString, Entry | undefined>();
   readonly #symlinks: Entry[] = [];
   readonly #hardlinks: Entry[] = [];
 
-  constructor(root: string, { policy, owner, warn }: StageOptions) {
+  constructor(root: string, { owner, warn }: StageOptions) {
     this.root = root;
     this.writer = new TreeWriter(root, { owner, warn });
-    this.#gate = new EntryGate(policy);
   }
 
   /** Makes or notes everything but the content of files. Undefined for what is left out. */
-  admit(given: Entry): Entry | undefined {
-    const admission = this.#gate.admit(given);
+  add(admission: Admission): Entry | undefined {
     if (admission.kind === 'skip') return undefined;
     const { entry, implied } = admission;
     for (const path of implied) {
@@ -156,8 +189,9 @@ class StagedTree implements Disposable {
 async function unpackStream(
   source: Extract<Source, { against: 'structure' }>,
   tree: StagedTree,
-  signal: AbortSignal | undefined,
+  { policy, signal }: StageOptions,
 ): Promise<void> {
+  const gate = new EntryGate(policy);
   let sink: FileSink | undefined;
   try {
     await readTar(
@@ -165,7 +199,7 @@ async function unpackStream(
       source.compression,
       {
         entry: (given) => {
-          const entry = tree.admit(given);
+          const entry = tree.add(gate.admit(given));
           if (entry?.type === 'file') sink = new FileSink(tree.writer, entry);
         },
         data: (chunk, offset) => sink?.write(chunk, offset),
@@ -191,10 +225,12 @@ async function unpackMembers(
 ): Promise<void> {
   const { info, summary } = source;
   const running = new Set<Promise<void>>();
-  const window = AHEAD * pool.size;
+  const window = pool.size === 1 ? AHEAD_ONE : AHEAD * pool.size;
   let failure: unknown;
+  const tell = ({ warnings }: Restored) => {
+    for (const { path, message } of warnings) warn(path, message);
+  };
   const send = async (members: readonly RestoreMember[]): Promise<void> => {
-    while (running.size >= window) await Promise.race(running);
     if (failure !== undefined) throw failure;
     signal?.throwIfAborted();
     const job = {
@@ -206,11 +242,14 @@ async function unpackMembers(
       policy,
       owner,
     } as const;
+    if (running.size >= window) {
+      // The threads have enough to do, so this one does its share, and lets answers and signals in.
+      tell(restoreMembers(job));
+      return await setImmediate();
+    }
     const done = pool
       .run(job)
-      .then(({ warnings }) => {
-        for (const { path, message } of warnings) warn(path, message);
-      })
+      .then(tell)
       .catch((error: unknown) => {
         failure ??= error;
       })
@@ -237,14 +276,14 @@ async function unpackMembers(
   const large: Entry[] = [];
   let current: { entry: Entry; start: number } | undefined;
   try {
-    for await (const { member, entries, lines } of listing ?? readManifest(manifestNameOf(info.path))) {
+    for await (const { member, entries, lines, noted } of listing ?? list(info.path, new EntryGate(policy))) {
       if (member.kind === 'part' && !current) throw incomplete(info.path, 'a slice of no file');
       if (member.kind !== 'part') checkSlices(info.path, current);
       let started: Entry | undefined;
-      for (const given of entries) {
-        const entry = tree ? tree.admit(given) : given;
+      for (const { given, admission } of noted) {
         if (given.parts !== undefined) started = given;
-        if (!tree || !entry || entry.type !== 'file' || entry.parts === undefined) continue;
+        const entry = tree?.add(admission);
+        if (!tree || entry?.type !== 'file' || entry.parts === undefined) continue;
         const fd = tree.writer.create(entry.path);
         try {
           fs.ftruncateSync(fd, entry.size);
@@ -255,7 +294,7 @@ async function unpackMembers(
       }
       const part = member.kind === 'part' && current && !isSkipped(current.entry) ? current : undefined;
       batch.push({ member, lines, ...(part ? { part } : {}) });
-      batchEntries += entries.length;
+      batchEntries += entries;
       batchBytes += member.rawSize;
       if (member.kind === 'part' && current)
         current = { entry: current.entry, start: current.start + member.rawSize };

@@ -23,7 +23,7 @@ import {
 import { describeUsers, findUsers } from './restore-users.ts';
 import { lackOfSpace, RESTORE_STATE_NAME, type RestorePolicy, spaceNeeded } from './restore-validate.ts';
 import { archiveInfo } from './verify.ts';
-import { WorkerPool } from './worker-pool.ts';
+import { allowedThreads, WorkerPool } from './worker-pool.ts';
 
 export interface RestoreOptions {
   readonly archive: string;
@@ -89,7 +89,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   const step = options.step ?? (() => {});
   const id = options.id ?? randomUUID();
   const archive = path.resolve(options.archive);
-  if (!options.dryRun) {
+  if (options.dryRun) refuseAfterUnfinished(options.target);
+  else {
     const earlier = finishEarlier(options, archive, step);
     if (earlier) return earlier;
   }
@@ -105,7 +106,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     signal,
     warn: warnings.add,
   };
-  await using pool = new WorkerPool(options.threads);
+  // One CPU is this thread's, which unpacks too.
+  await using pool = new WorkerPool(Math.max(1, (options.threads ?? allowedThreads()) - 1));
   if (source.against === 'manifest') pool.warm();
   const { totals, listing } = await validate(source, stageOptions);
   if (totals.entries === 0) {
@@ -298,6 +300,16 @@ function finishEarlier(options: RestoreOptions, archive: string, step: Step): Re
     archivesKept: journal.carry.length,
     oldState: kept,
   };
+}
+
+/** As `finishEarlier` would, without doing anything. */
+function refuseAfterUnfinished(target: string): void {
+  for (const place of statePlaces(target)) {
+    const journal = readJournal(place.state);
+    if (journal?.direction === 'forward' && (journal.phase === 'swapping' || journal.phase === 'swapped')) {
+      throw refused(`${describe(journal, place)} Do one of these first`);
+    }
+  }
 }
 
 /** Where not even the first step can be done, the swap is given up and leaves no trace. */

@@ -40,30 +40,47 @@ function parseLines(lines: string): Entry[] {
         .map((line) => parseEntryLine(line, 'manifest'));
 }
 
-/** The tar bytes of a member must be those that its entries give: headers are encoded anew and compared. */
-export function verifyContent(raw: Buffer, member: Member, entries: readonly Entry[]): void {
+/** The tar bytes of a member must be those that its entries give, contents included. */
+function verifyContent(raw: Buffer, member: Member, entries: readonly Entry[]): void {
   if (member.kind === 'part') {
     if (sha256Hex(raw) !== member.rawSha256) throw mismatch(member, 'its content does not match its digest');
     return;
   }
+  contentsOf(raw, member, entries).forEach((content, index) => {
+    const entry = entries[index]!;
+    if (content && contentDigest(entry, content) !== entry.sha256) {
+      throw mismatch(member, `the content of ${display(entry.path)} does not match its digest`);
+    }
+  });
+}
+
+/**
+ * The packed bytes of each file that lies whole in a member that is no `part`; undefined for all other
+ * entries. The headers between them are encoded anew and must be the same. Throws `ArchiveCorrupt`.
+ */
+export function contentsOf(
+  raw: Buffer,
+  member: Member,
+  entries: readonly Entry[],
+): readonly (Buffer | undefined)[] {
   let at = 0;
-  for (const entry of entries) {
+  const contents = entries.map((entry) => {
     const header = encodeHeader(entry);
     if (!raw.subarray(at, at + header.length).equals(header)) {
       throw mismatch(member, `the header of ${display(entry.path)} is not as the manifest says`);
     }
     at += header.length;
-    if (entry.type !== 'file' || entry.parts !== undefined) continue;
+    if (entry.type !== 'file' || entry.parts !== undefined) return undefined;
     const size = packedSize(entry);
     const content = raw.subarray(at, at + size);
-    if (content.length !== size || contentDigest(entry, content) !== entry.sha256) {
-      throw mismatch(member, `the content of ${display(entry.path)} does not match its digest`);
-    }
+    if (content.length !== size) throw mismatch(member, `it ends within ${display(entry.path)}`);
     at += padded(size);
-  }
+    return content;
+  });
   if (member.kind === 'end' ? raw.some((byte) => byte !== 0) : at !== raw.length) {
     throw mismatch(member, 'it holds more than the manifest says');
   }
+  return contents;
 }
 
 function mismatch(member: Member, what: string): ArchiveError {

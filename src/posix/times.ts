@@ -13,13 +13,19 @@ export function setTimesOf(fd: number, atimeNs: bigint, mtimeNs: bigint): void {
   call('futimens', undefined, fd, timespecs(atimeNs, mtimeNs));
 }
 
-function timespecs(...times: readonly bigint[]): Buffer {
-  const buffer = Buffer.alloc(16 * times.length);
-  times.forEach((time, index) => {
-    // tv_nsec counts forward from tv_sec, also before 1970: floor, not truncation.
-    const rest = ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
-    buffer.writeBigInt64LE((time - rest) / NANOSECONDS, 16 * index);
-    buffer.writeBigInt64LE(rest, 16 * index + 8);
-  });
-  return buffer;
+/** One for all calls, which are synchronous. */
+const pair = new BigInt64Array(4);
+const pairBytes = new Uint8Array(pair.buffer);
+
+function timespecs(atimeNs: bigint, mtimeNs: bigint): Uint8Array {
+  put(0, atimeNs);
+  put(2, mtimeNs);
+  return pairBytes;
+}
+
+function put(at: number, time: bigint): void {
+  // tv_nsec counts forward from tv_sec, also before 1970: floor, not truncation.
+  const rest = ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
+  pair[at] = (time - rest) / NANOSECONDS;
+  pair[at + 1] = rest;
 }

@@ -217,6 +217,14 @@ describe('the old state', () => {
     expect(fs.readdirSync(base).sort()).toEqual(['archives', 'source', 'target']);
   });
 
+  test('a dry run is refused where a restore would be: an old state is kept', async () => {
+    await restore(options(archive));
+    await expect(restore(options(archive, { dryRun: true }))).rejects.toThrow(/kept in .* until --commit/);
+    commitRestore(at('target'));
+    await restore(options(archive, { dryRun: true }));
+    expect(describeTree(at('target'))).toEqual(newTree);
+  });
+
   test('a target that is a symlink is followed, and stays one', async () => {
     fs.symlinkSync('target', at('alias'));
     await restore(options(archive, { target: at('alias'), oldState: 'remove' }));
