@@ -9,7 +9,7 @@ interface AuditEvent {
   verb: string;
   userAgent?: string;
   user?: { username?: string };
-  objectRef?: { resource?: string; subresource?: string };
+  objectRef?: { resource?: string; subresource?: string; namespace?: string };
 }
 
 /** Where the audit log ends now; what is written later is read from here. */
@@ -22,14 +22,22 @@ function agentOf({ userAgent = '', user }: AuditEvent): string {
   return account ?? userAgent.split('/')[0] ?? '';
 }
 
-/** Counts the finished requests (watches opened count when they end, so they are left out) since an offset. */
-export async function countRequests(file: string, offset: number): Promise<Map<string, RequestCounts>> {
+/**
+ * Counts the finished requests (watches opened count when they end, so they are left out) since an offset, of
+ * all namespaces or of those that `within` names.
+ */
+export async function countRequests(
+  file: string,
+  offset: number,
+  within: (namespace: string) => boolean = () => true,
+): Promise<Map<string, RequestCounts>> {
   const counts = new Map<string, RequestCounts>();
   const lines = createInterface(createReadStream(file, { start: offset }));
   for await (const line of lines) {
     const event = JSON.parse(line) as AuditEvent;
     if (event.stage !== 'ResponseComplete' || event.verb === 'watch') continue;
-    const { resource = '', subresource } = event.objectRef ?? {};
+    const { resource = '', subresource, namespace = '' } = event.objectRef ?? {};
+    if (!within(namespace)) continue;
     const name = `${event.verb} ${resource}${subresource ? `/${subresource}` : ''}`;
     const agent = agentOf(event);
     const own = counts.get(agent) ?? new Map<string, number>();

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import type { Log } from '../../test/cluster/index.ts';
 import { startStubKubelet } from '../../test/support/stub-kubelet.ts';
 import { auditEnd, countRequests } from './audit.ts';
@@ -8,7 +9,8 @@ import {
   type CONTROLLERS,
   type ControlPlane,
   eachOf,
-  putBackups,
+  putObjects,
+  removeObjects,
   withControlPlane,
 } from './control-plane.ts';
 import { cronAt, type Lag, lagOf, minuteAfter, watchJobs } from './lag.ts';
@@ -20,7 +22,16 @@ import {
   startOperatorProcess,
   sumOf,
 } from './operator-process.ts';
-import { ASLEEP, finishedRuns, makeCronJobs, makeSchedules, schedules } from './population.ts';
+import {
+  ASLEEP,
+  finishedRuns,
+  makeCronJobs,
+  makeNamespaces,
+  makeSchedules,
+  schedules,
+  settledSchedules,
+  withStatus,
+} from './population.ts';
 
 export interface Context {
   log: Log;
@@ -92,9 +103,10 @@ export interface Requests {
   byAgent: Record<string, Record<string, number>>;
 }
 
-async function perRun(file: string, offset: number, runs: number): Promise<Requests> {
+async function perRun(file: string, offset: number, runs: number, namespaces: string): Promise<Requests> {
   const byAgent: Requests['byAgent'] = {};
-  for (const [agent, counts] of await countRequests(file, offset)) {
+  const within = (namespace: string) => namespace.startsWith(`${namespaces}-`);
+  for (const [agent, counts] of await countRequests(file, offset, within)) {
     const rows = [...counts].map(([name, count]) => [name, Math.round((count / runs) * 100) / 100] as const);
     byAgent[agent] = Object.fromEntries(
       rows.filter(([, value]) => value >= 0.01).sort((a, b) => b[1] - a[1]),
@@ -108,32 +120,28 @@ export interface RequestsPair {
   peer: Requests;
 }
 
+/** Runs of each schedule before the one that is counted: enough for an old Job to be cleaned up in each. */
+const WARM_UP = 2;
+
 /**
- * Requests a run, told by the audit log of the API server. Each of `count` schedules has run `WARM_UP` times
- * before, so that old Jobs are cleaned up as they are in the long run; then one slot is counted.
+ * Requests a run, told by the audit log of the API server: `count` CronJobs and as many schedules, in namespaces
+ * of their own, due each minute. After some runs one slot is counted.
  */
 export function requestsPerRun(count: number, context: Context): Promise<RequestsPair> {
-  const WARM_UP = 4;
   const auditDir = mkdtempSync(join(tmpdir(), 'km-bench-audit-'));
   const file = join(auditDir, 'audit.log');
   return withControlPlane('tuned', { ...context, auditDir }, async (plane) => {
     const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath);
-    const measure = async (ready: () => Promise<void>): Promise<Requests> => {
-      // The load of a slot is over long before the middle of its minute.
-      await pause(minuteAfter(0) - Date.now() + WARM_UP * MINUTE_MS - MINUTE_MS / 2);
-      await ready();
-      const offset = auditEnd(file);
-      await pause(MINUTE_MS);
-      await ready();
-      return perRun(file, offset, count);
-    };
-    await makeCronJobs(plane, schedules(count, 'cron', '* * * * *'));
-    const peer = await measure(async () => {});
-    await plane.cluster.kubectl(['delete', 'cronjobs', '--all', '--all-namespaces']);
-    await plane.cluster.kubectl(['delete', 'jobs', '--all', '--all-namespaces']);
     const operator = await operatorOn(plane, context, [...OPERATOR_TUNED, '--no-leader-elect']);
+    await makeCronJobs(plane, schedules(count, 'cron', '* * * * *', 'cron'));
     await makeSchedules(plane, schedules(count, 'due', '* * * * *'));
-    const ours = await measure(async () => {});
+    // The load of a slot is over long before the middle of its minute.
+    const from = minuteAfter(0) + WARM_UP * MINUTE_MS - MINUTE_MS / 2;
+    await pause(from - Date.now());
+    const offset = auditEnd(file);
+    await pause(MINUTE_MS);
+    const peer = await perRun(file, offset, count, 'cron');
+    const ours = await perRun(file, offset, count, 'bench');
     await operator.stop();
     await kubelet.stop();
     return { ours, peer };
@@ -221,20 +229,27 @@ export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
     for (const step of sizes.steps) {
       log(`${step} sleeping schedules`);
       const more = schedules(step, 'asleep', ASLEEP).slice(sleeping);
-      await makeSchedules(plane, more);
+      await putObjects(plane, 'kmbackupschedules', await settledSchedules(plane, more));
       sleeping = step;
       await operator.settled();
       growth.push(await growthStep(plane, operator, sleeping, sizes.due));
     }
     await operator.stop();
 
-    log(`${sleeping * sizes.backupsEach} finished runs`);
-    const owners = (await plane.all.schedules.list(undefined, { pageSize: 500 })).items;
-    await putBackups(plane, finishedRuns(owners, sizes.backupsEach));
-    const backups = owners.length * sizes.backupsEach;
-    operator = await operatorOn(plane, context);
-    await operator.settled();
-    await operator.stop();
+    const wanted = schedules(sizes.hourly, 'asleep', ASLEEP);
+    log(`${wanted.length * sizes.backupsEach} finished runs`);
+    await removeObjects(plane, 'kmbackupschedules');
+    await removeObjects(plane, 'kmbackups');
+    const owners = await settledSchedules(plane, wanted);
+    const runs = [...finishedRuns(owners, sizes.backupsEach)];
+    const runsOf = Map.groupBy(runs, ({ spec }) => spec.scheduleName);
+    await putObjects(plane, 'kmbackups', runs);
+    await putObjects(
+      plane,
+      'kmbackupschedules',
+      owners.map((owner) => withStatus(owner, runsOf.get(owner.metadata.name) ?? [])),
+    );
+    const backups = runs.length;
 
     log('start to ready');
     const started = performance.now();
@@ -257,11 +272,10 @@ export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
     const idle = { schedules: owners.length, backups, requests: Object.fromEntries(asked), ...usage };
 
     log(`${sizes.hourly} hourly schedules`);
-    await eachOf(owners, 32, ({ metadata }) => plane.all.schedules.delete(metadata.namespace, metadata.name));
-    const hourly = schedules(sizes.hourly, 'hourly', 'H * * * *');
-    await makeSchedules(plane, hourly);
+    await removeObjects(plane, 'kmbackupschedules');
+    await removeObjects(plane, 'kmbackups');
     await operator.settled();
-    const result = await hourlySlots(plane, sizes);
+    const result = await hourlySlots(plane, operator, sizes);
     await operator.stop();
     await kubelet.stop();
     return { growth, ready, idle, hourly: { schedules: sizes.hourly, minutes: sizes.minutes, ...result } };
@@ -269,24 +283,35 @@ export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
 }
 
 /** Some whole minutes of the hour: every slot of them, as `nextScheduleTime` promised it, against the runs made. */
-async function hourlySlots(plane: ControlPlane, sizes: ScaleSizes): Promise<Lag & { slots: number }> {
-  const from = minuteAfter(5_000);
+async function hourlySlots(
+  plane: ControlPlane,
+  operator: OperatorProcess,
+  sizes: ScaleSizes,
+): Promise<Lag & { slots: number }> {
+  const hourly = await settledSchedules(plane, schedules(sizes.hourly, 'hourly', 'H * * * *'));
+  const slotOf = ({ status }: KmBackupSchedule) => Date.parse(status?.nextScheduleTime ?? '');
+  const from = minuteAfter(40_000);
   const to = from + sizes.minutes * MINUTE_MS;
-  const list = () => plane.all.schedules.list(undefined, { pageSize: 500 });
-  const promised = (await list()).items.filter(({ status }) => {
-    const next = Date.parse(status?.nextScheduleTime ?? '');
-    return next >= from && next < to;
-  });
+  const promised = hourly.filter((schedule) => slotOf(schedule) >= from && slotOf(schedule) < to);
+  await makeNamespaces(
+    plane,
+    // Those that are due earlier or soon after need their claims just as well.
+    hourly
+      .filter((schedule) => slotOf(schedule) < to + MINUTE_MS)
+      .map(({ metadata }) => ({ ...metadata, cron: '' })),
+  );
   const seen = new Map<string, number>();
   const watch = await watchJobs(plane, (job) => {
     // Named after its run, which is named after the schedule and the slot.
     seen.set(`${job.metadata.namespace}/${job.metadata.name.replace(/-\d{12}-\w+$/, '')}`, Date.now());
   });
+  await putObjects(plane, 'kmbackupschedules', hourly);
+  await operator.settled();
   await pause(to + 20_000 - Date.now());
   await watch.stop();
-  const lags = promised.flatMap(({ metadata, status }) => {
-    const at = seen.get(`${metadata.namespace}/${metadata.name}`);
-    return at === undefined ? [] : [at - Date.parse(status?.nextScheduleTime ?? '')];
+  const lags = promised.flatMap((schedule) => {
+    const at = seen.get(`${schedule.metadata.namespace}/${schedule.metadata.name}`);
+    return at === undefined ? [] : [at - slotOf(schedule)];
   });
   return { ...lagOf(lags), slots: promised.length };
 }

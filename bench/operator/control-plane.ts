@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { KmBackup } from '../../src/api/backup.ts';
+import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 import type { KubeObject, ResourceClient } from '../../src/kube/resources.ts';
@@ -95,38 +96,56 @@ export async function eachOf<T>(
   await Promise.all(Array.from({ length: concurrency }, worker));
 }
 
-/**
- * Puts finished runs straight into etcd, as a cluster has them after a week: 70,000 objects with a status
- * would cost 140,000 requests. The API server stores custom resources as JSON.
- */
-export async function putBackups(plane: ControlPlane, backups: Iterable<KmBackup>): Promise<void> {
+/** Answers of etcd's JSON gateway to a request of `path`. */
+async function etcd(plane: ControlPlane, path: string, body: object): Promise<void> {
   const { slot } = JSON.parse(await readFile(join(plane.stateDir, 'cluster.json'), 'utf8')) as {
     slot: number;
   };
   const { ports } = layoutOf(NAME, slot, 'control-plane-only', dirname(plane.stateDir));
-  const url = `http://127.0.0.1:${ports.etcdClient}/v3/kv/txn`;
-  const base64 = (text: string) => Buffer.from(text).toString('base64');
-  const batches = (function* () {
-    let batch: KmBackup[] = [];
-    for (const backup of backups) {
-      batch.push(backup);
-      if (batch.length === 100) {
-        yield batch;
-        batch = [];
-      }
-    }
-    if (batch.length > 0) yield batch;
-  })();
-  await eachOf(batches, 4, async (batch) => {
-    const success = batch.map((backup) => ({
-      request_put: {
-        key: base64(
-          `/registry/km.duskmantle.io/kmbackups/${backup.metadata.namespace}/${backup.metadata.name}`,
-        ),
-        value: base64(JSON.stringify(backup)),
-      },
-    }));
-    const response = await fetch(url, { method: 'POST', body: JSON.stringify({ success }) });
-    if (!response.ok) throw new Error(`etcd answered ${response.status}: ${await response.text()}`);
-  });
+  const url = `http://127.0.0.1:${ports.etcdClient}/v3/kv/${path}`;
+  const response = await fetch(url, { method: 'POST', body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`etcd answered ${response.status}: ${await response.text()}`);
+  await response.arrayBuffer();
+}
+
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+const prefixOf = (plural: 'kmbackups' | 'kmbackupschedules') => `/registry/km.duskmantle.io/${plural}/`;
+
+function* inBatches<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let batch: T[] = [];
+  for (const item of items) {
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/**
+ * Puts objects straight into etcd, as a cluster has them after a week: 70,000 runs with a status would cost
+ * 140,000 requests. The API server stores custom resources as JSON.
+ */
+export async function putObjects(
+  plane: ControlPlane,
+  plural: 'kmbackups' | 'kmbackupschedules',
+  objects: Iterable<KmBackup | KmBackupSchedule>,
+): Promise<void> {
+  await eachOf(inBatches(objects, 100), 4, (batch) =>
+    etcd(plane, 'txn', {
+      success: batch.map((object) => ({
+        request_put: {
+          key: base64(`${prefixOf(plural)}${object.metadata.namespace}/${object.metadata.name}`),
+          value: base64(JSON.stringify(object)),
+        },
+      })),
+    }),
+  );
+}
+
+/** Removes every object of the kind straight from etcd. */
+export async function removeObjects(plane: ControlPlane, plural: 'kmbackups' | 'kmbackupschedules') {
+  const prefix = prefixOf(plural);
+  const end = `${prefix.slice(0, -1)}0`;
+  await etcd(plane, 'deleterange', { key: base64(prefix), range_end: base64(end) });
 }

@@ -51,10 +51,16 @@ export interface OperatorProcess {
   metrics(): Promise<string>;
   /** Milliseconds from the start of the process to /readyz. */
   readonly readyMs: number;
-  /** Resolves when nothing is queued and nothing but watches and the Lease asks the API server. */
+  /** Resolves when it has nothing to do. */
   settled(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** Nothing that is waited for takes longer. */
+const LONGEST_MS = 4 * 60_000;
+/** So long with so little CPU a second, and nothing is being done. */
+const CALM_SECONDS = 4;
+const CALM_CPU_SECONDS = 0.05;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -70,6 +76,8 @@ export async function startOperatorProcess(
   const child: ChildProcess = spawn(
     process.execPath,
     [
+      // As the image starts it.
+      '--max-semi-space-size=4',
       ...nodeOptions,
       PROGRAM,
       `--kubeconfig=${kubeconfig}`,
@@ -87,6 +95,10 @@ export async function startOperatorProcess(
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
   for (;;) {
+    if (performance.now() - started > LONGEST_MS) {
+      child.kill('SIGKILL');
+      throw new Error(`the operator does not become ready; see ${logFile}`);
+    }
     if (child.exitCode !== null) throw new Error(`the operator ended with ${child.exitCode}; see ${logFile}`);
     if (
       await get('/readyz').then(
@@ -108,18 +120,14 @@ export async function startOperatorProcess(
     readyMs,
     metrics,
     async settled() {
-      let calm = 0;
-      let before = -1;
-      while (calm < 2) {
-        const page = await metrics();
-        const writes =
-          sumOf(page, 'km_operator_api_requests_total', 'method="PATCH"') +
-          sumOf(page, 'km_operator_api_requests_total', 'method="POST"');
-        const leading = sumOf(page, 'km_operator_leader') === 1;
-        const queued = sumOf(page, 'km_operator_queue_depth');
-        calm = leading && queued === 0 && writes === before ? calm + 1 : 0;
-        before = writes;
+      // Told by its CPU: a page of metrics of ten thousand schedules would be a load of its own.
+      const deadline = performance.now() + LONGEST_MS;
+      for (let calm = 0; calm < CALM_SECONDS; ) {
+        if (performance.now() > deadline)
+          throw new Error(`the operator does not come to rest; see ${logFile}`);
+        const before = cpuSeconds(child.pid!);
         await pause(1_000);
+        calm = cpuSeconds(child.pid!) - before < CALM_CPU_SECONDS ? calm + 1 : 0;
       }
     },
     async stop() {

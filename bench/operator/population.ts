@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { KmBackup } from '../../src/api/backup.ts';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../../src/api/names.ts';
+import { decideSchedule } from '../../src/operator/backupschedule/decide.ts';
 import { cleanResult } from '../../test/support/stub-kubelet.ts';
 import { type ControlPlane, eachOf } from './control-plane.ts';
 
@@ -15,10 +16,10 @@ export interface Wanted {
   cron: string;
 }
 
-/** So many schedules, spread over namespaces of 100 each. */
-export function schedules(count: number, prefix: string, cron: string): Wanted[] {
+/** So many schedules, spread over namespaces of 100 each, named `bench-0` and so on unless told otherwise. */
+export function schedules(count: number, prefix: string, cron: string, namespaces = 'bench'): Wanted[] {
   return Array.from({ length: count }, (_, index) => ({
-    namespace: `bench-${Math.floor(index / 100)}`,
+    namespace: `${namespaces}-${Math.floor(index / 100)}`,
     name: `${prefix}-${index}`,
     cron,
   }));
@@ -60,16 +61,51 @@ export async function makeNamespaces(plane: ControlPlane, wanted: readonly Wante
   });
 }
 
+/** Finished Jobs that are kept, of schedules and of CronJobs. */
+const HISTORY = 1;
+
+const scheduleOf = ({ name, cron }: Wanted) => ({
+  apiVersion: API_VERSION,
+  kind: 'KmBackupSchedule',
+  metadata: { name },
+  spec: {
+    cron,
+    source: { persistentVolumeClaim: { claimName: name } },
+    successfulJobsHistoryLimit: HISTORY,
+    failedJobsHistoryLimit: HISTORY,
+  },
+});
+
 export async function makeSchedules(plane: ControlPlane, wanted: readonly Wanted[]): Promise<void> {
   await makeNamespaces(plane, wanted);
-  await eachOf(wanted, CONCURRENCY, ({ namespace, name, cron }) =>
-    plane.all.schedules.create(namespace, {
-      apiVersion: API_VERSION,
-      kind: 'KmBackupSchedule',
-      metadata: { name },
-      spec: { cron, source: { persistentVolumeClaim: { claimName: name } } },
-    }),
-  );
+  await eachOf(wanted, CONCURRENCY, (one) => plane.all.schedules.create(one.namespace, scheduleOf(one)));
+}
+
+/** Schedules as they are once the operator has looked at them: the API server's defaults, and the status. */
+export async function settledSchedules(
+  plane: ControlPlane,
+  wanted: readonly Wanted[],
+): Promise<KmBackupSchedule[]> {
+  const namespace = 'default';
+  const one = { namespace, name: 'pattern', cron: ASLEEP };
+  const pattern = await plane.all.schedules.create(namespace, scheduleOf(one));
+  await plane.all.schedules.delete(namespace, one.name);
+  const { creationTimestamp } = pattern.metadata;
+  return wanted.map(({ namespace, name, cron }) => {
+    const schedule: KmBackupSchedule = {
+      ...pattern,
+      metadata: { name, namespace, uid: randomUUID(), resourceVersion: '', creationTimestamp, generation: 1 },
+      spec: { ...pattern.spec, cron, source: { persistentVolumeClaim: { claimName: name } } },
+    };
+    return withStatus(schedule, []);
+  });
+}
+
+/** The status that the operator would write. */
+export function withStatus(schedule: KmBackupSchedule, backups: readonly KmBackup[]): KmBackupSchedule {
+  const { steps } = decideSchedule({ schedule, backups, jobs: [], allowScripts: false }, Date.now());
+  const write = steps.find((step) => step.kind === 'writeScheduleStatus');
+  return write ? { ...schedule, status: write.status } : schedule;
 }
 
 /** CronJobs that ask for the same as the schedules do: Forbid, one container, one claim. */
@@ -84,6 +120,8 @@ export async function makeCronJobs(plane: ControlPlane, wanted: readonly Wanted[
         schedule: cron,
         timeZone: 'Etc/UTC',
         concurrencyPolicy: 'Forbid',
+        successfulJobsHistoryLimit: HISTORY,
+        failedJobsHistoryLimit: HISTORY,
         jobTemplate: {
           metadata: { labels: { [LABELS.managedBy]: FIELD_MANAGER } },
           spec: {

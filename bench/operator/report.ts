@@ -111,7 +111,7 @@ function scaleSection({ scale }: Figures): string[] {
         ],
       ],
     ),
-    `Aim no request but watches and Lease: ${met(others.length === 0)}. Aim CPU <= 1 %: ${met(idle.cpuPercent <= 1)}. Aim RSS <= 250 MB: ${met(idle.rssMb <= 250)}. The process reads a kubeconfig; in a pod it does not load that library.`,
+    `Aim no request but watches and Lease: ${met(others.length === 0)}. Aim CPU <= 1 %: ${met(idle.cpuPercent <= 1)}. Aim RSS <= 250 MB: ${met(idle.rssMb <= 250)}. Schedules and runs were put into etcd.`,
     `## Start with ${n(ready.schedules)} schedules and ${n(ready.backups)} runs`,
     table(
       ['start to ready', 'until everything was looked at', 'RSS when ready'],

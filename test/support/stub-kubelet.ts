@@ -74,7 +74,7 @@ export async function startStubKubelet(
   report: (pod: Pod) => StubReport = growingStock(),
   namespace?: string,
 ): Promise<{ stop: () => Promise<void> }> {
-  const client = new KubeClient(await fromKubeconfig(kubeconfig));
+  const client = new KubeClient(await fromKubeconfig(kubeconfig), { userAgent: 'stub-kubelet' });
   const pods = resource<Pod>(client, {
     group: '',
     version: 'v1',
