@@ -3,7 +3,7 @@ import { type ByteString, fromText, ROOT } from './byte-string.ts';
 import { ArchiveError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
 import { type Entry, type Member, readManifest, type Summary } from './manifest.ts';
-import { MemberReader } from './members.ts';
+import { readMember } from './members.ts';
 import { TarReader } from './restore-tar.ts';
 import { EntryGate, normalizeName } from './restore-validate.ts';
 import { FileSink, TreeWriter } from './restore-write.ts';
@@ -110,7 +110,7 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
       for (const member of members) {
         options.signal?.throwIfAborted();
         bytesRead += member.size;
-        reader.push(new MemberReader(fd, info.summary.compression).read(member));
+        reader.push(readMember(fd, member, info.summary.compression));
       }
     }
   } finally {

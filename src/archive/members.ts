@@ -13,30 +13,21 @@ export function sha256Hex(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex');
 }
 
+/** Of this thread, used again from member to member. */
+let compressedRoom: Buffer = Buffer.alloc(0);
+let rawRoom: Buffer = Buffer.alloc(0);
+
 /**
- * Reads members one after the other, into the same memory: what it returned is overwritten by the next.
- * Throws `ArchiveCorrupt`.
+ * The tar bytes of a member: read, checked, decompressed (never to more than `rawSize`). They hold until this
+ * thread's next call. Throws `ArchiveCorrupt`.
  */
-export class MemberReader {
-  readonly #fd: number;
-  readonly #compression: Compression;
-  #compressed: Buffer = Buffer.alloc(0);
-  #raw: Buffer = Buffer.alloc(0);
-
-  constructor(fd: number, compression: Compression) {
-    this.#fd = fd;
-    this.#compression = compression;
-  }
-
-  /** The tar bytes of a member: read, checked, decompressed (never to more than `rawSize`). */
-  read(member: Member): Buffer {
-    this.#compressed = withRoom(this.#compressed, member.size);
-    const bytes = this.#compressed.subarray(0, member.size);
-    readCompressed(this.#fd, member, bytes);
-    if (this.#compression === 'zstd') return decompressMember(bytes, member, 'zstd');
-    this.#raw = withRoom(this.#raw, Math.min(member.rawSize, MAX_MEMBER_BYTES));
-    return decompressMember(bytes, member, 'gzip', this.#raw);
-  }
+export function readMember(fd: number, member: Member, compression: Compression): Buffer {
+  compressedRoom = withRoom(compressedRoom, member.size);
+  const bytes = compressedRoom.subarray(0, member.size);
+  readCompressed(fd, member, bytes);
+  if (compression === 'zstd') return decompressMember(bytes, member, compression);
+  rawRoom = withRoom(rawRoom, Math.min(member.rawSize, MAX_MEMBER_BYTES));
+  return decompressMember(bytes, member, compression, rawRoom);
 }
 
 function withRoom(buffer: Buffer, size: number): Buffer {

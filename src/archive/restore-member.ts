@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import type { ByteString } from './byte-string.ts';
 import type { Compression } from './managed-name.ts';
 import { type Entry, type Member, parseEntryLine } from './manifest.ts';
-import { MemberReader } from './members.ts';
+import { readMember } from './members.ts';
 import { isSkipped, type RestorePolicy, withoutPrivileges } from './restore-validate.ts';
 import { TreeWriter, writeAll } from './restore-write.ts';
 import { encodeSparseMap, packedSize } from './tar-header.ts';
@@ -44,9 +44,8 @@ export function restoreMembers({ path, compression, members, root, policy, owner
           warn: (at, message) => warnings.push({ path: at, message }),
         });
   try {
-    const reader = new MemberReader(fd, compression);
     for (const { member, lines, part } of members) {
-      const raw = reader.read(member);
+      const raw = readMember(fd, member, compression);
       const entries =
         lines === ''
           ? []
