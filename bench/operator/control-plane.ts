@@ -122,6 +122,22 @@ function* inBatches<T>(items: Iterable<T>, size: number): Generator<T[]> {
   if (batch.length > 0) yield batch;
 }
 
+const CATCH_UP_MS = 4 * 60_000;
+
+/** Waits until the API server's cache holds what etcd does: until then it refuses lists of the kind. */
+async function caughtUp(plane: ControlPlane, plural: 'kmbackups' | 'kmbackupschedules'): Promise<void> {
+  const { descriptor } = plane.all.backups;
+  const path = `/apis/${descriptor.group}/${descriptor.version}/${plural}`;
+  for (const deadline = Date.now() + CATCH_UP_MS; ; ) {
+    try {
+      await plane.client.request({ method: 'GET', path, query: { limit: 1 } });
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
 /**
  * Puts objects straight into etcd, as a cluster has them after a week: 70,000 runs with a status would cost
  * 140,000 requests. The API server stores custom resources as JSON.
@@ -141,6 +157,7 @@ export async function putObjects(
       })),
     }),
   );
+  await caughtUp(plane, plural);
 }
 
 /** Removes every object of the kind straight from etcd. */
@@ -148,4 +165,5 @@ export async function removeObjects(plane: ControlPlane, plural: 'kmbackups' | '
   const prefix = prefixOf(plural);
   const end = `${prefix.slice(0, -1)}0`;
   await etcd(plane, 'deleterange', { key: base64(prefix), range_end: base64(end) });
+  await caughtUp(plane, plural);
 }
