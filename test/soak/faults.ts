@@ -77,8 +77,10 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
       return say(`${replica.proxy.cutAll({ watch: true })} of ${replica.name}`);
     case 'clock step': {
       const offsetMs = Math.round((random() * 4 - 1.5) * 60_000);
-      say(`${replica.name} to ${offsetMs} ms`);
-      return replica.setClock({ offsetMs });
+      // Were it wrong for good, a short soak would hardly see a slot in its time.
+      const forMs = 8_000 + pauseMs;
+      say(`${replica.name} to ${offsetMs} ms for ${forMs} ms`);
+      return replica.stepClock(offsetMs, forMs);
     }
     case 'lost answers':
       say(`every fifth write of ${replica.name} for 5 s`);

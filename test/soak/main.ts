@@ -12,7 +12,7 @@ import { API_VERSION, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
-import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
+import { type Cluster, clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
 import { startStubKubelet } from '../support/stub-kubelet.ts';
 import { type Check, checksOf, type Remains } from './checks.ts';
 import { FAULTS, inflictFaults } from './faults.ts';
@@ -115,6 +115,57 @@ async function settledRemains(
   }
 }
 
+interface Stage {
+  cluster: Cluster;
+  dir: string;
+  client: KubeClient;
+  all: Resources;
+  /** Filled at once, so that they can be ended whatever comes. */
+  replicas: Replica[];
+}
+
+async function carryThrough({ cluster, dir, client, all, replicas }: Stage): Promise<Check[]> {
+  const kubeconfig = cluster.kubeconfigPath;
+  for (const name of ['replica-a', 'replica-b']) replicas.push(await Replica.start(name, dir, kubeconfig));
+  await makeSchedules(client, all);
+  const random = seeded(seed);
+  const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
+  log('no more faults; new processes, whose clock stands still so that no more slots come');
+  const stoppedMs = Date.now();
+  for (const replica of replicas) {
+    replica.proxy.clear();
+    replica.setClock({ stoppedMs });
+    replica.kill(100);
+  }
+  const remains = await settledRemains(all, replicas, stoppedMs);
+  const missing = FAULTS.filter((fault) => !faults.has(fault));
+  const inflicted: Check = {
+    name: 'every kind of fault was inflicted',
+    looked: [...faults.values()].reduce((sum, times) => sum + times, 0),
+    violations: missing.map((fault) => `never: ${fault}`),
+  };
+  const lost = replicas.reduce((sum, replica) => sum + replica.lost, 0);
+  const crashed: Check = {
+    name: 'no replica ended for any reason but a lost Lease',
+    looked: replicas.length,
+    violations: replicas.flatMap(({ crashes }) => crashes),
+  };
+  const missed = remains.schedules.reduce((sum, { status }) => sum + (status?.missedSlots ?? 0), 0);
+  console.log(
+    `${remains.backups.length} runs, ${missed} slots counted as missed, replicas ended ${lost} times for a lost Lease`,
+  );
+  console.log(`faults: ${[...faults].map(([name, times]) => `${times} ${name}`).join(', ')}`);
+  return [inflicted, crashed, ...checksOf(remains, stoppedMs)];
+}
+
+/** Rejects when the soak is told to end. */
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+  });
+}
+
 async function soak(): Promise<Check[]> {
   const dir = mkdtempSync(join(tmpdir(), 'km-soak-'));
   console.log(`${count} schedules a minute for ${minutes} minutes, --seed ${seed}; logs in ${dir}`);
@@ -133,36 +184,7 @@ async function soak(): Promise<Check[]> {
   const kubelet = await startStubKubelet(kubeconfig, reportOf);
   const replicas: Replica[] = [];
   try {
-    for (const name of ['replica-a', 'replica-b']) replicas.push(await Replica.start(name, dir, kubeconfig));
-    await makeSchedules(client, all);
-    const random = seeded(seed);
-    const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
-    log('no more faults; new processes, whose clock stands still so that no more slots come');
-    const stoppedMs = Date.now();
-    for (const replica of replicas) {
-      replica.proxy.clear();
-      replica.setClock({ stoppedMs });
-      replica.kill(100);
-    }
-    const remains = await settledRemains(all, replicas, stoppedMs);
-    const missing = FAULTS.filter((fault) => !faults.has(fault));
-    const inflicted: Check = {
-      name: 'every kind of fault was inflicted',
-      looked: [...faults.values()].reduce((sum, times) => sum + times, 0),
-      violations: missing.map((fault) => `never: ${fault}`),
-    };
-    const lost = replicas.reduce((sum, replica) => sum + replica.lost, 0);
-    const crashed: Check = {
-      name: 'no replica ended for any reason but a lost Lease',
-      looked: replicas.length,
-      violations: replicas.flatMap(({ crashes }) => crashes),
-    };
-    const missed = remains.schedules.reduce((sum, { status }) => sum + (status?.missedSlots ?? 0), 0);
-    console.log(
-      `${remains.backups.length} runs, ${missed} slots counted as missed (most of them skipped by a step of the clock), replicas ended ${lost} times for a lost Lease`,
-    );
-    console.log(`faults: ${[...faults].map(([name, times]) => `${times} ${name}`).join(', ')}`);
-    return [inflicted, crashed, ...checksOf(remains, stoppedMs)];
+    return await Promise.race([interruption(), carryThrough({ cluster, dir, client, all, replicas })]);
   } finally {
     await Promise.all(replicas.map((replica) => replica.end()));
     await kubelet.stop();

@@ -28,6 +28,7 @@ export class Replica {
   readonly #port: number;
   #child: ChildProcess | undefined;
   #wall: WallClock = { offsetMs: 0 };
+  #clockSetRight: NodeJS.Timeout | undefined;
   #wanted = true;
   /** How often it ended by itself because it had lost the Lease, as it must. */
   lost = 0;
@@ -90,8 +91,15 @@ export class Replica {
 
   /** Sets its wall clock, now and after restarts. */
   setClock(wall: WallClock): void {
+    clearTimeout(this.#clockSetRight);
     this.#wall = wall;
     if (this.#child?.connected) this.#child.send(wall, () => {});
+  }
+
+  /** Sets its wall clock wrong, and right again after a while. */
+  stepClock(offsetMs: number, forMs: number): void {
+    this.setClock({ offsetMs });
+    this.#clockSetRight = setTimeout(() => this.setClock({ offsetMs: 0 }), forMs);
   }
 
   /** SIGKILL; it comes back after the pause. */
