@@ -35,7 +35,7 @@ interface Measured {
 interface Contender {
   readonly name: string;
   readonly prepare?: () => void;
-  readonly command: readonly string[];
+  readonly command: readonly string[] | (() => readonly string[]);
   readonly statuses?: readonly number[];
   readonly cwd?: string;
 }
@@ -69,9 +69,10 @@ function ensurePeers(): void {
 
 function once({ name, prepare, command, statuses = [0], cwd }: Contender): Measured {
   prepare?.();
+  const line = typeof command === 'function' ? command() : command;
   const figures = at('figures');
   const started = performance.now();
-  const { status, stderr } = spawnSync('time', ['-o', figures, '-f', '%M', '--quiet', ...command], {
+  const { status, stderr } = spawnSync('time', ['-o', figures, '-f', '%M', '--quiet', ...line], {
     encoding: 'utf8',
     env: environment,
     cwd: cwd ?? work,
@@ -262,29 +263,47 @@ function benchTree(tree: Tree): void {
   });
 
   const archive = newestArchive('km-gzip', '.tgz');
-  const target = (name: string) => () => {
-    remove(name);
-    fs.mkdirSync(at(name));
-  };
+  // Names of their own for each turn: a tree removed just before makes the file system slow for whoever is next.
+  let turn = 0;
+  const restored = (name: string) => at('restored', `${name}-${turn}`);
   record(
     tree.name,
     'restore, all',
     compare([
-      { name: 'km-backup', prepare: () => remove('out-km'), command: km('restore', archive, at('out-km')) },
+      {
+        name: 'km-backup',
+        prepare: () => {
+          turn++;
+          fs.mkdirSync(at('restored'), { recursive: true });
+        },
+        command: () => km('restore', archive, restored('km')),
+      },
       {
         name: 'tar -xzf',
-        prepare: target('out-tar'),
-        command: ['tar', '-xzf', at('tar.tgz'), '-C', at('out-tar')],
+        prepare: () => fs.mkdirSync(restored('tar')),
+        command: () => ['tar', '-xzf', at('tar.tgz'), '-C', restored('tar')],
       },
       {
         name: 'restic',
-        prepare: target('out-restic'),
-        command: ['restic', '-q', '-r', at('restic'), 'restore', 'latest', '--target', at('out-restic')],
+        prepare: () => fs.mkdirSync(restored('restic')),
+        command: () => [
+          'restic',
+          '-q',
+          '-r',
+          at('restic'),
+          'restore',
+          'latest',
+          '--target',
+          restored('restic'),
+        ],
       },
     ]),
     { 'tar -xzf': 1.5, restic: 1.5 },
   );
-  remove('out-km', 'out-tar', 'out-restic');
+  const empty = (name: string) => () => {
+    remove(name);
+    fs.mkdirSync(at(name));
+  };
   if (tree.pick) {
     record(
       tree.name,
@@ -292,19 +311,19 @@ function benchTree(tree: Tree): void {
       compare([
         {
           name: 'km-backup',
-          prepare: target('one'),
+          prepare: empty('one'),
           command: km('extract', archive, tree.pick, '-C', at('one')),
         },
         {
           name: 'tar -xzf',
-          prepare: target('one-tar'),
+          prepare: empty('one-tar'),
           command: ['tar', '-xzf', at('tar.tgz'), '-C', at('one-tar'), `./${tree.pick}`],
         },
       ]),
       { 'tar -xzf': 50 },
     );
   }
-  remove('km-gzip', 'km-zstd', 'restic', 'borg', 'tar.tgz', 'pigz.tgz', 'one', 'one-tar');
+  remove('restored', 'km-gzip', 'km-zstd', 'restic', 'borg', 'tar.tgz', 'pigz.tgz', 'one', 'one-tar');
 }
 
 function compareOnce(contenders: readonly Contender[]): Map<string, Measured> {
