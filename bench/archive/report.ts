@@ -46,16 +46,19 @@ export function toText(report: Report): string {
   return `${lines.join('\n')}\n${report.machine}; median of ${report.repetitions}\n`;
 }
 
-export function toMarkdown(report: Report): string {
-  const line = (row: readonly string[]) => `| ${row.join(' | ')} |`;
+/** `limits`: what stands below the table. */
+export function toMarkdown(report: Report, limits: string): string {
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return `# Benchmarks of the archive engine
 
-Written by \`npm run bench:archive -- --write\` on ${report.at}: ${report.machine}. Median of ${report.repetitions} turns${report.quick ? ', small trees (`--quick`)' : ''}, warm cache, the contenders taking turns. Ratios of times tell how often as fast km-backup is; those of sizes, its share of the peer's size.
+Written by \`npm run bench:archive -- --write\` on ${report.at}: ${report.machine}. Median of ${report.repetitions} turns (of trees over 1 GB: one)${report.quick ? ', small trees (`--quick`)' : ''}, warm cache, the contenders taking turns. Ratios of times tell how often as fast km-backup is; those of sizes, its share of the peer's size.
 
 ${line(head)}
 ${line(head.map(() => '---'))}
 ${report.rows.map((row) => line(cells(row))).join('\n')}
-`;
+
+${limits}`;
 }
 
 function cells({

@@ -1,9 +1,13 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { startWriting } from '../posix/sync.ts';
 import { writeError } from './errors.ts';
 
 const sync = promisify(fsync);
+
+/** Bytes appended before the kernel is told to write them to the device. */
+const WRITING_BYTES = 8 * 1024 * 1024;
 
 export interface Mark {
   readonly position: number;
@@ -15,6 +19,8 @@ export class GrowingFile {
   readonly path: string;
   readonly fd: number;
   #position = 0;
+  /** Up to here the kernel was told to write. */
+  #writing = 0;
   #hash = createHash('sha256');
   #open = true;
 
@@ -46,6 +52,10 @@ export class GrowingFile {
     }
     this.#hash.update(bytes);
     this.#position += bytes.length;
+    if (this.#position - this.#writing >= WRITING_BYTES) {
+      startWriting(this.fd, this.#writing, this.#position - this.#writing);
+      this.#writing = this.#position;
+    }
   }
 
   mark(): Mark {
@@ -56,6 +66,7 @@ export class GrowingFile {
   rewind(mark: Mark): void {
     ftruncateSync(this.fd, mark.position);
     this.#position = mark.position;
+    this.#writing = Math.min(this.#writing, mark.position);
     this.#hash = mark.hash.copy();
   }
 

@@ -18,9 +18,6 @@ interface Thread {
 /** Jobs a thread holds besides the one it works on, so that it never waits for the next. */
 const READY = 1;
 
-/** Jobs that must wait before one more thread starts: a thread costs as much as some dozen small jobs. */
-const BACKLOG = 6;
-
 /** Worker threads that start when there is work for them. */
 export class WorkerPool implements AsyncDisposable {
   readonly size: number;
@@ -67,9 +64,8 @@ export class WorkerPool implements AsyncDisposable {
         undefined,
       );
       let thread = idlest;
-      if (!thread || (thread.running.size > READY && this.#queue.length > BACKLOG)) {
-        if (this.#threads.length < this.size) thread = this.#start();
-      }
+      if ((!thread || thread.running.size > READY) && this.#threads.length < this.size)
+        thread = this.#start();
       if (!thread || thread.running.size > READY) return;
       const request = this.#queue.shift()!;
       thread.running.add(request.id);

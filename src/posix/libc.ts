@@ -19,6 +19,7 @@ const prototypes = {
     'int64_t copy_file_range(int from, void *fromOffset, int to, void *toOffset, size_t length, unsigned int flags)',
   mkfifo: 'int mkfifo(const void *path, unsigned int mode)',
   syncfs: 'int syncfs(int fd)',
+  sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
   statx: 'int statx(int dir, const void *path, int flags, unsigned int mask, void *answer)',
 } as const;
 type Name = keyof typeof prototypes;

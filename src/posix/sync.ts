@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { call } from './libc.ts';
+import { call, tryCall } from './libc.ts';
 import { nodePath } from './node-path.ts';
 import type { RawPath } from './system-error.ts';
 
@@ -11,6 +11,16 @@ export function syncDirectory(path: RawPath): void {
 /** Makes everything written so far to the file system that holds `path` (a directory) durable. Throws EIO where a write was lost. */
 export function syncFileSystem(path: RawPath): void {
   withDirectory(path, (fd) => call('syncfs', path, fd));
+}
+
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/**
+ * Has the kernel begin to write a part of an open file to its device, so that the fsync at the end finds
+ * little left to do. A hint: file systems without it, and errors (which fsync tells), are passed over.
+ */
+export function startWriting(fd: number, offset: number, length: number): void {
+  tryCall('sync_file_range', fd, offset, length, SYNC_FILE_RANGE_WRITE);
 }
 
 function withDirectory(path: RawPath, use: (fd: number) => void): void {
