@@ -116,7 +116,7 @@ const km = (...args: string[]) => [
   path.join(checkout, 'dist/cli/km-backup.js'),
   ...args,
 ];
-const create = (tree: Tree, compression: string, ...args: string[]) =>
+const create = (tree: Pick<Tree, 'path'>, compression: string, ...args: string[]) =>
   km(
     'create',
     '--source',
@@ -356,35 +356,41 @@ function medians(turns: readonly Map<string, Measured>[]): Map<string, Measured>
 /** Peak memory of first backups of ever more (tiny) files. */
 function benchMemory(): void {
   for (const count of options.quick ? [10_000, 40_000] : [10_000, 100_000, 1_000_000]) {
-    const tree = { name: `${count} files`, path: at('many') };
+    const tree = { path: at('many') };
     remove('many', 'km-gzip');
     for (let index = 0; index < count; index++) {
       const directory = at('many', String(Math.floor(index / 1000)));
       if (index % 1000 === 0) fs.mkdirSync(directory, { recursive: true });
       fs.writeFileSync(path.join(directory, String(index)), `file ${index}`);
     }
-    const command = km('create', '--source', tree.path, '--destination', at('km-gzip'), '--progress', 'none');
-    const first = once({ name: 'km-backup', command });
-    const repeat = once({ name: 'km-backup', command });
-    for (const [task, { seconds, memory }] of [
-      ['first backup', first],
-      ['repeat backup', repeat],
-    ] as const) {
+    const ours = { name: 'km-backup', command: create(tree, 'gzip') };
+    const theirs = {
+      name: 'restic',
+      command: ['restic', '-q', '-r', at('restic'), 'backup', '.'],
+      cwd: tree.path,
+    };
+    remove('restic', 'restic-cache');
+    must('restic', '-q', '-r', at('restic'), 'init');
+    for (const task of ['first backup', 'repeat backup']) {
+      const oursMemory = once(ours).memory * 1024;
+      const theirsMemory = once(theirs).memory * 1024;
+      const ratio = oursMemory / theirsMemory;
       rows.push({
-        tree: tree.name,
+        tree: `${count.toLocaleString('en')} tiny files`,
         work: `peak memory, ${task}`,
-        peer: '-',
-        ours: memory * 1024,
-        theirs: null,
+        peer: 'restic',
+        ours: oursMemory,
+        theirs: theirsMemory,
         unit: 'B',
-        ratio: null,
-        aim: null,
-        oursMemory: memory * 1024,
-        theirsMemory: null,
+        ratio,
+        aim: 1,
+        oursMemory,
+        theirsMemory,
       });
-      say(`  ${tree.name}, ${task}: ${(memory / 1024).toFixed(0)} MiB, ${seconds.toFixed(1)} s`);
+      say(`  ${count} files, peak memory, ${task}: ${ratio.toFixed(2)}x restic`);
     }
   }
+  remove('restic', 'restic-cache');
   remove('many', 'km-gzip');
 }
 
