@@ -23,7 +23,9 @@ const Source = z
     allowEmpty: z
       .boolean()
       .optional()
-      .describe('An empty source is a failure unless this is true: an unmounted volume looks just like it.'),
+      .describe(
+        'A source without files (only directories, or nothing) is a failure unless this is true: an unmounted volume looks just like it.',
+      ),
   })
   .describe('What to back up.');
 

@@ -106,10 +106,12 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     });
     await packer.pack(walk);
     const { totals } = packer;
-    if (totals.entries <= 1 && !options.allowEmpty) {
+    if (walk.counts.contents === 0 && !options.allowEmpty) {
       throw new ArchiveError(
         'SourceEmpty',
-        `${options.source} holds nothing to back up (a volume that is not mounted?). Use --allow-empty if that is right.`,
+        warnings > 0
+          ? `${options.source}: nothing in it could be read. ${samples[0]}`
+          : `${options.source} holds no files, only directories if anything (a volume that is not mounted?). Use --allow-empty if that is right.`,
       );
     }
     step('members written');

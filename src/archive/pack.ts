@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import type { GrowingFile } from './archive-file.ts';
 import type { ByteString } from './byte-string.ts';
 import { cut, PART_BYTES } from './cut.ts';
-import { ArchiveError } from './errors.ts';
+import { ArchiveError, errnoOf } from './errors.ts';
 import type { PackedPart } from './jobs.ts';
 import { type Entry, encodeEntry, joinLines, type ManifestWriter, type Member } from './manifest.ts';
 import { readCompressedMember } from './members.ts';
@@ -198,6 +198,10 @@ export class Packer {
     }
     try {
       await this.#packLarge(item, fd, old);
+    } catch (error) {
+      if (!(error instanceof UnreadableSource)) throw error;
+      archive.rewind(before);
+      this.#drop(readWarning(error.cause, item.entry.path));
     } finally {
       closeSync(fd);
     }
@@ -216,8 +220,8 @@ export class Packer {
         });
         return;
       }
-      const described = describeContent(now.entry, fd, now.status.blocks);
-      const xattrs = storedXattrs(item.location);
+      const described = fromSource(() => describeContent(now.entry, fd, now.status.blocks));
+      const xattrs = fromSource(() => storedXattrs(item.location));
       const parts = Math.ceil(packedSize(described) / PART_BYTES);
       const entry: Entry = { ...described, ...(xattrs ? { xattrs } : {}), parts };
       const header = packRaw(encodeHeader(entry), settings);
@@ -281,7 +285,7 @@ export class Packer {
       for (let index = 0; index < count; index++) {
         while (next < count && ahead.length < pool.size + 2) ahead.push(send());
         this.#throwIfAborted();
-        let part = await ahead.shift()!;
+        let part = await ahead.shift()!.catch(unreadable);
         complete &&= part.complete;
         const at = archive.position;
         const same = known[index];
@@ -292,7 +296,8 @@ export class Packer {
           if (!part.member) {
             const start = index * PART_BYTES;
             const length = Math.min(PART_BYTES, size - start);
-            part = await pool.run({ kind: 'part', fd, entry, start, length, known: undefined, settings });
+            const again = { kind: 'part', fd, entry, start, length, known: undefined, settings } as const;
+            part = await pool.run(again).catch(unreadable);
             complete &&= part.complete;
           }
           archive.append(part.member!.data);
@@ -397,6 +402,23 @@ export class Packer {
 
   #throwIfAborted(): void {
     this.#context.signal?.throwIfAborted();
+  }
+}
+
+/** A large file that cannot be read; `cause` is the system's error. */
+class UnreadableSource extends Error {}
+
+/** A part job reads the source and nothing else, so an error of the system is the source's. */
+function unreadable(error: unknown): never {
+  if (errnoOf(error) === undefined) throw error;
+  throw new UnreadableSource('a source file cannot be read', { cause: error });
+}
+
+function fromSource<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    return unreadable(error);
   }
 }
 

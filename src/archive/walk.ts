@@ -43,6 +43,8 @@ interface Open {
 }
 
 export interface WalkCounts {
+  /** Entries yielded that are no directories. */
+  contents: number;
   sockets: number;
   excluded: number;
 }
@@ -55,7 +57,7 @@ const LONG_PATH = 3_000;
  * of the directories on the way only, and the paths of hard-linked files until their last name was seen.
  */
 export class Walk {
-  readonly counts: WalkCounts = { sockets: 0, excluded: 0 };
+  readonly counts: WalkCounts = { contents: 0, sockets: 0, excluded: 0 };
   readonly #options: WalkOptions;
   readonly #firstNames = new Map<string, { path: ByteString; left: number }>();
   readonly #descriptors: number[] = [];
@@ -80,6 +82,7 @@ export class Walk {
           yield found;
         }
         if (isDirectory) open.push(this.#open(found));
+        else this.counts.contents++;
       }
       const directory = open.at(-1);
       if (!directory) return;

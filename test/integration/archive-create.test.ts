@@ -178,8 +178,12 @@ describe('the source', () => {
     expect(box.names()).toEqual(['.km-backup.lock']);
   });
 
-  test('empty: fails unless allowed', async () => {
+  test('without files, as a volume that is not mounted: fails unless allowed', async () => {
     expect((await box.back()).result.reason).toBe('SourceEmpty');
+    fs.mkdirSync(path.join(box.source, 'lost+found'));
+    const inside = path.join(box.source, 'backups/archives');
+    expect((await box.back()).result.reason).toBe('SourceEmpty');
+    expect((await box.back({ destination: inside })).result.reason).toBe('SourceEmpty');
     expect(box.names()).toEqual(['.km-backup.lock']);
     expect((await box.back({ allowEmpty: true })).result.outcome).toBe('Succeeded');
   });

@@ -64,6 +64,29 @@ describe.runIf(root)('on file systems of their own', () => {
     expect(box.names().filter((name) => name.startsWith('km-backup-'))).toEqual([]);
   });
 
+  test('a source device that fails: names the large file, and stores the others', async () => {
+    const image = path.join(box.root, 'image');
+    mountImage(image, 64, box.source);
+    box.write('a', 'first');
+    box.write('large', noise(9_000_000));
+    box.write('z', 'last');
+    const map = execFileSync('filefrag', ['-sv', '-b512', path.join(box.source, 'large')], {
+      encoding: 'utf8',
+    });
+    const sector = Number(/^ +0: +0\.\. *\d+: +(\d+)\.\./m.exec(map)![1]);
+    execFileSync('umount', [box.source]);
+    execFileSync('mount', ['-o', 'loop', image, box.source]);
+    mounts.push(box.source);
+    // Reads beyond the end of the image fail.
+    fs.truncateSync(image, sector * 512 + 5_000_000);
+
+    const { result, exitCode } = await box.back();
+    expect([exitCode, result.outcome]).toEqual([3, 'Incomplete']);
+    expect(result.warnings.samples).toEqual(['./large: cannot be read (EIO)']);
+    const listed = execFileSync('tar', ['-tzf', result.archive!.path], { encoding: 'utf8' });
+    expect(listed.split('\n').filter((name) => !name.endsWith('/'))).toEqual(['./a', './z', '']);
+  });
+
   test('read-only: fails, and does not go elsewhere', async () => {
     small(8);
     box.write('a', 'x');

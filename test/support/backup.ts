@@ -12,6 +12,8 @@ export class Sandbox implements Disposable {
   readonly root = fs.mkdtempSync(path.join(os.tmpdir(), 'km-archive-'));
   readonly source = path.join(this.root, 'source');
   readonly destination = path.join(this.root, 'destination');
+  /** What the clock of runs is ahead: 2 s or more, and what was written before a run has settled for the next. */
+  clockAheadMs = 0;
 
   constructor() {
     fs.mkdirSync(this.source);
@@ -40,7 +42,7 @@ export class Sandbox implements Disposable {
       allowEmpty: false,
       lockWaitMs: 0,
       retention: undefined,
-      now: () => new Date(),
+      now: () => new Date(Date.now() + this.clockAheadMs),
       threads: 2,
     };
   }
@@ -67,9 +69,4 @@ export class Sandbox implements Disposable {
   [Symbol.dispose](): void {
     fs.rmSync(this.root, { recursive: true, force: true });
   }
-}
-
-/** Sets ctime's past: nothing can, so waits until the clock has left the tick that reuse distrusts. */
-export async function settle(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 2_100));
 }

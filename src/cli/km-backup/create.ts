@@ -39,7 +39,7 @@ export function command(context: CliContext): Command {
     .option('--exclude <pattern>', 'leave out what matches, as in .gitignore; may be repeated', collect, [])
     .option('--include <pattern>', 'only take what matches; may be repeated', collect, [])
     .option('--full', 'read every file, whatever the previous archive holds', false)
-    .option('--allow-empty', 'an empty source is no failure', false)
+    .option('--allow-empty', 'a source without files is no failure', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
   addProgressOption(addRetentionOptions(create));
