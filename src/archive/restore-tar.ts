@@ -408,8 +408,9 @@ function applyRecord(extension: Extension, key: string, value: Buffer, at: numbe
   }
 }
 
+/** One character a byte, with what GNU tar escapes brought back. */
 function xattrName(key: string): string {
-  return Buffer.from(key.slice('SCHILY.xattr.'.length), 'latin1').toString('utf8');
+  return key.slice('SCHILY.xattr.'.length).replaceAll('%3D', '=').replaceAll('%25', '%');
 }
 
 function lastMapLine(first: Buffer, at: number): number {

@@ -166,7 +166,7 @@ export class TreeWriter implements Disposable {
           outcome === 'unsupported' ? 'the file system takes none of its kind' : 'this takes more rights';
         this.#options.warn(
           entry.path,
-          `extended attribute ${display(fromText(name), 80)} not restored: ${why}`,
+          `extended attribute ${display(name as ByteString, 80)} not restored: ${why}`,
         );
       }
     }

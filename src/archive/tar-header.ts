@@ -76,7 +76,7 @@ export function encodeHeader(entry: Entry): Buffer {
   if (entry.gid > MAX_OCTAL_7) records += record('gid', String(entry.gid));
   if (size > MAX_OCTAL_11) records += record('size', String(size));
   for (const [key, value] of Object.entries(entry.xattrs ?? {})) {
-    records += record(`SCHILY.xattr.${key}`, Buffer.from(value, 'base64').toString('latin1'));
+    records += record(xattrKey(key), Buffer.from(value, 'base64').toString('latin1'));
   }
 
   const paxLength = records === '' ? 0 : BLOCK + padded(records.length);
@@ -133,6 +133,11 @@ function needsRecord(name: ByteString): boolean {
     if (name.charCodeAt(i) >= 0x80) return toText(name) !== undefined;
   }
   return false;
+}
+
+/** As GNU tar writes it: a plain `=` would end the key. */
+function xattrKey(name: string): string {
+  return `SCHILY.xattr.${name.replaceAll('%', '%25').replaceAll('=', '%3D')}`;
 }
 
 function record(key: string, value: string): string {

@@ -126,6 +126,8 @@ describe.runIf(root)('on file systems of their own', () => {
     const file = box.write('volume/file', 'x');
     setXattr(file, 'user.note', Buffer.from([0, 1, 2, 255]));
     setXattr(file, 'trusted.note', Buffer.from('t'));
+    for (const name of ['user.a=b', 'user.50%3D', Buffer.from('user.é').toString('latin1')])
+      setXattr(file, name, Buffer.from(name));
     // user::rw- user:1:r-- group::r-- mask::r-- other::---
     const acl = '0200000001000600ffffffff02000400010000000400 0400ffffffff10000400ffffffff20000000ffffffff';
     setXattr(file, 'system.posix_acl_access', Buffer.from(acl.replaceAll(' ', ''), 'hex'));
@@ -147,10 +149,19 @@ describe.runIf(root)('on file systems of their own', () => {
       describeTree(path.join(target, 'volume')),
     ];
     expect(is['file']).toEqual(was['file']);
+    for (const manifest of ['with', 'without']) {
+      const restored = path.join(box.root, manifest);
+      if (manifest === 'without') fs.rmSync(`${result.archive!.path}.manifest`);
+      execFileSync(program, ['restore', result.archive!.path, restored]);
+      expect(describeTree(path.join(restored, 'volume'))['file']).toEqual(was['file']);
+    }
     expect(Object.keys((was['file'] as { xattrs: object }).xattrs).sort()).toEqual([
       'system.posix_acl_access',
       'trusted.note',
+      'user.50%3D',
+      'user.a=b',
       'user.note',
+      expect.stringMatching(/^user\../),
     ]);
   });
 
