@@ -67,8 +67,13 @@ function ensurePeers(): void {
   if (missing.length > 0) must('apt-get', 'install', '-y', ...missing.map(([, name]) => name));
 }
 
-function once({ name, prepare, command, statuses = [0], cwd }: Contender): Measured {
+/** `inputs` are read before, so that each contender finds them in memory. */
+function once(
+  { name, prepare, command, statuses = [0], cwd }: Contender,
+  inputs: readonly string[],
+): Measured {
   prepare?.();
+  for (const input of inputs) must('bash', '-c', `tar -c ${quote(input)} 2> /dev/null | cat > /dev/null`);
   const line = typeof command === 'function' ? command() : command;
   const figures = at('figures');
   const started = performance.now();
@@ -93,10 +98,14 @@ function turnsOf(tree: Tree): number {
 }
 
 /** Contenders take turns, so that a slow moment of the machine hits them all. */
-function compare(tree: Tree, contenders: readonly Contender[]): Map<string, Measured> {
+function compare(
+  tree: Tree,
+  contenders: readonly Contender[],
+  inputs: readonly string[] = [tree.path],
+): Map<string, Measured> {
   const runs = new Map(contenders.map(({ name }) => [name, [] as Measured[]]));
   for (let turn = 0; turn < turnsOf(tree); turn++) {
-    for (const contender of contenders) runs.get(contender.name)!.push(once(contender));
+    for (const contender of contenders) runs.get(contender.name)!.push(once(contender, inputs));
   }
   return new Map(
     [...runs].map(([name, list]) => [
@@ -175,7 +184,6 @@ function newestArchive(directory: string, ending: string): string {
 
 function benchTree(tree: Tree): void {
   say(`${tree.name}: ${tree.files} files, ${(tree.bytes / 1e6).toFixed(0)} MB`);
-  must('bash', '-c', `tar -c -C ${quote(tree.path)} . | cat > /dev/null`);
   const tgz = {
     name: 'tar -czf',
     command: ['tar', '-czf', at('tar.tgz'), '-C', tree.path, '.'],
@@ -248,18 +256,16 @@ function benchTree(tree: Tree): void {
   // What is younger than the file system's clock ticks is read again: that is not what is measured here.
   say('  waiting 3 s for the trees to settle');
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
-  once({ name: 'km-backup', command: create(tree, 'gzip'), statuses: torn });
+  once({ name: 'km-backup', command: create(tree, 'gzip'), statuses: torn }, []);
   let generation = 0;
   const change = () => apply(tree, 0.01, generation++);
   change();
   const turns = Array.from({ length: turnsOf(tree) }, () => {
     change();
-    return compareOnce([
-      { name: 'km-backup', command: create(tree, 'gzip'), statuses: torn },
-      tgz,
-      restic,
-      borg,
-    ]);
+    return compareOnce(
+      [{ name: 'km-backup', command: create(tree, 'gzip'), statuses: torn }, tgz, restic, borg],
+      [tree.path, at('km-gzip'), at('restic'), at('borg')],
+    );
   });
   record(tree.name, 'repeat backup, 1% of files changed', medians(turns), {
     'tar -czf': 10,
@@ -268,47 +274,52 @@ function benchTree(tree: Tree): void {
   });
 
   const archive = newestArchive('km-gzip', '.tgz');
+  const archives = [at('km-gzip'), at('tar.tgz'), at('restic')];
   // Names of their own for each turn: a tree removed just before makes the file system slow for whoever is next.
   let turn = 0;
   const restored = (name: string) => at('restored', `${name}-${turn}`);
   record(
     tree.name,
     'restore, all',
-    compare(tree, [
-      {
-        name: 'km-backup',
-        prepare: () => {
-          turn++;
-          fs.mkdirSync(at('restored'), { recursive: true });
+    compare(
+      tree,
+      [
+        {
+          name: 'km-backup',
+          prepare: () => {
+            turn++;
+            fs.mkdirSync(at('restored'), { recursive: true });
+          },
+          command: () => km('restore', archive, restored('km')),
         },
-        command: () => km('restore', archive, restored('km')),
-      },
-      {
-        name: 'tar -xzf',
-        prepare: () => fs.mkdirSync(restored('tar')),
-        command: () => ['tar', '-xzf', at('tar.tgz'), '-C', restored('tar')],
-      },
-      {
-        name: 'tar -xzf; sync -f',
-        prepare: () => fs.mkdirSync(restored('tar-sync')),
-        command: () =>
-          shell(`tar -xzf ${at('tar.tgz')} -C ${restored('tar-sync')} && sync -f ${restored('tar-sync')}`),
-      },
-      {
-        name: 'restic',
-        prepare: () => fs.mkdirSync(restored('restic')),
-        command: () => [
-          'restic',
-          '-q',
-          '-r',
-          at('restic'),
-          'restore',
-          'latest',
-          '--target',
-          restored('restic'),
-        ],
-      },
-    ]),
+        {
+          name: 'tar -xzf',
+          prepare: () => fs.mkdirSync(restored('tar')),
+          command: () => ['tar', '-xzf', at('tar.tgz'), '-C', restored('tar')],
+        },
+        {
+          name: 'tar -xzf; sync -f',
+          prepare: () => fs.mkdirSync(restored('tar-sync')),
+          command: () =>
+            shell(`tar -xzf ${at('tar.tgz')} -C ${restored('tar-sync')} && sync -f ${restored('tar-sync')}`),
+        },
+        {
+          name: 'restic',
+          prepare: () => fs.mkdirSync(restored('restic')),
+          command: () => [
+            'restic',
+            '-q',
+            '-r',
+            at('restic'),
+            'restore',
+            'latest',
+            '--target',
+            restored('restic'),
+          ],
+        },
+      ],
+      archives,
+    ),
     { 'tar -xzf': 1.5, restic: 1.5 },
   );
   const empty = (name: string) => () => {
@@ -319,26 +330,30 @@ function benchTree(tree: Tree): void {
     record(
       tree.name,
       'one file out of the archive',
-      compare(tree, [
-        {
-          name: 'km-backup',
-          prepare: empty('one'),
-          command: km('extract', archive, tree.pick, '-C', at('one')),
-        },
-        {
-          name: 'tar -xzf',
-          prepare: empty('one-tar'),
-          command: ['tar', '-xzf', at('tar.tgz'), '-C', at('one-tar'), `./${tree.pick}`],
-        },
-      ]),
+      compare(
+        tree,
+        [
+          {
+            name: 'km-backup',
+            prepare: empty('one'),
+            command: km('extract', archive, tree.pick, '-C', at('one')),
+          },
+          {
+            name: 'tar -xzf',
+            prepare: empty('one-tar'),
+            command: ['tar', '-xzf', at('tar.tgz'), '-C', at('one-tar'), `./${tree.pick}`],
+          },
+        ],
+        archives,
+      ),
       { 'tar -xzf': 50 },
     );
   }
   remove('restored', 'km-gzip', 'km-zstd', 'restic', 'borg', 'tar.tgz', 'pigz.tgz', 'one', 'one-tar');
 }
 
-function compareOnce(contenders: readonly Contender[]): Map<string, Measured> {
-  return new Map(contenders.map((contender) => [contender.name, once(contender)]));
+function compareOnce(contenders: readonly Contender[], inputs: readonly string[]): Map<string, Measured> {
+  return new Map(contenders.map((contender) => [contender.name, once(contender, inputs)]));
 }
 
 function medians(turns: readonly Map<string, Measured>[]): Map<string, Measured> {
@@ -372,8 +387,8 @@ function benchMemory(): void {
     remove('restic', 'restic-cache');
     must('restic', '-q', '-r', at('restic'), 'init');
     for (const task of ['first backup', 'repeat backup']) {
-      const oursMemory = once(ours).memory * 1024;
-      const theirsMemory = once(theirs).memory * 1024;
+      const oursMemory = once(ours, []).memory * 1024;
+      const theirsMemory = once(theirs, []).memory * 1024;
       const ratio = oursMemory / theirsMemory;
       rows.push({
         tree: `${count.toLocaleString('en')} tiny files`,

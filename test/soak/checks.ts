@@ -123,10 +123,9 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
       const own = jobsOf.get(run.metadata.uid) ?? [];
       return own.length !== 1 && `${keyOf(run)}: ${own.length} Jobs`;
     }),
-    check('no Job ran two pods', jobs, (job) => {
-      const own = podsOf.get(job.metadata.uid) ?? [];
-      return own.length !== 1 && `${keyOf(job)}: ${own.length} pods`;
-    }),
+    // Not "exactly one": when the API server dies over its answer, the Job controller makes a pod again. It
+    // says of itself that a Job's program may start twice; the lock of the destination makes that harmless.
+    check('every Job ran a pod', jobs, (job) => !podsOf.has(job.metadata.uid) && `${keyOf(job)}: no pod`),
     check('every Job belongs to a run', jobs, (job) => {
       const owner = ownerOf(job);
       return !backups.some((run) => run.metadata.uid === owner) && `${keyOf(job)}: its KmBackup is not there`;
@@ -150,15 +149,16 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
         `${keyOf(schedule)}: settled only until ${schedule.status?.settledUntil}`
       );
     }),
-    check('every run ended as its pod did', backups, (run) => {
+    check('every run ended as a pod of its Job did', backups, (run) => {
       const [job] = jobsOf.get(run.metadata.uid) ?? [];
-      const [pod] = job ? (podsOf.get(job.metadata.uid) ?? []) : [];
+      const pods = job ? (podsOf.get(job.metadata.uid) ?? []) : [];
       const { phase, archive } = run.status ?? {};
-      if (!pod) return `${keyOf(run)}: no pod to compare with`;
-      const truth = archiveOf(pod);
-      const expected = truth === undefined ? 'Skipped' : 'Succeeded';
-      if (phase !== expected) return `${keyOf(run)}: ${phase} instead of ${expected}`;
-      return archive?.name !== truth && `${keyOf(run)}: archive ${archive?.name} instead of ${truth}`;
+      const ends = pods.map((pod) => {
+        const name = archiveOf(pod);
+        return name === undefined ? 'Skipped' : `Succeeded with ${name}`;
+      });
+      const told = archive ? `${phase} with ${archive.name}` : `${phase}`;
+      return !ends.includes(told) && `${keyOf(run)}: ${told} instead of ${ends.join(' or ') || 'any pod'}`;
     }),
     check('every status tells the runs there were', schedules, (schedule) => {
       const key = keyOf(schedule);
