@@ -275,7 +275,7 @@ export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
     await removeObjects(plane, 'kmbackupschedules');
     await removeObjects(plane, 'kmbackups');
     await operator.settled();
-    const result = await hourlySlots(plane, operator, sizes);
+    const result = await hourlySlots(plane, operator, sizes, log);
     await operator.stop();
     await kubelet.stop();
     return { growth, ready, idle, hourly: { schedules: sizes.hourly, minutes: sizes.minutes, ...result } };
@@ -287,6 +287,7 @@ async function hourlySlots(
   plane: ControlPlane,
   operator: OperatorProcess,
   sizes: ScaleSizes,
+  log: Context['log'],
 ): Promise<Lag & { slots: number }> {
   const hourly = await settledSchedules(plane, schedules(sizes.hourly, 'hourly', 'H * * * *'));
   const slotOf = ({ status }: KmBackupSchedule) => Date.parse(status?.nextScheduleTime ?? '');
@@ -309,6 +310,12 @@ async function hourlySlots(
   await operator.settled();
   await pause(to + 20_000 - Date.now());
   await watch.stop();
+  for (const { metadata } of promised) {
+    const { namespace, name } = metadata;
+    if (seen.has(`${namespace}/${name}`)) continue;
+    const { status } = await plane.all.schedules.get(namespace, name);
+    log(`no Job seen of ${namespace}/${name}: ${JSON.stringify(status)}`);
+  }
   const lags = promised.flatMap((schedule) => {
     const at = seen.get(`${schedule.metadata.namespace}/${schedule.metadata.name}`);
     return at === undefined ? [] : [at - slotOf(schedule)];
