@@ -62,8 +62,13 @@ export function runJob(job: Job): PackedPart | PackedGroup | Restored | null {
   }
 }
 
+/** Of this thread, used again from slice to slice. */
+let slice = Buffer.alloc(0);
+
 function packPart({ fd, entry, start, length, known, settings }: PartJob): PackedPart {
-  const raw = Buffer.alloc(padded(length));
+  const size = padded(length);
+  if (slice.length < size) slice = Buffer.allocUnsafeSlow(size);
+  const raw = slice.subarray(0, size).fill(0);
   const complete = readPacked(fd, entry, raw, 0, start, length);
   const rawSha256 = sha256Hex(raw);
   return { rawSha256, complete, member: rawSha256 === known ? undefined : packRaw(raw, settings) };

@@ -22,9 +22,7 @@ let rawRoom: Buffer = Buffer.alloc(0);
  * thread's next call. Throws `ArchiveCorrupt`.
  */
 export function readMember(fd: number, member: Member, compression: Compression): Buffer {
-  compressedRoom = withRoom(compressedRoom, member.size);
-  const bytes = compressedRoom.subarray(0, member.size);
-  readCompressed(fd, member, bytes);
+  const bytes = readCompressedMember(fd, member);
   if (compression === 'zstd') return decompressMember(bytes, member, compression);
   rawRoom = withRoom(rawRoom, Math.min(member.rawSize, MAX_MEMBER_BYTES));
   return decompressMember(bytes, member, compression, rawRoom);
@@ -34,14 +32,13 @@ function withRoom(buffer: Buffer, size: number): Buffer {
   return buffer.length >= size ? buffer : Buffer.allocUnsafeSlow(size);
 }
 
-/** Reads a member's compressed bytes and checks them against their digest. Throws `ArchiveCorrupt`. */
+/**
+ * A member's compressed bytes, checked against their digest. They hold until this thread's next call. Throws
+ * `ArchiveCorrupt`.
+ */
 export function readCompressedMember(fd: number, member: Member): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(member.size);
-  readCompressed(fd, member, bytes);
-  return bytes;
-}
-
-function readCompressed(fd: number, member: Member, bytes: Buffer): void {
+  compressedRoom = withRoom(compressedRoom, member.size);
+  const bytes = compressedRoom.subarray(0, member.size);
   let done = 0;
   while (done < member.size) {
     const count = readSync(fd, bytes, done, member.size - done, member.offset + done);
@@ -49,10 +46,11 @@ function readCompressed(fd: number, member: Member, bytes: Buffer): void {
     done += count;
   }
   if (sha256Hex(bytes) !== member.sha256) throw corrupt(member, 'its bytes do not match its digest');
+  return bytes;
 }
 
 /** `room`: memory to use for the result where the decompressor can. Throws `ArchiveCorrupt`. */
-export function decompressMember(
+function decompressMember(
   bytes: Uint8Array,
   member: Member,
   compression: Compression,

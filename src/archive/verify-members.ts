@@ -4,7 +4,7 @@ import { contentDigest } from './content-digest.ts';
 import { ArchiveError } from './errors.ts';
 import type { Compression } from './managed-name.ts';
 import { type Entry, type Member, parseEntryLine } from './manifest.ts';
-import { decompressMember, readCompressedMember, sha256Hex } from './members.ts';
+import { readCompressedMember, readMember, sha256Hex } from './members.ts';
 import { encodeHeader, packedSize, padded } from './tar-header.ts';
 
 /** Compares members with what the manifest says of them. */
@@ -23,8 +23,8 @@ export function verifyMembers({ path, members, compression, deep }: VerifyJob): 
   const fd = openSync(path, 'r');
   try {
     for (const { member, lines } of members) {
-      const bytes = readCompressedMember(fd, member);
-      if (deep) verifyContent(decompressMember(bytes, member, compression), member, parseLines(lines));
+      if (deep) verifyContent(readMember(fd, member, compression), member, parseLines(lines));
+      else readCompressedMember(fd, member);
     }
   } finally {
     closeSync(fd);
