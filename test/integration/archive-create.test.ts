@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import fc from 'fast-check';
+import { list } from 'tar';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ByteString } from '../../src/archive/byte-string.ts';
 import { listEntries } from '../../src/archive/contents.ts';
@@ -184,7 +185,7 @@ open('deep','w').write('here')`;
     expect(found).toBe('here');
   });
 
-  test('Python reads it too, with the same names, sizes and types', async () => {
+  test('Python and node-tar read it too, with the same names, sizes and types', async () => {
     box.write('dir/file', 'x');
     box.write('é'.repeat(90), 'long');
     fs.symlinkSync('nowhere', path.join(box.source, 'link'));
@@ -201,6 +202,20 @@ print(json.dumps(sorted([m.name,m.size,m.type.decode(),m.linkname] for m in tarf
       ['./hard', 0, '1', './dir/file'],
       ['./link', 0, '2', 'nowhere'],
       [`./${'é'.repeat(90)}`, 4, '0', ''],
+    ]);
+    const read: unknown[] = [];
+    await list({
+      file: result.archive!.path,
+      strict: true,
+      onReadEntry: (entry) => read.push([entry.path, entry.size, entry.type, entry.linkpath ?? '']),
+    });
+    expect(read).toEqual([
+      ['./', 0, 'Directory', ''],
+      ['./dir/', 0, 'Directory', ''],
+      ['./dir/file', 1, 'File', ''],
+      ['./hard', 0, 'Link', './dir/file'],
+      ['./link', 0, 'SymbolicLink', 'nowhere'],
+      [`./${'é'.repeat(90)}`, 4, 'File', ''],
     ]);
   });
 });
