@@ -3,7 +3,7 @@
  * `--quick` takes small sizes, `--only lag,requests,scale` some of it, `--json` prints the raw figures,
  * `--write` renews docs/benchmarks-operator.md, `--cpu-prof` leaves profiles of the operator there.
  */
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -56,6 +56,8 @@ const figures: Figures = {
   dueAtOnce,
 };
 const file = join(import.meta.dirname, '../docs/benchmarks-operator.md');
+/** What stands below the tables. */
+const limits = join(import.meta.dirname, 'operator/limits.md');
 
 /** What is measured is told at once; a part that fails does not keep the others from being measured. */
 async function part(name: string, measure: () => Promise<void>): Promise<void> {
@@ -66,7 +68,7 @@ async function part(name: string, measure: () => Promise<void>): Promise<void> {
     process.exitCode = 1;
     context.log(`${name} failed: ${error instanceof Error ? error.stack : error}`);
   }
-  if (values.write) writeFileSync(file, report(figures));
+  if (values.write) writeFileSync(file, `${report(figures)}\n${readFileSync(limits, 'utf8')}`);
 }
 
 await part('lag', async () => {
