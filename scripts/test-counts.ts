@@ -1,3 +1,5 @@
+import { basename } from 'node:path';
+
 /** Numbers of tests. */
 export interface Counts {
   passed: number;
@@ -18,6 +20,23 @@ export function countsOfReport(report: unknown): Counts | undefined {
     skipped: number('numPendingTests') + number('numTodoTests'),
   };
   return Object.values(counts).some(Number.isNaN) ? undefined : counts;
+}
+
+/** A line for each failed test of a vitest JSON report: its file, its name and the first line of why. */
+export function failuresOfReport(report: unknown): string[] {
+  return recordsOf(report, 'testResults').flatMap((file) =>
+    recordsOf(file, 'assertionResults')
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => {
+        const why = Array.isArray(failureMessages) ? String(failureMessages[0]).split('\n', 1)[0] : '';
+        return `${basename(String(file['name']))}: ${fullName}: ${why}`;
+      }),
+  );
+}
+
+function recordsOf(value: unknown, key: string): Record<string, unknown>[] {
+  const list = (value as Record<string, unknown> | null | undefined)?.[key];
+  return Array.isArray(list) ? list : [];
 }
 
 /**

@@ -8,7 +8,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Counts, closingLine, countsOfReport, countsOfStage } from './test-counts.ts';
+import { type Counts, closingLine, countsOfReport, countsOfStage, failuresOfReport } from './test-counts.ts';
 
 const root = join(import.meta.dirname, '..');
 const reports = mkdtempSync(join(tmpdir(), 'km-test-'));
@@ -78,9 +78,9 @@ function run(
   });
 }
 
-function reportOf(path: string): Counts | undefined {
+function reportOf({ report }: Stage): unknown {
   try {
-    return countsOfReport(JSON.parse(readFileSync(path, 'utf8')));
+    return report === undefined ? undefined : JSON.parse(readFileSync(report, 'utf8'));
   } catch {
     return undefined;
   }
@@ -147,11 +147,14 @@ const lines: string[] = [];
 for (const group of groups(chosenStages())) {
   if (interrupted) break;
   for (const { stage, ok, seconds } of await runTogether(group)) {
-    const counts = countsOfStage(ok, stage.report === undefined ? undefined : reportOf(stage.report));
+    const report = reportOf(stage);
+    const counts = countsOfStage(ok, countsOfReport(report));
     for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key];
     const detail = stage.report === undefined ? '' : `  ${closingLine(counts)}`;
     lines.push(
       `${counts.failed === 0 ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s${detail}`,
+      // Machines keep the end of what was printed.
+      ...failuresOfReport(report).map((failure) => `        ${failure}`),
     );
   }
 }

@@ -32,13 +32,12 @@ test.each<[string, (at: string) => void]>([
   ['a symlink to nowhere', (at) => fs.symlinkSync('nowhere', at)],
   ['a FIFO', (at) => makeFifo(at, 0o600)],
   ['a file with holes', (at) => fs.writeFileSync(at, '') ?? fs.truncateSync(at, 2 ** 33)],
-  ['a name outside ASCII', (at) => fs.writeFileSync(`${at}-é`, '')],
+  ['naïve, a name outside ASCII,', (at) => fs.writeFileSync(at, '')],
 ])('says of %s what Node does', (name, make) => {
   const at = path.join(base, name);
   make(at);
-  const real = fs.existsSync(`${at}-é`) ? `${at}-é` : at;
-  expect(statusOf(Buffer.from(real).toString('latin1'))).toMatchObject(
-    told(fs.lstatSync(real, { bigint: true })),
+  expect(statusOf(Buffer.from(at).toString('latin1'))).toMatchObject(
+    told(fs.lstatSync(at, { bigint: true })),
   );
 });
 

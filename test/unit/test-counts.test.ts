@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { closingLine, countsOfReport, countsOfStage } from '../../scripts/test-counts.ts';
+import { closingLine, countsOfReport, countsOfStage, failuresOfReport } from '../../scripts/test-counts.ts';
 
 describe('the sum of a test run', () => {
   it.each([
@@ -26,6 +26,18 @@ describe('the sum of a test run', () => {
     ],
   ])('counts %s', (_, ok, report, counts) => {
     expect(countsOfStage(ok, report)).toEqual(counts);
+  });
+
+  it('names the failed tests and why', () => {
+    const assertionResults = [
+      { status: 'passed', fullName: 'a', failureMessages: [] },
+      { status: 'failed', fullName: 'b c', failureMessages: ['Error: x\n  at y'] },
+    ];
+    expect(failuresOfReport({ testResults: [{ name: '/r/src/a.test.ts', assertionResults }] })).toEqual([
+      'a.test.ts: b c: Error: x',
+    ]);
+    expect(failuresOfReport(undefined)).toEqual([]);
+    expect(failuresOfReport({ numPassedTests: 1 })).toEqual([]);
   });
 
   it('names skipped tests only when there are any', () => {
