@@ -121,7 +121,7 @@ function compare(
 const km = (...args: string[]) => [
   process.execPath,
   // As bin/km-backup passes it.
-  '--max-semi-space-size=2',
+  '--max-semi-space-size=8',
   path.join(checkout, 'dist/cli/km-backup.js'),
   ...args,
 ];

@@ -11,7 +11,15 @@ export const levels: Record<Compression, { min: number; max: number; standard: n
 /** One gzip member or one zstd frame, complete in itself and the same for the same input. */
 export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array {
   if (compression === 'gzip') return deflate().gzip(raw, level);
-  return zstdCompressSync(raw, {
+  const packed = zstdCompressSync(raw, {
+    // Room for all at once: in pieces it takes twice as long.
+    chunkSize: zstdBound(raw.length),
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   });
+  return new Uint8Array(packed);
+}
+
+/** As ZSTD_COMPRESSBOUND has it, and some more for the checksum and for short input. */
+function zstdBound(size: number): number {
+  return size + (size >> 8) + 1024;
 }
