@@ -188,19 +188,22 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
 }
 
 function sourceRoot(source: string): FileStatus {
-  let why = 'ENOENT';
+  let status: FileStatus | undefined;
   try {
-    const status = directoryStatus(source);
-    if (status) return status;
+    status = directoryStatus(source);
   } catch (error) {
-    why = errnoOf(error) ?? String(error);
-    if (why === 'ENOTDIR')
-      throw new ArchiveError('SourceMissing', `${source} is not a directory.`, { cause: error });
+    throw sourceMissing(source, errnoOf(error) ?? String(error), error);
   }
-  throw new ArchiveError(
-    'SourceMissing',
-    `The source ${source} cannot be read (${why}). Check that the volume is mounted there.`,
-  );
+  if (!status) throw sourceMissing(source, 'ENOENT');
+  return status;
+}
+
+function sourceMissing(source: string, code: string, cause?: unknown): ArchiveError {
+  const what =
+    code === 'ENOTDIR'
+      ? `${source} is not a directory.`
+      : `The source ${source} cannot be read (${code}). Check that the volume is mounted there.`;
+  return new ArchiveError('SourceMissing', what, { cause });
 }
 
 /** Of what the path leads to: the slash has the kernel follow a symlink, and refuse what is no directory. */

@@ -1,5 +1,5 @@
 import type { Entry } from './manifest.ts';
-import { sha256Hex } from './members.ts';
+import { sha256Hex, withRoom } from './members.ts';
 import {
   type GroupItem,
   type PackedGroup,
@@ -63,11 +63,11 @@ export function runJob(job: Job): PackedPart | PackedGroup | Restored | null {
 }
 
 /** Of this thread, used again from slice to slice. */
-let slice = Buffer.alloc(0);
+let slice: Buffer = Buffer.alloc(0);
 
 function packPart({ fd, entry, start, length, known, settings }: PartJob): PackedPart {
   const size = padded(length);
-  if (slice.length < size) slice = Buffer.allocUnsafeSlow(size);
+  slice = withRoom(slice, size);
   const raw = slice.subarray(0, size).fill(0);
   const complete = readPacked(fd, entry, raw, 0, start, length);
   const rawSha256 = sha256Hex(raw);

@@ -28,7 +28,8 @@ export function readMember(fd: number, member: Member, compression: Compression)
   return decompressMember(bytes, member, compression, rawRoom);
 }
 
-function withRoom(buffer: Buffer, size: number): Buffer {
+/** The buffer, or a larger one in its place; the content is undefined. */
+export function withRoom(buffer: Buffer, size: number): Buffer {
   return buffer.length >= size ? buffer : Buffer.allocUnsafeSlow(size);
 }
 

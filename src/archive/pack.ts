@@ -266,24 +266,16 @@ export class Packer {
     let complete = true;
     let reused = 0;
     let next = 0;
-    const send = () => {
-      const start = next * PART_BYTES;
+    const send = (index: number, known?: string) => {
+      const start = index * PART_BYTES;
       const length = Math.min(PART_BYTES, size - start);
-      const job = {
-        kind: 'part',
-        fd,
-        entry,
-        start,
-        length,
-        known: known[next]?.rawSha256,
-        settings,
-      } as const;
-      next++;
-      return pool.run(job);
+      return pool.run({ kind: 'part', fd, entry, start, length, known, settings });
     };
     try {
       for (let index = 0; index < count; index++) {
-        while (next < count && ahead.length < pool.size + 2) ahead.push(send());
+        for (; next < count && ahead.length < pool.size + 2; next++) {
+          ahead.push(send(next, known[next]?.rawSha256));
+        }
         this.#throwIfAborted();
         let part = await ahead.shift()!.catch(unreadable);
         complete &&= part.complete;
@@ -294,10 +286,7 @@ export class Packer {
           reused += same!.size;
         } else {
           if (!part.member) {
-            const start = index * PART_BYTES;
-            const length = Math.min(PART_BYTES, size - start);
-            const again = { kind: 'part', fd, entry, start, length, known: undefined, settings } as const;
-            part = await pool.run(again).catch(unreadable);
+            part = await send(index).catch(unreadable);
             complete &&= part.complete;
           }
           archive.append(part.member!.data);
