@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { Registry } from 'prom-client';
 import { stringify } from 'yaml';
 import { customResourceDefinition, RESOURCES } from '../src/api/crd.ts';
 import { GROUP } from '../src/api/names.ts';
+import { programFor, SUBCOMMANDS } from '../src/cli/km-backup/commands.ts';
+import type { CliContext } from '../src/cli/km-backup/context.ts';
 import { operatorCommand } from '../src/cli/operator/arguments.ts';
 import { operatorMetrics } from '../src/cli/operator/self-metrics.ts';
 import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
@@ -26,6 +29,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   }
   files.set('docs/api-reference.md', crdReferencePage(RESOURCES));
   const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
+  files.set('docs/cli.md', await cliPage());
   files.set('docs/operator-cli.md', operatorCliPage());
   files.set('docs/metrics.md', backupMetricsPage());
   files.set(
@@ -37,8 +41,34 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   return files;
 }
 
+async function cliPage(): Promise<string> {
+  const context: CliContext = { env: {}, signal: new AbortController().signal, exitCode: 0 };
+  const program = await programFor([], context);
+  const sections = [helpBlock(program)];
+  for (const name of Object.keys(SUBCOMMANDS)) {
+    const { commands } = await programFor([name], context);
+    sections.push(`## ${name}\n\n${helpBlock(commands[0]!)}`);
+  }
+  return `# km-backup
+
+<!-- Generated from src/cli/km-backup by "npm run generate". Do not edit. -->
+
+What each exit status means: [Troubleshooting](troubleshooting.md#exit-codes-of-km-backup).
+
+${sections.join('\n\n')}
+`;
+}
+
+function helpBlock(command: Command): string {
+  let text = '';
+  command
+    .configureHelp({ helpWidth: 110 })
+    .configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 110 })
+    .outputHelp();
+  return `\`\`\`\n${text.trimEnd()}\n\`\`\``;
+}
+
 function operatorCliPage(): string {
-  const help = operatorCommand().configureHelp({ helpWidth: 110 }).helpInformation();
   const all = new Registry();
   operatorMetrics(all);
   const own = new Registry();
@@ -52,9 +82,7 @@ function operatorCliPage(): string {
 
 The chart sets these by its [values](chart-values.md). \`POD_NAME\` and \`POD_NAMESPACE\` come by the downward API.
 
-\`\`\`
-${help.trimEnd()}
-\`\`\`
+${helpBlock(operatorCommand())}
 
 ## What it measures of itself
 

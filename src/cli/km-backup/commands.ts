@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import type { CliContext, MakeCommand } from './context.ts';
+
+interface Subcommand {
+  readonly summary: string;
+  /** Loaded only when it runs: start-up counts where a repeat backup takes a fraction of a second. */
+  readonly load: () => Promise<{ readonly command: MakeCommand }>;
+}
+
+export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
+  create: { summary: 'make an archive of a directory', load: () => import('./create.ts') },
+  list: { summary: 'list the archives of a destination', load: () => import('./list.ts') },
+  ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
+  extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
+  restore: { summary: 'replace a directory by what an archive holds', load: () => import('./restore.ts') },
+  verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
+  serve: { summary: 'run backups on a schedule, without Kubernetes', load: () => import('./serve.ts') },
+  'run-script': {
+    summary: 'run a script that writes the archive, as the playbook allows',
+    load: () => import('./run-script.ts'),
+  },
+  prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
+};
+
+/** The program with the one command that `argv` names; with all of them, by name only, where it names none. */
+export async function programFor(argv: readonly string[], context: CliContext): Promise<Command> {
+  const program = new Command('km-backup').description(
+    'Backs up a directory into full, plain .tgz archives; a repeat run costs what changed.',
+  );
+  program.exitOverride().showHelpAfterError('(km-backup --help lists all)');
+  const [first = ''] = argv;
+  const chosen = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
+  if (chosen) {
+    const { command } = await chosen.load();
+    return program.addCommand(command(context).exitOverride());
+  }
+  for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) program.command(name).description(summary);
+  program.version(packageVersion());
+  const { bareCommand } = await import('./bare.ts');
+  return bareCommand(program, context);
+}
+
+function packageVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
