@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { copyRange } from '../posix/copy-range.ts';
 import { startWriting } from '../posix/sync.ts';
 import { writeError } from './errors.ts';
 
@@ -50,6 +51,20 @@ export class GrowingFile {
     } catch (error) {
       throw writeError(error, this.path);
     }
+    this.#grow(bytes);
+  }
+
+  /** Appends `bytes`, which lie in another file too: where the file system can, both files then share the blocks. */
+  appendShared(bytes: Uint8Array, fd: number, offset: number): void {
+    try {
+      copyRange(fd, offset, this.fd, this.#position, bytes.length);
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
+    this.#grow(bytes);
+  }
+
+  #grow(bytes: Uint8Array): void {
     this.#hash.update(bytes);
     this.#position += bytes.length;
     if (this.#position - this.#writing >= WRITING_BYTES) {

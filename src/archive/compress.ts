@@ -9,7 +9,7 @@ export const levels: Record<Compression, { min: number; max: number; standard: n
 };
 
 /** One gzip member or one zstd frame, complete in itself and the same for the same input. */
-export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array {
+export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array<ArrayBuffer> {
   if (compression === 'gzip') return deflate().gzip(raw, level);
   const packed = zstdCompressSync(raw, {
     // Room for all at once: in pieces it takes twice as long.

@@ -5,9 +5,12 @@ import type { Found } from './walk.ts';
  * Rules by which entries become members and bytes. Archives made under other rules are not reused:
  * change the name whenever the same source would give other members or other tar bytes.
  */
-export const PACKING = 'minima-15/large-4MiB/2';
+export const PACKING = 'minima-15/large-4MiB-aligned/3';
 
-/** Larger files get members of their own, each of this many bytes. */
+/**
+ * Larger files get members of their own, each of this many bytes. They begin and end on blocks of the archive, so
+ * that later archives can share them.
+ */
 export const PART_BYTES = 4 * 1024 * 1024;
 
 /**

@@ -71,5 +71,5 @@ function packPart({ fd, entry, start, length, known, settings }: PartJob): Packe
   const raw = slice.subarray(0, size).fill(0);
   const complete = readPacked(fd, entry, raw, 0, start, length);
   const rawSha256 = sha256Hex(raw);
-  return { rawSha256, complete, member: rawSha256 === known ? undefined : packRaw(raw, settings) };
+  return { rawSha256, complete, member: rawSha256 === known ? undefined : packRaw(raw, settings, 0) };
 }

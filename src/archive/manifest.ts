@@ -250,6 +250,15 @@ export function joinLines(lines: readonly string[]): string {
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
+/** The entries of lines that `joinLines` joined. Throws `ManifestInvalid`. */
+export function parseLines(lines: string, where: string): Entry[] {
+  if (lines === '') return [];
+  return lines
+    .slice(0, -1)
+    .split('\n')
+    .map((line) => parseEntryLine(line, where));
+}
+
 /** As readManifest, with the entries' lines unparsed. */
 export async function* readMemberLines(path: string): AsyncGenerator<MemberLines, Summary> {
   const totals = { members: 0, entries: 0, offset: 0 };

@@ -1,3 +1,4 @@
+import { pad, paddingAt } from './alignment.ts';
 import type { ByteString } from './byte-string.ts';
 import { compress } from './compress.ts';
 import { contentDigest } from './content-digest.ts';
@@ -42,8 +43,10 @@ export interface PackSettings {
   readonly level: number;
 }
 
-export function packRaw(raw: Uint8Array, { compression, level }: PackSettings): PackedMember {
-  const data = compress(raw, compression, level) as Uint8Array<ArrayBuffer>;
+/** `start`: where the member will begin in the archive, if it is to end on a block's end. */
+export function packRaw(raw: Uint8Array, { compression, level }: PackSettings, start?: number): PackedMember {
+  const packed = compress(raw, compression, level);
+  const data = start === undefined ? packed : pad(packed, compression, paddingAt(start + packed.length));
   return { data, rawSize: raw.length, sha256: sha256Hex(data) };
 }
 

@@ -1,11 +1,12 @@
 import { closeSync } from 'node:fs';
+import { ALIGNMENT } from './alignment.ts';
 import type { GrowingFile } from './archive-file.ts';
 import type { ByteString } from './byte-string.ts';
 import { cut, PART_BYTES } from './cut.ts';
 import { ArchiveError, errnoOf } from './errors.ts';
 import type { PackedPart } from './jobs.ts';
 import { type Entry, encodeEntry, joinLines, type ManifestWriter, type Member } from './manifest.ts';
-import { readCompressedMember } from './members.ts';
+import { readCompressedMember, readMember } from './members.ts';
 import {
   describeContent,
   groupItem,
@@ -224,8 +225,8 @@ export class Packer {
       const xattrs = fromSource(() => storedXattrs(item.location));
       const parts = Math.ceil(packedSize(described) / PART_BYTES);
       const entry: Entry = { ...described, ...(xattrs ? { xattrs } : {}), parts };
-      const header = packRaw(encodeHeader(entry), settings);
       const headerAt = archive.position;
+      const header = packRaw(encodeHeader(entry), settings, headerAt);
       archive.append(header.data);
       const { members, complete, reused } = await this.#parts(entry, fd, parts, old);
       const steady = complete && unchanged(now.status, fd);
@@ -280,10 +281,10 @@ export class Packer {
         let part = await ahead.shift()!.catch(unreadable);
         complete &&= part.complete;
         const at = archive.position;
-        const same = known[index];
-        if (!part.member && this.#appendCopy(same!)) {
-          members.push({ ...same!, offset: at });
-          reused += same!.size;
+        const copied = part.member ? undefined : this.#appendCopy(known[index]!);
+        if (copied) {
+          members.push(copied);
+          reused += copied.size;
         } else {
           if (!part.member) {
             part = await send(index).catch(unreadable);
@@ -311,40 +312,49 @@ export class Packer {
 
   /** Copies one member and its entries. False, with nothing written, where the old bytes are damaged. */
   #copy(member: Member, lines: string): boolean {
-    const offset = this.#context.archive.position;
-    if (!this.#appendCopy(member)) return false;
-    this.totals.reusedBytes += member.size;
-    this.#record({ ...member, offset }, lines);
+    const copied = this.#appendCopy(member);
+    if (!copied) return false;
+    this.totals.reusedBytes += copied.size;
+    this.#record(copied, lines);
     return true;
   }
 
   /** Copies a large file whole. On false some of it is appended: rewind. */
   #copyAll({ members, lines }: PreviousUnit): boolean {
-    const { archive } = this.#context;
-    const placed: Member[] = [];
+    const copies: Member[] = [];
     for (const member of members) {
       this.#throwIfAborted();
-      const offset = archive.position;
-      if (!this.#appendCopy(member)) return false;
-      placed.push({ ...member, offset });
+      const copied = this.#appendCopy(member);
+      if (!copied) return false;
+      copies.push(copied);
     }
-    placed.forEach((member, index) => {
+    copies.forEach((member, index) => {
       this.#record(member, index === 0 ? joinLines(lines) : '');
       this.totals.reusedBytes += member.size;
     });
     return true;
   }
 
-  /** Rot must not travel on: only bytes with the recorded digest are appended. */
-  #appendCopy(member: Member): boolean {
-    const { previous, rotten, archive } = this.#context;
+  /** Rot must not travel on: only bytes with the recorded digest are appended; undefined where they are not. */
+  #appendCopy(member: Member): Member | undefined {
+    const { previous, rotten, archive, settings } = this.#context;
+    const { fd } = previous!;
+    const offset = archive.position;
     try {
-      archive.append(readCompressedMember(previous!.fd, member));
-      return true;
+      // What follows a header begins on a block.
+      if (member.kind === 'header' && (offset + member.size) % ALIGNMENT !== 0) {
+        const header = packRaw(readMember(fd, member, settings.compression), settings, offset);
+        archive.append(header.data);
+        return place('header', header, offset);
+      }
+      const bytes = readCompressedMember(fd, member);
+      if (member.kind === 'part') archive.appendShared(bytes, fd, member.offset);
+      else archive.append(bytes);
+      return { ...member, offset };
     } catch (error) {
       if (!(error instanceof ArchiveError) || error.reason !== 'ArchiveCorrupt') throw error;
       rotten(member);
-      return false;
+      return undefined;
     }
   }
 

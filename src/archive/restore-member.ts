@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import type { ByteString } from './byte-string.ts';
 import type { Compression } from './managed-name.ts';
-import { type Entry, type Member, parseEntryLine } from './manifest.ts';
+import { type Entry, type Member, parseLines } from './manifest.ts';
 import { readMember } from './members.ts';
 import { isSkipped, type RestorePolicy, withoutPrivileges } from './restore-validate.ts';
 import { TreeWriter, writeAll } from './restore-write.ts';
@@ -46,13 +46,7 @@ export function restoreMembers({ path, compression, members, root, policy, owner
   try {
     for (const { member, lines, part } of members) {
       const raw = readMember(fd, member, compression);
-      const entries =
-        lines === ''
-          ? []
-          : lines
-              .trimEnd()
-              .split('\n')
-              .map((line) => parseEntryLine(line, path));
+      const entries = parseLines(lines, path);
       // The digest of the compressed bytes was compared, so the contents' own would say nothing new.
       if (member.kind === 'part') {
         if (writer && part) writePart(writer, part.entry, raw, part.start);

@@ -59,9 +59,8 @@ function compressionOf(file: string): Compression {
  * follows. Throws `ArchiveCorrupt`.
  */
 export async function readTar(
-  file: string,
-  compression: Compression,
-  handler: TarHandler,
+  { info: { path: file }, compression }: Extract<Source, { against: 'structure' }>,
+  handler: TarHandler & { read(compressedBytes: number): void },
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const reader = new TarReader(handler);
@@ -72,7 +71,10 @@ export async function readTar(
   const input = fs.createReadStream(file, { highWaterMark: 1 << 20 });
   try {
     const consume = async (plain: AsyncIterable<Buffer>) => {
-      for await (const chunk of plain) reader.push(chunk);
+      for await (const chunk of plain) {
+        reader.push(chunk);
+        handler.read(decoder.bytesWritten);
+      }
     };
     await pipeline(input, decoder, consume, signal ? { signal } : {});
     reader.end();

@@ -5,8 +5,9 @@ import { ArchiveError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
 import { type Entry, type Member, readManifest } from './manifest.ts';
 import { type Restored, type RestoreMember, restoreMembers } from './restore-member.ts';
+import type { RestoreProgress } from './restore-progress.ts';
 import { readTar, type Source } from './restore-source.ts';
-import { type Admission, EntryGate, isSkipped, type RestorePolicy } from './restore-validate.ts';
+import { type Admission, dataBytes, EntryGate, isSkipped, type RestorePolicy } from './restore-validate.ts';
 import { FileSink, TreeWriter } from './restore-write.ts';
 import { packedSize, padded } from './tar-header.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -16,6 +17,7 @@ export interface StageOptions {
   readonly owner: boolean;
   readonly signal: AbortSignal | undefined;
   readonly warn: (path: ByteString, message: string) => void;
+  readonly progress: (progress: RestoreProgress) => void;
 }
 
 export interface Totals {
@@ -30,6 +32,9 @@ interface Listed {
   readonly member: Member;
   readonly lines: string;
   readonly entries: number;
+  readonly files: number;
+  /** Of the files that lie whole in it, holes left out. */
+  readonly bytes: number;
   /** Its entries but for those that are files and no more: with these only the thread that unpacks them deals. */
   readonly noted: readonly Noted[];
 }
@@ -43,10 +48,8 @@ interface Noted {
 export type Listing = readonly Listed[];
 
 const MAX_LISTED = 50_000;
-/** Jobs for each thread, done or waiting: enough that a long restore gets all of several (see WorkerPool). */
-const AHEAD = 8;
-/** Of a single one: one in work, one at hand, one waiting. */
-const AHEAD_ONE = 3;
+/** Jobs for each thread: one in work, one at hand, one waiting. */
+const AHEAD = 3;
 const BATCH_ENTRIES = 128;
 const BATCH_BYTES = 2 * 1024 * 1024;
 
@@ -56,8 +59,8 @@ const BATCH_BYTES = 2 * 1024 * 1024;
  */
 export async function validate(
   source: Source,
-  { policy, signal, warn }: StageOptions,
-): Promise<{ totals: Totals; listing: Listing | undefined }> {
+  { policy, signal, warn, progress }: StageOptions,
+): Promise<Validated> {
   const gate = new EntryGate(policy);
   let listing: Listed[] | undefined;
   const tell = ({ given, admission }: Noted) => {
@@ -71,11 +74,20 @@ export async function validate(
       listed.noted.forEach(tell);
       listing?.push(listed);
       if (gate.entries > MAX_LISTED) listing = undefined;
+      progress({ phase: 'validating', files: gate.files, ofFiles: source.summary.files });
     }
   } else {
     const entry = (given: Entry) => tell({ given, admission: gate.admit(given) });
     const nothing = () => {};
-    await readTar(source.info.path, source.compression, { entry, data: nothing, endEntry: nothing }, signal);
+    const read = (bytes: number) =>
+      progress({
+        phase: 'validating',
+        files: gate.files,
+        ofFiles: undefined,
+        bytes,
+        ofBytes: source.info.sizeBytes,
+      });
+    await readTar(source, { entry, data: nothing, endEntry: nothing, read }, signal);
   }
   // Copied: the gate holds every path.
   const { entries, files, dataBytes, stripped } = gate;
@@ -86,12 +98,20 @@ export async function validate(
 async function* list(archive: string, gate: EntryGate): AsyncGenerator<Listed> {
   for await (const { member, entries, lines } of readManifest(manifestNameOf(archive))) {
     const noted: Noted[] = [];
+    const filesBefore = gate.files;
+    let bytes = -gate.dataBytes;
     for (const given of entries) {
       const admission = gate.admit(given);
       if (!isPlainFile(given, admission)) noted.push({ given, admission });
+      if (given.parts !== undefined) bytes -= bytesOf(admission);
     }
-    yield { member, lines, entries: entries.length, noted };
+    bytes += gate.dataBytes;
+    yield { member, lines, entries: entries.length, files: gate.files - filesBefore, bytes, noted };
   }
+}
+
+function bytesOf(admission: Admission): number {
+  return admission.kind === 'restore' && admission.entry.type === 'file' ? dataBytes(admission.entry) : 0;
 }
 
 function isPlainFile(given: Entry, admission: Admission): boolean {
@@ -104,14 +124,20 @@ function isPlainFile(given: Entry, admission: Admission): boolean {
   );
 }
 
+/** What `validate` found. */
+interface Validated {
+  readonly totals: Totals;
+  readonly listing: Listing | undefined;
+}
+
 /** Checks the contents of a source that has a manifest, in parallel. */
 export async function check(
   source: Extract<Source, { against: 'manifest' }>,
-  listing: Listing | undefined,
+  validated: Validated,
   options: StageOptions,
   pool: WorkerPool,
 ): Promise<void> {
-  await unpackMembers(source, listing, undefined, options, pool);
+  await unpackMembers(source, validated, undefined, options, pool);
 }
 
 /**
@@ -120,14 +146,14 @@ export async function check(
  */
 export async function stage(
   source: Source,
-  listing: Listing | undefined,
+  validated: Validated,
   root: string,
   options: StageOptions,
   pool: WorkerPool,
 ): Promise<void> {
   using tree = new StagedTree(root, options);
-  if (source.against === 'manifest') await unpackMembers(source, listing, tree, options, pool);
-  else await unpackStream(source, tree, options);
+  if (source.against === 'manifest') await unpackMembers(source, validated, tree, options, pool);
+  else await unpackStream(source, validated.totals, tree, options);
   tree.finish();
 }
 
@@ -188,15 +214,16 @@ class StagedTree implements Disposable {
 
 async function unpackStream(
   source: Extract<Source, { against: 'structure' }>,
+  { files: ofFiles }: Totals,
   tree: StagedTree,
-  { policy, signal }: StageOptions,
+  { policy, signal, progress }: StageOptions,
 ): Promise<void> {
   const gate = new EntryGate(policy);
+  const ofBytes = source.info.sizeBytes;
   let sink: FileSink | undefined;
   try {
     await readTar(
-      source.info.path,
-      source.compression,
+      source,
       {
         entry: (given) => {
           const entry = tree.add(gate.admit(given));
@@ -208,6 +235,7 @@ async function unpackStream(
           sink?.close();
           sink = undefined;
         },
+        read: (bytes) => progress({ phase: 'unpacking', files: gate.files, ofFiles, bytes, ofBytes }),
       },
       signal,
     );
@@ -218,70 +246,79 @@ async function unpackStream(
 
 async function unpackMembers(
   source: Extract<Source, { against: 'manifest' }>,
-  listing: Listing | undefined,
+  { totals, listing }: Validated,
   tree: StagedTree | undefined,
-  { policy, owner, signal, warn }: StageOptions,
+  { policy, owner, signal, warn, progress }: StageOptions,
   pool: WorkerPool,
 ): Promise<void> {
   const { info, summary } = source;
   const running = new Set<Promise<void>>();
-  const window = pool.size === 1 ? AHEAD_ONE : AHEAD * pool.size;
+  const done = { files: 0, bytes: 0 };
+  const told = () =>
+    progress({
+      phase: tree ? 'unpacking' : 'checking',
+      files: done.files,
+      ofFiles: totals.files,
+      bytes: done.bytes,
+      ofBytes: totals.dataBytes,
+    });
+  told();
   let failure: unknown;
-  const tell = ({ warnings }: Restored) => {
+  const finish = ({ files, bytes }: Batch, { warnings }: Restored) => {
     for (const { path, message } of warnings) warn(path, message);
+    done.files += files;
+    done.bytes += bytes;
+    told();
   };
-  const send = async (members: readonly RestoreMember[]): Promise<void> => {
+  const send = async (work: Batch): Promise<void> => {
     if (failure !== undefined) throw failure;
     signal?.throwIfAborted();
     const job = {
       kind: 'restore',
       path: info.path,
       compression: summary.compression,
-      members,
+      members: work.members,
       root: tree?.root,
       policy,
       owner,
     } as const;
-    if (running.size >= window) {
+    if (running.size >= AHEAD * pool.size) {
       // The threads have enough to do, so this one does its share, and lets answers and signals in.
-      tell(restoreMembers(job));
+      finish(work, restoreMembers(job));
       return await setImmediate();
     }
-    const done = pool
+    const answered = pool
       .run(job)
-      .then(tell)
+      .then((restored) => finish(work, restored))
       .catch((error: unknown) => {
         failure ??= error;
       })
-      .finally(() => running.delete(done));
-    running.add(done);
+      .finally(() => running.delete(answered));
+    running.add(answered);
   };
   const settle = async () => {
     while (running.size > 0) await Promise.race(running);
     if (failure !== undefined) throw failure;
   };
 
-  let batch: RestoreMember[] = [];
-  let batchEntries = 0;
-  let batchBytes = 0;
+  let batch = emptyBatch();
   const flush = async () => {
-    if (batch.length === 0) return;
-    const members = batch;
-    batch = [];
-    batchEntries = 0;
-    batchBytes = 0;
-    await send(members);
+    if (batch.members.length === 0) return;
+    const work = batch;
+    batch = emptyBatch();
+    await send(work);
   };
 
   const large: Entry[] = [];
-  let current: { entry: Entry; start: number } | undefined;
+  let current: Sliced | undefined;
   try {
-    for await (const { member, entries, lines, noted } of listing ?? list(info.path, new EntryGate(policy))) {
+    for await (const listed of listing ?? list(info.path, new EntryGate(policy))) {
+      const { member, lines, noted } = listed;
       if (member.kind === 'part' && !current) throw incomplete(info.path, 'a slice of no file');
       if (member.kind !== 'part') checkSlices(info.path, current);
-      let started: Entry | undefined;
+      let started: Sliced | undefined;
       for (const { given, admission } of noted) {
-        if (given.parts !== undefined) started = given;
+        if (given.parts !== undefined) started = { entry: given, start: 0, bytesLeft: bytesOf(admission) };
         const entry = tree?.add(admission);
         if (!tree || entry?.type !== 'file' || entry.parts === undefined) continue;
         const fd = tree.writer.create(entry.path);
@@ -293,13 +330,22 @@ async function unpackMembers(
         large.push(entry);
       }
       const part = member.kind === 'part' && current && !isSkipped(current.entry) ? current : undefined;
-      batch.push({ member, lines, ...(part ? { part } : {}) });
-      batchEntries += entries;
-      batchBytes += member.rawSize;
-      if (member.kind === 'part' && current)
-        current = { entry: current.entry, start: current.start + member.rawSize };
-      else current = started ? { entry: started, start: 0 } : undefined;
-      if (batchEntries >= BATCH_ENTRIES || batchBytes >= BATCH_BYTES) await flush();
+      batch.members.push({
+        member,
+        lines,
+        ...(part ? { part: { entry: part.entry, start: part.start } } : {}),
+      });
+      batch.entries += listed.entries;
+      batch.rawBytes += member.rawSize;
+      batch.files += listed.files;
+      batch.bytes += listed.bytes;
+      if (member.kind === 'part' && current) {
+        const { entry, start, bytesLeft } = current;
+        const bytes = Math.min(bytesLeft, member.rawSize);
+        batch.bytes += bytes;
+        current = { entry, start: start + member.rawSize, bytesLeft: bytesLeft - bytes };
+      } else current = started;
+      if (batch.entries >= BATCH_ENTRIES || batch.rawBytes >= BATCH_BYTES) await flush();
     }
     checkSlices(info.path, current);
     await flush();
@@ -320,8 +366,30 @@ async function unpackMembers(
   }
 }
 
+/** Members that make up one job, and what they count for. */
+interface Batch {
+  readonly members: RestoreMember[];
+  entries: number;
+  rawBytes: number;
+  files: number;
+  bytes: number;
+}
+
+function emptyBatch(): Batch {
+  return { members: [], entries: 0, rawBytes: 0, files: 0, bytes: 0 };
+}
+
+/** A large file whose slices follow. */
+interface Sliced {
+  readonly entry: Entry;
+  /** Where the next slice starts, in packed bytes. */
+  readonly start: number;
+  /** Of its content, holes left out. */
+  readonly bytesLeft: number;
+}
+
 /** A large file's slices must make up the whole of it. */
-function checkSlices(archive: string, file: { entry: Entry; start: number } | undefined): void {
+function checkSlices(archive: string, file: Sliced | undefined): void {
   if (!file || file.start === padded(packedSize(file.entry))) return;
   throw incomplete(
     archive,

@@ -7,6 +7,7 @@ import { ArchiveError, errnoOf } from './errors.ts';
 import { type Carried, checkCarry, findArchives } from './restore-carry.ts';
 import { type Journal, readJournal } from './restore-journal.ts';
 import { type Place, placeOf, statePlaces } from './restore-place.ts';
+import type { RestorePhase, RestoreProgress } from './restore-progress.ts';
 import { removeTree } from './restore-remove.ts';
 import { type Source, sourceOf } from './restore-source.ts';
 import { check, type Listing, type StageOptions, stage, type Totals, validate } from './restore-stage.ts';
@@ -40,6 +41,7 @@ export interface RestoreOptions {
   readonly signal?: AbortSignal | undefined;
   readonly threads?: number | undefined;
   readonly now: () => Date;
+  readonly progress?: ((progress: RestoreProgress) => void) | undefined;
   /** Tests see, and may die at, each change on disk. */
   readonly step?: Step;
   /** Tests: how to swap, in place of what the target asks for. */
@@ -105,11 +107,13 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     owner: process.geteuid?.() === 0,
     signal,
     warn: warnings.add,
+    progress: options.progress ?? (() => {}),
   };
   // One CPU is this thread's, which unpacks too.
   await using pool = new WorkerPool(Math.max(1, (options.threads ?? allowedThreads()) - 1));
   if (source.against === 'manifest') pool.warm();
-  const { totals, listing } = await validate(source, stageOptions);
+  const validated = await validate(source, stageOptions);
+  const { totals } = validated;
   if (totals.entries === 0) {
     throw new ArchiveError(
       'ArchiveCorrupt',
@@ -127,7 +131,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     archivesKept: found.files.length,
   };
   if (options.dryRun) {
-    if (source.against === 'manifest') await check(source, listing, stageOptions, pool);
+    if (source.against === 'manifest') await check(source, validated, stageOptions, pool);
     return { ...base, outcome: 'would-restore', warnings: warnings.summary, oldState: undefined };
   }
 
@@ -156,7 +160,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     discardTrees(state);
     step('journal staging');
     state.write(journal);
-    await stageTree({ source, listing }, state, stageOptions, pool, step);
+    await stageTree({ source, validated }, state, stageOptions, pool, step);
     signal?.throwIfAborted();
     locks = new ArchiveLocks(place.target, found.directories);
     swapping = prepareSwap(state, journal, found.directories, options);
@@ -398,7 +402,7 @@ function checkSpace(place: Place, totals: Totals): void {
 }
 
 async function stageTree(
-  { source, listing }: { source: Source; listing: Listing | undefined },
+  { source, validated }: { source: Source; validated: Validated },
   state: RestoreState,
   options: StageOptions,
   pool: WorkerPool,
@@ -416,8 +420,9 @@ async function stageTree(
     fs.chmodSync(state.new, 0o755);
   }
   step('unpack');
-  await stage(source, listing, state.new, options, pool);
+  await stage(source, validated, state.new, options, pool);
   step('sync');
+  tellPhase('syncing', validated, options);
   syncFileSystem(place.state);
 }
 

@@ -3,7 +3,7 @@ import { display } from './byte-string.ts';
 import { contentDigest } from './content-digest.ts';
 import { ArchiveError } from './errors.ts';
 import type { Compression } from './managed-name.ts';
-import { type Entry, type Member, parseEntryLine } from './manifest.ts';
+import { type Entry, type Member, parseLines } from './manifest.ts';
 import { readCompressedMember, readMember, sha256Hex } from './members.ts';
 import { encodeHeader, packedSize, padded } from './tar-header.ts';
 
@@ -23,21 +23,12 @@ export function verifyMembers({ path, members, compression, deep }: VerifyJob): 
   const fd = openSync(path, 'r');
   try {
     for (const { member, lines } of members) {
-      if (deep) verifyContent(readMember(fd, member, compression), member, parseLines(lines));
+      if (deep) verifyContent(readMember(fd, member, compression), member, parseLines(lines, path));
       else readCompressedMember(fd, member);
     }
   } finally {
     closeSync(fd);
   }
-}
-
-function parseLines(lines: string): Entry[] {
-  return lines === ''
-    ? []
-    : lines
-        .slice(0, -1)
-        .split('\n')
-        .map((line) => parseEntryLine(line, 'manifest'));
 }
 
 /** The tar bytes of a member must be those that its entries give, contents included. */

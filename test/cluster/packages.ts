@@ -25,7 +25,11 @@ const IMAGE = {
   debootstrap: ['/usr/sbin/debootstrap'],
 } as const;
 
-const SETS = { 'control-plane-only': CLUSTER, full: NODE, image: IMAGE };
+const XFS = {
+  xfsprogs: ['/usr/sbin/mkfs.xfs', '/sbin/mkfs.xfs'],
+} as const;
+
+const SETS = { 'control-plane-only': CLUSTER, full: NODE, image: IMAGE, xfs: XFS };
 
 /** Installs what is missing of a set; does nothing, and needs no rights, when all is there. */
 export async function ensurePackages(set: keyof typeof SETS, log: Log): Promise<void> {
