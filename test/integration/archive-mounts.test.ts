@@ -80,6 +80,20 @@ describe.runIf(root)('on file systems of their own', () => {
     expect(box.names().filter((name) => name.startsWith('km-backup-'))).toEqual([]);
   });
 
+  test('a device that answers EIO: fails, and no archive appears', async () => {
+    const image = path.join(box.root, 'image');
+    small(64);
+    const device = execFileSync('losetup', ['-j', image, '-O', 'NAME', '-n'], { encoding: 'utf8' }).trim();
+    // What lies behind the end of a device that has shrunk cannot be written.
+    fs.truncateSync(image, 24 << 20);
+    execFileSync('losetup', ['-c', device]);
+    box.write('a', noise(40 << 20));
+    const { result, exitCode } = await box.back();
+    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'WriteFailed']);
+    expect(result.message).toContain('EIO');
+    expect(box.names().filter((name) => name.startsWith('km-backup-'))).toEqual([]);
+  });
+
   test('a source device that fails: names the large file, and stores the others', async () => {
     const image = path.join(box.root, 'image');
     mountImage(image, 64, box.source);
