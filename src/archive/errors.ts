@@ -1,3 +1,7 @@
+import { codeOf as errnoOf } from '../posix/system-error.ts';
+
+export { errnoOf };
+
 /** Exit status of `km-backup`; docs/troubleshooting.md prints this table. */
 export const ExitCode = {
   ok: 0,
@@ -49,11 +53,6 @@ export class ArchiveError extends Error {
   get exitCode(): ExitCode {
     return exitCodeOf[this.reason];
   }
-}
-
-/** The `code` of a Node.js system error (`ENOENT`…), or undefined for anything else. */
-export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** A system error met while writing to the destination, in words that tell what to do. */

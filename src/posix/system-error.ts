@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
 /** A path as the kernel takes it: text is encoded in UTF-8, other names are given as their bytes. */
@@ -13,7 +14,7 @@ export class SystemError extends Error {
   readonly path: RawPath | undefined;
 
   constructor(syscall: string, errno: number, path?: RawPath) {
-    const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error'];
+    const [code, text] = getSystemErrorMap().get(-errno) ?? [nameOf(errno), 'it failed'];
     super(`${code}: ${text}, ${syscall}${path === undefined ? '' : ` '${printable(path)}'`}`);
     this.code = code;
     this.errno = errno;
@@ -24,7 +25,13 @@ export class SystemError extends Error {
 
 /** The errno name of any system error, Node's or ours; undefined for everything else. */
 export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return undefined;
+  // Node has no name for some (EDQUOT), and puts a sentence in its place.
+  return error.code.includes(' ') && 'errno' in error ? nameOf(Math.abs(Number(error.errno))) : error.code;
+}
+
+function nameOf(errno: number): string {
+  return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`;
 }
 
 function printable(path: RawPath): string {

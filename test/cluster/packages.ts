@@ -25,11 +25,12 @@ const IMAGE = {
   debootstrap: ['/usr/sbin/debootstrap'],
 } as const;
 
-const XFS = {
+const FILE_SYSTEMS = {
   xfsprogs: ['/usr/sbin/mkfs.xfs', '/sbin/mkfs.xfs'],
+  'btrfs-progs': ['/usr/bin/btrfs', '/bin/btrfs'],
 } as const;
 
-const SETS = { 'control-plane-only': CLUSTER, full: NODE, image: IMAGE, xfs: XFS };
+const SETS = { 'control-plane-only': CLUSTER, full: NODE, image: IMAGE, 'file-systems': FILE_SYSTEMS };
 
 /** Installs what is missing of a set; does nothing, and needs no rights, when all is there. */
 export async function ensurePackages(set: keyof typeof SETS, log: Log): Promise<void> {

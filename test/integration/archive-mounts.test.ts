@@ -10,11 +10,12 @@ import { program, Sandbox } from '../support/backup.ts';
 import { describeTree } from '../support/tree.ts';
 
 const root = process.geteuid?.() === 0;
-const knowsXfs = /\txfs$/m.test(fs.readFileSync('/proc/filesystems', 'utf8'));
+const known = fs.readFileSync('/proc/filesystems', 'utf8').split(/\s+/);
 
 const formats = {
   ext4: ['mkfs.ext4', '-q', '-F', '-O', '^has_journal', '-m', '0'],
   xfs: ['mkfs.xfs', '-q', '-f'],
+  btrfs: ['mkfs.btrfs', '-q', '-f'],
 } as const;
 
 /** A file system of its own, on a loop device over a file. */
@@ -117,31 +118,52 @@ describe.runIf(root)('on file systems of their own', () => {
     expect(listed.split('\n').filter((name) => !name.endsWith('/'))).toEqual(['./a', './z', '']);
   });
 
-  test.runIf(knowsXfs)('an unchanged large file takes no room again where blocks can be shared', async () => {
-    await ensurePackages('xfs', silent);
-    mountImage(path.join(box.root, 'image'), 512, box.destination, 'loop', 'xfs');
+  async function other(format: 'xfs' | 'btrfs'): Promise<void> {
+    await ensurePackages('file-systems', silent);
+    mountImage(path.join(box.root, 'image'), 512, box.destination, 'loop', format);
     mounts.push(box.destination);
-    box.clockAheadMs = 2_100;
-    box.write('a', 'before it');
-    box.write('large', noise(20 << 20));
-    const used = () => {
-      execFileSync('sync', ['-f', box.destination]);
-      const { blocks, bfree, bsize } = fs.statfsSync(box.destination);
-      return (blocks - bfree) * bsize;
-    };
-    await box.back();
-    const once = used();
-    // Whatever comes before the large file moves it.
-    for (const text of [undefined, noise(5_000), noise(7_001)]) {
-      if (text) box.write('a', text);
-      const { result } = await box.back();
-      expect(result.outcome).toBe('Succeeded');
-      expect(describeTree(box.untar(result.archive!.path))).toEqual(describeTree(box.source));
-      expect(await verifyArchive(result.archive!.path, { deep: true })).toMatchObject({ sound: true });
-    }
-    expect(box.names().filter((name) => name.endsWith('.tgz'))).toHaveLength(4);
-    expect(used() - once).toBeLessThan(1 << 20);
+  }
+
+  test.runIf(known.includes('btrfs'))('a quota that is used up: as no space', async () => {
+    await other('btrfs');
+    execFileSync('btrfs', ['quota', 'enable', box.destination]);
+    execFileSync('btrfs', ['qgroup', 'limit', '16M', box.destination]);
+    box.write('a', noise(3 << 20));
+    await box.back({ now: () => new Date('2026-01-01') });
+    const before = box.names();
+    box.write('b', noise(24 << 20));
+    const { result, exitCode } = await box.back({ retention: { limit: 1 } });
+    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'NoSpace']);
+    expect(result.message).toContain('EDQUOT');
+    expect(box.names()).toEqual(before);
   });
+
+  test.each((['xfs', 'btrfs'] as const).filter((format) => known.includes(format)))(
+    'an unchanged large file takes no room again on %s',
+    async (format) => {
+      await other(format);
+      box.clockAheadMs = 2_100;
+      box.write('a', 'before it');
+      box.write('large', noise(20 << 20));
+      const used = () => {
+        execFileSync('sync', ['-f', box.destination]);
+        const { blocks, bfree, bsize } = fs.statfsSync(box.destination);
+        return (blocks - bfree) * bsize;
+      };
+      await box.back();
+      const once = used();
+      // Whatever comes before the large file moves it.
+      for (const text of [undefined, noise(5_000), noise(7_001)]) {
+        if (text) box.write('a', text);
+        const { result } = await box.back();
+        expect(result.outcome).toBe('Succeeded');
+        expect(describeTree(box.untar(result.archive!.path))).toEqual(describeTree(box.source));
+        expect(await verifyArchive(result.archive!.path, { deep: true })).toMatchObject({ sound: true });
+      }
+      expect(box.names().filter((name) => name.endsWith('.tgz'))).toHaveLength(4);
+      expect(used() - once).toBeLessThan(1 << 20);
+    },
+  );
 
   test('read-only: fails, and does not go elsewhere', async () => {
     small(8);

@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { codeOf, SystemError } from './system-error.ts';
+
+const nodeError = (code: string, errno: number) => Object.assign(new Error('it failed'), { code, errno });
+
+test.each([
+  ['one that Node names', nodeError('ENOSPC', -28), 'ENOSPC'],
+  ['one that Node has no name for', nodeError('Unknown system error -122', -122), 'EDQUOT'],
+  ['one that nobody has a name for', nodeError('Unknown system error -9999', -9999), 'E9999'],
+  ['one of ours', new SystemError('statx', 122, 'a'), 'EDQUOT'],
+  ['no system error', new TypeError('oops'), undefined],
+  ['no error', 'ENOSPC', undefined],
+])('the code of %s', (_, error, code) => {
+  expect(codeOf(error)).toBe(code);
+});
