@@ -5,8 +5,8 @@ const nodeError = (code: string, errno: number) => Object.assign(new Error('it f
 
 test.each([
   ['one that Node names', nodeError('ENOSPC', -28), 'ENOSPC'],
-  ['one that Node has no name for', nodeError('Unknown system error -122', -122), 'EDQUOT'],
-  ['one that nobody has a name for', nodeError('Unknown system error -9999', -9999), 'E9999'],
+  ['one that Node has no name for', nodeError('UNKNOWN', -122), 'EDQUOT'],
+  ['one that nobody has a name for', nodeError('UNKNOWN', -9999), 'E9999'],
   ['one of ours', new SystemError('statx', 122, 'a'), 'EDQUOT'],
   ['no system error', new TypeError('oops'), undefined],
   ['no error', 'ENOSPC', undefined],

@@ -26,8 +26,8 @@ export class SystemError extends Error {
 /** The errno name of any system error, Node's or ours; undefined for everything else. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return undefined;
-  // Node has no name for some (EDQUOT), and puts a sentence in its place.
-  return error.code.includes(' ') && 'errno' in error ? nameOf(Math.abs(Number(error.errno))) : error.code;
+  // Node has no name for some, EDQUOT among them.
+  return error.code === 'UNKNOWN' && 'errno' in error ? nameOf(Math.abs(Number(error.errno))) : error.code;
 }
 
 function nameOf(errno: number): string {
