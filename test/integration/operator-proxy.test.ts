@@ -1,21 +1,11 @@
 import { once } from 'node:events';
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Fault, Match } from '../faultproxy/index.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
-import { spawnOperator } from '../support/operator-process.ts';
-import { OperatorScene } from '../support/operator-scene.ts';
+import { inScene } from '../support/operator-scene.ts';
 
 const MINUTE_MS = 60_000;
-
-async function inScene(test: (scene: OperatorScene) => Promise<void>): Promise<void> {
-  const scene = await OperatorScene.open(inject('kubeconfig'));
-  try {
-    await test(scene);
-  } finally {
-    await scene.close();
-  }
-}
 
 /** Right after the next full minute, at which a schedule of every minute is due. */
 function afterNextMinute(): ShiftedClock {
@@ -28,36 +18,24 @@ function afterNextMinute(): ShiftedClock {
 describe.concurrent('a node that is lost', () => {
   it(
     'takes the pod with it: the Job makes another, and the loss is no failure of the run',
-    async () =>
-      inScene(async (scene) => {
-        const pods = async () => (await scene.all.pods.list(scene.namespace)).items;
-        await scene.operator();
-        await scene.schedule('notes', { backoffLimit: 0 });
-        const name = await scene.runNow('notes', 'now');
-        const [lost] = await eventually(
-          pods,
-          (all) => all.length === 1,
-          () => 'a pod',
-          30_000,
-        );
-        const path = `/api/v1/namespaces/${scene.namespace}/pods/${lost!.metadata.name}/binding`;
-        const target = { apiVersion: 'v1', kind: 'Node', name: 'node-that-burned' };
-        await scene.client.request({
-          method: 'POST',
-          path,
-          body: { apiVersion: 'v1', kind: 'Binding', metadata: { name: lost!.metadata.name }, target },
-        });
-        // The controller manager takes a while to believe that a node is gone.
-        await eventually(
-          pods,
-          (all) => all.some(({ metadata }) => metadata.uid !== lost!.metadata.uid),
-          () => 'another pod',
-          150_000,
-        );
-        await scene.kubelet();
-        expect((await scene.finished(name)).status).toMatchObject({ phase: 'Succeeded' });
-        expect(scene.jobsEverMade).toHaveLength(1);
-      }),
+    inScene(async (scene) => {
+      await scene.operator();
+      await scene.schedule('notes', { backoffLimit: 0 });
+      const name = await scene.runNow('notes', 'now');
+      const lost = await scene.pod();
+      const path = `/api/v1/namespaces/${scene.namespace}/pods/${lost.metadata.name}/binding`;
+      const target = { apiVersion: 'v1', kind: 'Node', name: 'node-that-burned' };
+      await scene.client.request({
+        method: 'POST',
+        path,
+        body: { apiVersion: 'v1', kind: 'Binding', metadata: { name: lost.metadata.name }, target },
+      });
+      // The controller manager takes a while to believe that a node is gone.
+      await scene.anotherPod(lost, 150_000);
+      await scene.kubelet();
+      expect((await scene.finished(name)).status).toMatchObject({ phase: 'Succeeded' });
+      expect(scene.jobsEverMade).toHaveLength(1);
+    }),
     240_000,
   );
 });
@@ -78,20 +56,19 @@ describe.concurrent('a slot is run once, and recorded', () => {
   ];
   it.each(every)(
     'while %s',
-    async (_, match, fault, times) =>
-      inScene(async (scene) => {
-        const { proxy, file } = await scene.proxied();
-        await scene.kubelet();
-        await scene.schedule('notes', { cron: '* * * * *' });
-        await scene.operator({ kubeconfig: file, clock: afterNextMinute() });
-        const struck = proxy.add({ match, fault, ...(times && { times }) });
-        if (match.watch) proxy.cutAll({ watch: true });
-        const { status } = await scene.succeeded('notes', 1);
-        expect(struck.struck).toBeGreaterThan(0);
-        expect(status).toMatchObject({ runs: { succeeded: 1, failed: 0 }, missedSlots: 0 });
-        expect(await scene.backups()).toHaveLength(1);
-        expect(scene.jobsEverMade).toHaveLength(1);
-      }),
+    inScene(async (scene, _, match, fault, times) => {
+      const { proxy, file } = await scene.proxied();
+      await scene.kubelet();
+      await scene.schedule('notes', { cron: '* * * * *' });
+      await scene.operator({ kubeconfig: file, clock: afterNextMinute() });
+      const struck = proxy.add({ match, fault, ...(times && { times }) });
+      if (match.watch) proxy.cutAll({ watch: true });
+      const { status } = await scene.succeeded('notes', 1);
+      expect(struck.struck).toBeGreaterThan(0);
+      expect(status).toMatchObject({ runs: { succeeded: 1, failed: 0 }, missedSlots: 0 });
+      expect(await scene.backups()).toHaveLength(1);
+      expect(scene.jobsEverMade).toHaveLength(1);
+    }),
     90_000,
   );
 
@@ -103,24 +80,23 @@ describe.concurrent('a slot is run once, and recorded', () => {
     ['everything', /./],
   ])(
     'and so is the next, when the watch of %s falls silent',
-    async (_, path) =>
-      inScene(async (scene) => {
-        const { proxy, file } = await scene.proxied();
-        const clock = afterNextMinute();
-        await scene.kubelet();
-        await scene.schedule('notes', { cron: '* * * * *' });
-        const operator = await scene.operator({ kubeconfig: file, clock });
-        await scene.succeeded('notes', 1);
-        for (let slot = 2; slot <= 3; slot += 1) {
-          if (slot === 2) expect(proxy.freezeAll({ watch: true, path })).toBeGreaterThan(0);
-          clock.offsetMs += MINUTE_MS;
-          operator.lookAgain();
-          await scene.succeeded('notes', slot);
-        }
-        const { status } = await scene.succeeded('notes', 3);
-        expect(status).toMatchObject({ runs: { succeeded: 3, failed: 0 }, missedSlots: 0 });
-        expect(scene.jobsEverMade).toHaveLength(3);
-      }),
+    inScene(async (scene, _, path) => {
+      const { proxy, file } = await scene.proxied();
+      const clock = afterNextMinute();
+      await scene.kubelet();
+      await scene.schedule('notes', { cron: '* * * * *' });
+      const operator = await scene.operator({ kubeconfig: file, clock });
+      await scene.succeeded('notes', 1);
+      for (let slot = 2; slot <= 3; slot += 1) {
+        if (slot === 2) expect(proxy.freezeAll({ watch: true, path })).toBeGreaterThan(0);
+        clock.offsetMs += MINUTE_MS;
+        operator.lookAgain();
+        await scene.succeeded('notes', slot);
+      }
+      const { status } = await scene.succeeded('notes', 3);
+      expect(status).toMatchObject({ runs: { succeeded: 3, failed: 0 }, missedSlots: 0 });
+      expect(scene.jobsEverMade).toHaveLength(3);
+    }),
     120_000,
   );
 });
@@ -128,48 +104,42 @@ describe.concurrent('a slot is run once, and recorded', () => {
 describe.concurrent('an operator without an API server', () => {
   it(
     'waits for it at its start, and serves what came meanwhile',
-    async () =>
-      inScene(async (scene) => {
-        const { proxy, file } = await scene.proxied();
-        await scene.kubelet();
-        await proxy.down();
-        const { metadata } = await scene.schedule('notes', { cron: undefined, intervalMinutes: 10 });
-        const offsetMs = Date.parse(metadata.creationTimestamp) + 10 * MINUTE_MS + 1_000 - Date.now();
-        const operator = spawnOperator({ kubeconfig: file, namespace: scene.namespace, offsetMs });
-        scene.onEnd(async () => operator.kill('SIGKILL'));
-        await new Promise((resolve) => setTimeout(resolve, 3_000));
-        expect(operator.exitCode).toBeNull();
-        await proxy.up();
-        const { status } = await scene.succeeded('notes', 1);
-        expect(status).toMatchObject({ runs: { succeeded: 1 }, missedSlots: 0 });
-        expect(scene.jobsEverMade).toHaveLength(1);
-      }),
+    inScene(async (scene) => {
+      const { proxy, file } = await scene.proxied();
+      await scene.kubelet();
+      await proxy.down();
+      const slotMs = await scene.scheduleWithOneSlot('notes');
+      const offsetMs = slotMs + 1_000 - Date.now();
+      const operator = scene.spawnOperator({ kubeconfig: file, offsetMs });
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      expect(operator.exitCode).toBeNull();
+      await proxy.up();
+      const { status } = await scene.succeeded('notes', 1);
+      expect(status).toMatchObject({ runs: { succeeded: 1 }, missedSlots: 0 });
+      expect(scene.jobsEverMade).toHaveLength(1);
+    }),
     90_000,
   );
 
   it(
     'ends with 1, never with 0, when it led and cannot renew',
-    async () =>
-      inScene(async (scene) => {
-        const { proxy, file } = await scene.proxied();
-        const operator = spawnOperator({
-          kubeconfig: file,
-          namespace: scene.namespace,
-          offsetMs: 0,
-          podName: 'only',
-          options: ['--lease-duration=4', '--renew-deadline=3', '--retry-period=1'],
-        });
-        scene.onEnd(async () => operator.kill('SIGKILL'));
-        await eventually(
-          async () => proxy.seen.some(({ method, path }) => method === 'POST' && path.includes('/leases')),
-          (made) => made,
-          () => 'the Lease to be made',
-          30_000,
-        );
-        const exited = once(operator, 'exit');
-        await proxy.down();
-        expect(await exited).toEqual([1, null]);
-      }),
+    inScene(async (scene) => {
+      const { proxy, file } = await scene.proxied();
+      const operator = scene.spawnOperator({
+        kubeconfig: file,
+        podName: 'only',
+        options: ['--lease-duration=4', '--renew-deadline=3', '--retry-period=1'],
+      });
+      await eventually(
+        async () => proxy.seen.some(({ method, path }) => method === 'POST' && path.includes('/leases')),
+        (made) => made,
+        () => 'the Lease to be made',
+        30_000,
+      );
+      const exited = once(operator, 'exit');
+      await proxy.down();
+      expect(await exited).toEqual([1, null]);
+    }),
     90_000,
   );
 });
@@ -177,42 +147,40 @@ describe.concurrent('an operator without an API server', () => {
 describe.concurrent('the clock', () => {
   it(
     'set back by an hour runs no slot again, and set right again misses none',
-    async () =>
-      inScene(async (scene) => {
-        const clock = afterNextMinute();
-        await scene.kubelet();
-        await scene.schedule('notes', { cron: '* * * * *' });
-        const operator = await scene.operator({ clock });
-        await scene.succeeded('notes', 1);
-        clock.offsetMs -= 60 * MINUTE_MS;
+    inScene(async (scene) => {
+      const clock = afterNextMinute();
+      await scene.kubelet();
+      await scene.schedule('notes', { cron: '* * * * *' });
+      const operator = await scene.operator({ clock });
+      await scene.succeeded('notes', 1);
+      clock.offsetMs -= 60 * MINUTE_MS;
+      operator.lookAgain();
+      for (let minutes = 0; minutes < 3; minutes += 1) {
+        clock.offsetMs += MINUTE_MS;
         operator.lookAgain();
-        for (let minutes = 0; minutes < 3; minutes += 1) {
-          clock.offsetMs += MINUTE_MS;
-          operator.lookAgain();
-          await new Promise((resolve) => setTimeout(resolve, 300));
-        }
-        expect(scene.jobsEverMade).toHaveLength(1);
-        clock.offsetMs += 58 * MINUTE_MS;
-        operator.lookAgain();
-        const { status } = await scene.succeeded('notes', 2);
-        expect(status).toMatchObject({ runs: { succeeded: 2 }, missedSlots: 0 });
-      }),
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      expect(scene.jobsEverMade).toHaveLength(1);
+      clock.offsetMs += 58 * MINUTE_MS;
+      operator.lookAgain();
+      const { status } = await scene.succeeded('notes', 2);
+      expect(status).toMatchObject({ runs: { succeeded: 2 }, missedSlots: 0 });
+    }),
     90_000,
   );
 
   it(
     'set forward is found out without a word from anybody',
-    async () =>
-      inScene(async (scene) => {
-        const clock = new ShiftedClock();
-        await scene.kubelet();
-        await scene.schedule('hourly', { cron: undefined, intervalMinutes: 60 });
-        await scene.operator({ clock });
-        await scene.scheduleUntil('hourly', ({ status }) => status?.nextScheduleTime !== undefined);
-        clock.offsetMs += 61 * MINUTE_MS;
-        await scene.succeeded('hourly', 1);
-        expect(scene.jobsEverMade).toHaveLength(1);
-      }),
+    inScene(async (scene) => {
+      const clock = new ShiftedClock();
+      await scene.kubelet();
+      await scene.schedule('hourly', { cron: undefined, intervalMinutes: 60 });
+      await scene.operator({ clock });
+      await scene.scheduleUntil('hourly', ({ status }) => status?.nextScheduleTime !== undefined);
+      clock.offsetMs += 61 * MINUTE_MS;
+      await scene.succeeded('hourly', 1);
+      expect(scene.jobsEverMade).toHaveLength(1);
+    }),
     90_000,
   );
 
@@ -221,21 +189,20 @@ describe.concurrent('the clock', () => {
     ['shows twice', '2027-10-30T12:00:00Z', '2027-10-31T12:00:00Z', '2027-10-31T00:30:00Z'],
   ])(
     'of a zone that %s the time of a slot: one run',
-    async (_, before, after, slot) =>
-      inScene(async (scene) => {
-        const clock = new ShiftedClock();
-        await scene.kubelet();
-        await scene.schedule('notes', { cron: '30 2 * * *', timeZone: 'Europe/Berlin' });
-        clock.offsetMs = Date.parse(before) - Date.now();
-        const operator = await scene.operator({ clock });
-        const first = await scene.succeeded('notes', 1);
-        clock.offsetMs = Date.parse(after) - Date.now();
-        operator.lookAgain();
-        const second = await scene.succeeded('notes', 2);
-        expect(second.status?.missedSlots).toBe(first.status?.missedSlots);
-        expect(second.status?.lastScheduleTime).toBe(slot);
-        expect(scene.jobsEverMade).toHaveLength(2);
-      }),
+    inScene(async (scene, _, before, after, slot) => {
+      const clock = new ShiftedClock();
+      await scene.kubelet();
+      await scene.schedule('notes', { cron: '30 2 * * *', timeZone: 'Europe/Berlin' });
+      clock.offsetMs = Date.parse(before) - Date.now();
+      const operator = await scene.operator({ clock });
+      const first = await scene.succeeded('notes', 1);
+      clock.offsetMs = Date.parse(after) - Date.now();
+      operator.lookAgain();
+      const second = await scene.succeeded('notes', 2);
+      expect(second.status?.missedSlots).toBe(first.status?.missedSlots);
+      expect(second.status?.lastScheduleTime).toBe(slot);
+      expect(scene.jobsEverMade).toHaveLength(2);
+    }),
     90_000,
   );
 });

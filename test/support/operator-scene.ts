@@ -1,23 +1,27 @@
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isFinished, type KmBackup } from '../../src/api/backup.ts';
+import { expect, inject } from 'vitest';
+import { isFinished, type KmBackup, type KmBackupStatus } from '../../src/api/backup.ts';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import { API_VERSION, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
-import { Reflector } from '../../src/kube/reflector.ts';
-import type { KubeObject } from '../../src/kube/resources.ts';
+import { type Change, Reflector } from '../../src/kube/reflector.ts';
+import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
-import type { Job } from '../../src/operator/workloads.ts';
+import type { Job, Pod } from '../../src/operator/workloads.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
 import { quiet } from './kube.ts';
 import { eventually } from './kubectl.ts';
-import { startOperator } from './operator-in-process.ts';
+import { type RunningOperator, startOperator } from './operator-in-process.ts';
+import { type OperatorProcess, spawnOperator } from './operator-process.ts';
 import { startStubKubelet } from './stub-kubelet.ts';
 
 const PATIENCE_MS = 60_000;
+const MINUTE_MS = 60_000;
 
 /** A namespace of its own, with a claim, so that tests can run beside one another. */
 export class OperatorScene {
@@ -41,26 +45,23 @@ export class OperatorScene {
     const body = { metadata: { generateName: 'km-op-' } };
     const made = await client.request<KubeObject>({ method: 'POST', path: '/api/v1/namespaces', body });
     const scene = new OperatorScene(kubeconfig, client, made.metadata.name);
-    await scene.all.claims.create(scene.namespace, {
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata: { name: 'state' },
-      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
-    });
-    await scene.#followJobs();
+    await scene.claim('state');
+    await scene.follow(
+      scene.all.jobs,
+      ({ type, object }) => type === 'added' && scene.jobsEverMade.push(object.metadata.uid),
+    );
     return scene;
   }
 
-  async #followJobs(): Promise<void> {
+  /** Tells of every change of a kind in the namespace, from now until the scene closes. */
+  async follow<T extends KubeObject>(
+    kind: ResourceClient<T>,
+    onEvent: (change: Change<T>) => void,
+  ): Promise<void> {
     const stop = new AbortController();
-    const reflector = new Reflector<Job>({
-      resource: this.all.jobs,
-      store: new Store<Job>(),
-      namespace: this.namespace,
-      labelSelector: MANAGED_SELECTOR,
-      logger: quiet,
-      onEvent: ({ type, object }) => type === 'added' && this.jobsEverMade.push(object.metadata.uid),
-    });
+    const { namespace } = this;
+    const store = new Store<T>();
+    const reflector = new Reflector<T>({ resource: kind, store, namespace, logger: quiet, onEvent });
     const running = reflector.run(stop.signal);
     this.onEnd(() => {
       stop.abort();
@@ -93,15 +94,41 @@ export class OperatorScene {
     return { proxy, file };
   }
 
-  async operator(options: Partial<Parameters<typeof startOperator>[0]> = {}) {
+  /** An operator for this namespace, in this process. */
+  async operator(
+    options: Partial<Parameters<typeof startOperator>[0]> = {},
+  ): Promise<RunningOperator['operator']> {
     const { kubeconfig, namespace } = this;
     const running = await startOperator({ kubeconfig, namespace, ...options });
     this.onEnd(running.stop);
     return running.operator;
   }
 
-  async kubelet(): Promise<void> {
-    this.onEnd((await startStubKubelet(this.kubeconfig, undefined, this.namespace)).stop);
+  /** An operator for this namespace, as a process of its own. */
+  spawnOperator(options: Partial<OperatorProcess> = {}): ChildProcess {
+    const { kubeconfig, namespace } = this;
+    const child = spawnOperator({ kubeconfig, namespace, offsetMs: 0, ...options });
+    this.onEnd(async () => child.kill('SIGKILL'));
+    return child;
+  }
+
+  /** Ends this namespace's pods: other tests' are none of its business. */
+  async kubelet(report?: Parameters<typeof startStubKubelet>[1]): Promise<void> {
+    this.onEnd((await startStubKubelet(this.kubeconfig, report, this.namespace)).stop);
+  }
+
+  /** One of the API's own kinds. */
+  core(plural: string, kind: string): ResourceClient<KubeObject & Record<string, unknown>> {
+    return resource(this.client, { group: '', version: 'v1', plural, kind, namespaced: true });
+  }
+
+  async claim(name: string): Promise<void> {
+    await this.all.claims.create(this.namespace, {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    });
   }
 
   /** One that is due once a year, unless the spec says otherwise. */
@@ -114,7 +141,14 @@ export class OperatorScene {
     });
   }
 
-  async runNow(scheduleName: string, name: string): Promise<string> {
+  /** One whose first slot, given in epoch milliseconds, is so far from the next that a test sees no second. */
+  async scheduleWithOneSlot(name: string): Promise<number> {
+    const intervalMinutes = 10;
+    const { metadata } = await this.schedule(name, { cron: undefined, intervalMinutes });
+    return Date.parse(metadata.creationTimestamp) + intervalMinutes * MINUTE_MS;
+  }
+
+  async runNow(scheduleName: string, name = `${scheduleName}-now`): Promise<string> {
     await this.all.backups.create(this.namespace, {
       apiVersion: API_VERSION,
       kind: 'KmBackup',
@@ -126,6 +160,59 @@ export class OperatorScene {
 
   backups(): Promise<KmBackup[]> {
     return this.all.backups.list(this.namespace).then(({ items }) => items);
+  }
+
+  jobs(): Promise<Job[]> {
+    return this.all.jobs.list(this.namespace, { labelSelector: MANAGED_SELECTOR }).then(({ items }) => items);
+  }
+
+  pods(): Promise<Pod[]> {
+    return this.all.pods.list(this.namespace, { labelSelector: MANAGED_SELECTOR }).then(({ items }) => items);
+  }
+
+  /** The Job controller's pod, while there is one only. */
+  async pod(): Promise<Pod> {
+    const [pod] = await eventually(
+      () => this.pods(),
+      (pods) => pods.length === 1,
+      () => 'a pod',
+      PATIENCE_MS,
+    );
+    return pod!;
+  }
+
+  /** Resolves once there is a pod that is not this one. */
+  async anotherPod(than: Pod, timeoutMs = PATIENCE_MS): Promise<void> {
+    await eventually(
+      () => this.pods(),
+      (pods) => pods.some(({ metadata }) => metadata.uid !== than.metadata.uid),
+      () => 'another pod',
+      timeoutMs,
+    );
+  }
+
+  /** Says of a pod what a kubelet or a scheduler would. */
+  async podStatus(name: string, status: object): Promise<void> {
+    await this.all.pods.mergePatch(this.namespace, name, { status }, 'status');
+  }
+
+  /** Resolves once there are so many Jobs. */
+  async jobCount(count: number): Promise<void> {
+    await eventually(
+      () => this.jobs(),
+      (jobs) => jobs.length === count,
+      (last) => `${count} Jobs, not ${last?.length}`,
+      PATIENCE_MS,
+    );
+  }
+
+  backupUntil(name: string, holds: (status: KmBackupStatus) => boolean): Promise<KmBackup> {
+    return eventually(
+      () => this.all.backups.get(this.namespace, name),
+      ({ status }) => status !== undefined && holds(status),
+      (last) => `KmBackup ${name}: ${JSON.stringify(last?.status)}`,
+      PATIENCE_MS,
+    );
   }
 
   finished(name: string): Promise<KmBackup> {
@@ -146,6 +233,21 @@ export class OperatorScene {
     );
   }
 
+  /** Every one of these schedules has run its one slot, once, and missed none. */
+  async oneRunOfEach(schedules: readonly string[]): Promise<void> {
+    for (const name of schedules) {
+      const { status } = await this.succeeded(name, 1);
+      expect(status).toMatchObject({
+        runs: { succeeded: 1, failed: 0, incomplete: 0, skipped: 0 },
+        missedSlots: 0,
+      });
+    }
+    const backups = await this.backups();
+    expect(backups.map(({ status }) => status?.phase)).toEqual(schedules.map(() => 'Succeeded'));
+    expect(backups.map(({ spec }) => spec.scheduleName).sort()).toEqual([...schedules].sort());
+    expect(this.jobsEverMade).toHaveLength(schedules.length);
+  }
+
   /** The schedule, once so many of its runs have succeeded and none goes on. */
   succeeded(name: string, count: number): Promise<KmBackupSchedule> {
     return this.scheduleUntil(
@@ -153,4 +255,18 @@ export class OperatorScene {
       ({ status }) => (status?.runs?.succeeded ?? 0) >= count && status?.active?.length === 0,
     );
   }
+}
+
+/** A test that gets a scene of its own before its arguments. */
+export function inScene<A extends unknown[], R>(
+  test: (scene: OperatorScene, ...args: A) => Promise<R>,
+): (...args: A) => Promise<R> {
+  return async (...args) => {
+    const scene = await OperatorScene.open(inject('kubeconfig'));
+    try {
+      return await test(scene, ...args);
+    } finally {
+      await scene.close();
+    }
+  };
 }
