@@ -1,4 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { type ByteString, fromText, ROOT } from './byte-string.ts';
 import { ArchiveError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
@@ -32,6 +33,15 @@ export interface ExtractOptions {
   readonly owner: boolean;
   readonly warn: (path: ByteString, message: string) => void;
   readonly signal?: AbortSignal | undefined;
+  /** After each member; bytes are compressed ones. */
+  readonly progress?: ((progress: ExtractProgress) => void) | undefined;
+}
+
+export interface ExtractProgress {
+  readonly entries: number;
+  readonly ofEntries: number;
+  readonly bytes: number;
+  readonly ofBytes: number;
 }
 
 export interface Extracted {
@@ -64,11 +74,17 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
   const directories: Entry[] = [];
   const fd = openSync(file, 'r');
   let bytesRead = 0;
+  let done = 0;
+  const ofBytes = wanted.reduce(
+    (sum, { members }) => members.reduce((size, member) => size + member.size, sum),
+    0,
+  );
   try {
     let sink: FileSink | undefined;
     const admit = (entry: Entry) => {
       const known = selected.get(entry.path);
       if (!known) return;
+      done++;
       const admission = gate.admit(known);
       if (admission.kind === 'skip') {
         options.warn(entry.path, admission.why);
@@ -111,6 +127,9 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
         options.signal?.throwIfAborted();
         bytesRead += member.size;
         reader.push(readMember(fd, member, info.summary.compression));
+        options.progress?.({ entries: done, ofEntries: selected.size, bytes: bytesRead, ofBytes });
+        // Lets a signal in.
+        await setImmediate();
       }
     }
   } finally {

@@ -44,9 +44,6 @@ interface Noted {
   readonly admission: Admission;
 }
 
-/** What a manifest lists, kept from one reading to the next where that is little. */
-export type Listing = readonly Listed[];
-
 const MAX_LISTED = 50_000;
 /** Jobs for each thread: one in work, one at hand, one waiting. */
 const AHEAD = 3;
@@ -125,9 +122,10 @@ function isPlainFile(given: Entry, admission: Admission): boolean {
 }
 
 /** What `validate` found. */
-interface Validated {
+export interface Validated {
   readonly totals: Totals;
-  readonly listing: Listing | undefined;
+  /** What the manifest lists, kept from one reading to the next where that is little. */
+  readonly listing: readonly Listed[] | undefined;
 }
 
 /** Checks the contents of a source that has a manifest, in parallel. */

@@ -90,7 +90,8 @@ export class TarReader {
       this.#position += used;
       input = input.subarray(used);
     }
-    this.#rest = input;
+    // The chunk is only lent.
+    this.#rest = Buffer.from(input);
   }
 
   /** Whether the reader stands between two entries, with nothing held back. */

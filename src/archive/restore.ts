@@ -10,7 +10,7 @@ import { type Place, placeOf, statePlaces } from './restore-place.ts';
 import type { RestorePhase, RestoreProgress } from './restore-progress.ts';
 import { removeTree } from './restore-remove.ts';
 import { type Source, sourceOf } from './restore-source.ts';
-import { check, type Listing, type StageOptions, stage, type Totals, validate } from './restore-stage.ts';
+import { check, type StageOptions, stage, type Totals, type Validated, validate } from './restore-stage.ts';
 import { ArchiveLocks, RestoreState } from './restore-state.ts';
 import {
   completeSwap,
@@ -171,7 +171,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     throw await discard(state, pool, step, stagingError(error, place));
   }
   try {
+    tellPhase('swapping', totals, stageOptions);
     const swapped = swap(state, swapping, step);
+    if (swapped.phase === 'removing') tellPhase('removing the old state', totals, stageOptions);
     const kept = settle(state, swapped, step);
     return { ...base, outcome: 'restored', warnings: warnings.summary, oldState: kept };
   } finally {
@@ -422,8 +424,13 @@ async function stageTree(
   step('unpack');
   await stage(source, validated, state.new, options, pool);
   step('sync');
-  tellPhase('syncing', validated, options);
+  tellPhase('syncing', validated.totals, options);
   syncFileSystem(place.state);
+}
+
+/** A phase in which nothing is counted, for all that is counted is done. */
+function tellPhase(phase: RestorePhase, { files }: Totals, { progress }: StageOptions): void {
+  progress({ phase, files, ofFiles: files });
 }
 
 /** The last look before anything changes. */

@@ -34,6 +34,8 @@ export interface VerifyOptions {
   readonly deep: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly threads?: number | undefined;
+  /** Of the archive's size: compressed bytes checked so far. */
+  readonly progress?: ((bytes: number) => void) | undefined;
 }
 
 const unsound: ReadonlySet<Reason> = new Set(['ArchiveCorrupt', 'ManifestInvalid', 'RestoreRefused']);
@@ -53,9 +55,7 @@ export async function verifyArchive(file: string, options: VerifyOptions): Promi
   } as const;
   try {
     if (info.problem !== undefined) throw new ArchiveError('ArchiveCorrupt', info.problem);
-    const entries = info.summary
-      ? await againstManifest(info, options)
-      : await structure(info, options.signal);
+    const entries = info.summary ? await againstManifest(info, options) : await structure(info, options);
     return { ...base, entries, sound: true, problem: undefined };
   } catch (error) {
     options.signal?.throwIfAborted();
@@ -78,19 +78,29 @@ export function archiveInfo(file: string): ArchiveInfo {
   return inspect({ name: path.basename(file), path: file, sizeBytes: stats.size, modifiedAt: stats.mtime });
 }
 
-async function againstManifest(info: ArchiveInfo, { deep, signal, threads }: VerifyOptions): Promise<number> {
+async function againstManifest(
+  info: ArchiveInfo,
+  { deep, signal, threads, progress }: VerifyOptions,
+): Promise<number> {
   const summary = info.summary!;
   await using pool = new WorkerPool(threads);
   const running: Promise<unknown>[] = [];
   let batch: MemberEntries[] = [];
   let batchBytes = 0;
+  let checked = 0;
   const send = async () => {
+    const bytes = batchBytes;
     const members = batch.map(({ member, lines }) => ({ member, lines: deep ? lines : '' }));
     batch = [];
     batchBytes = 0;
-    running.push(
-      pool.run({ kind: 'verify', path: info.path, members, compression: summary.compression, deep }),
-    );
+    const job = { kind: 'verify', path: info.path, members, compression: summary.compression, deep } as const;
+    const answer = pool.run(job).then(() => {
+      checked += bytes;
+      progress?.(checked);
+    });
+    // Seen where it is awaited.
+    answer.catch(() => {});
+    running.push(answer);
     if (running.length > 2 * pool.size) await running.shift();
   };
   for await (const next of readManifest(manifestNameOf(info.path))) {
@@ -104,9 +114,9 @@ async function againstManifest(info: ArchiveInfo, { deep, signal, threads }: Ver
   return summary.entries;
 }
 
-async function structure(info: ArchiveInfo, signal: AbortSignal | undefined): Promise<number> {
+async function structure(info: ArchiveInfo, { signal, progress }: VerifyOptions): Promise<number> {
   let entries = 0;
-  await scanArchive(info.path, () => entries++, signal);
+  await scanArchive(info.path, () => entries++, signal, progress);
   return entries;
 }
 
@@ -115,6 +125,7 @@ export async function scanArchive(
   file: string,
   entry: (entry: Entry) => void,
   signal: AbortSignal | undefined,
+  progress: (compressedBytes: number) => void = () => {},
 ): Promise<void> {
   const reader = new TarReader({ entry, data: () => {}, endEntry: () => {} });
   const decoder =
@@ -126,7 +137,10 @@ export async function scanArchive(
       createReadStream(file, { highWaterMark: 1 << 20 }),
       decoder,
       async (plain: AsyncIterable<Buffer>) => {
-        for await (const chunk of plain) reader.push(chunk);
+        for await (const chunk of plain) {
+          reader.push(chunk);
+          progress(decoder.bytesWritten);
+        }
         reader.end();
       },
       signal ? { signal } : {},

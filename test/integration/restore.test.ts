@@ -398,7 +398,8 @@ describe('refused before live data is touched', () => {
       'cut at the first member boundary, which gzip -t passes',
       (bytes) => bytes.subarray(0, memberStarts(bytes)[1]),
     ],
-    ['a bit flipped in the middle', (bytes) => flip(bytes, bytes.length >> 1)],
+    // Not where a checksum does not reach: the extra fields that align members.
+    ['a bit flipped in the first member', (bytes) => flip(bytes, memberStarts(bytes)[0]! + 64)],
     ['a bit flipped in the last member', (bytes) => flip(bytes, bytes.length - 6)],
     ['a member twice', (bytes) => spliced(bytes, [0, 0, 1])],
     [

@@ -1,13 +1,17 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { RunResult } from '../../api/run-result.ts';
 import { levels } from '../../archive/compress.ts';
+import type { ExitCode } from '../../archive/errors.ts';
 import type { Compression } from '../../archive/managed-name.ts';
+import type { PackTotals } from '../../archive/pack.ts';
 import { type RunOptions, runBackup } from '../../archive/run-backup.ts';
 import type { CliContext } from './context.ts';
 import { required } from './context.ts';
 import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
-import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
+import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import { writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
+import { formatBytes } from './table.ts';
 
 interface Flags extends RetentionFlags {
   source?: string;
@@ -42,7 +46,7 @@ export function command(context: CliContext): Command {
     .option('--allow-empty', 'a source without files is no failure', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
-  addProgressOption(addRetentionOptions(create));
+  addProgressOption(addRetentionOptions(create), 'json');
   return create.action((flags: Flags) => run(flags, context));
 }
 
@@ -88,12 +92,55 @@ export interface Telling {
 
 /** Runs a backup and tells of it: the path on standard output as its last line, everything else on standard error. */
 export async function backUp(options: RunOptions, telling: Telling, context: CliContext): Promise<void> {
-  const progress = startProgress(telling.progress, process.stderr);
-  const { result, exitCode } = await runBackup({ ...options, progress: progress.update });
-  progress.end(result);
+  const { result, exitCode } = await runAndTell(options, telling.progress);
   if (telling.resultFile !== undefined) writeResult(telling.resultFile, result);
   context.exitCode = exitCode;
   for (const sample of result.warnings.samples) process.stderr.write(`warning: ${sample}\n`);
   if (result.outcome !== 'Succeeded') process.stderr.write(`km-backup: ${result.message}\n`);
   if (result.archive) process.stdout.write(`Backup written to ${result.archive.path}\n`);
+}
+
+/** The total is not known before the walk ends, and walking twice would cost more than it tells: the previous archive's stands in for it. */
+type Packed = PackTotals & { readonly expectedBytes?: number | undefined };
+
+async function runAndTell(
+  options: RunOptions,
+  mode: ProgressMode,
+): Promise<{ result: RunResult; exitCode: ExitCode }> {
+  const measure = ({ files, sourceBytes, expectedBytes }: Packed) => ({
+    count: files,
+    noun: 'files',
+    bytes: sourceBytes,
+    ofBytes: expectedBytes,
+  });
+  using progress = startProgress<Packed>({ mode, unwatched: 'json', measure }, process.stderr);
+  const run = await runBackup({
+    ...options,
+    progress: (totals, expectedBytes) => progress.update({ ...totals, expectedBytes }),
+  });
+  progress.end(endingOf(run.result));
+  return run;
+}
+
+function endingOf({ archive, outcome, reason, warnings, pruned }: RunResult): Ending {
+  if (!archive) return { fields: { outcome, reason } };
+  const { name, sizeBytes, files, entries, sourceBytes, reusedBytes } = archive;
+  const counts = { sizeBytes, entries, files, sourceBytes, reusedBytes };
+  const ratio = sizeBytes > 0 ? sourceBytes / sizeBytes : 1;
+  const reused = sizeBytes > 0 ? Math.floor((100 * reusedBytes) / sizeBytes) : 0;
+  return {
+    fields: {
+      outcome,
+      reason,
+      archive: name,
+      ...counts,
+      warnings: warnings.count,
+      pruned: pruned.count,
+    },
+    text: {
+      done: `${files} files, ${formatBytes(sourceBytes)} -> ${formatBytes(sizeBytes)} (${ratio.toFixed(2)}:1, ${reused}% reused)`,
+      bytes: sourceBytes,
+      rest: `; ${warnings.count} warnings, ${pruned.count} removed`,
+    },
+  };
 }

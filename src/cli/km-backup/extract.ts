@@ -1,27 +1,49 @@
 import { Command } from 'commander';
 import { display } from '../../archive/byte-string.ts';
-import { extractEntries } from '../../archive/contents.ts';
+import { type ExtractProgress, extractEntries } from '../../archive/contents.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory } from './context.ts';
+import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
+import type { Measure } from './progress-bar.ts';
 import { formatBytes } from './table.ts';
 
+interface Flags {
+  directory: string;
+  progress: ProgressMode;
+}
+
 export function command({ signal }: CliContext): Command {
-  return new Command('extract')
+  const extract = new Command('extract')
     .description('write chosen files of an archive, reading only the pieces that hold them')
     .argument('<archive>')
     .argument('<paths...>', 'paths within the archive; a directory brings all below it')
-    .option('-C, --directory <dir>', 'write below this directory', '.')
-    .action(async (archive: string, paths: string[], flags: { directory: string }) => {
+    .option('-C, --directory <dir>', 'write below this directory', '.');
+  return addProgressOption(extract, 'summary').action(
+    async (archive: string, paths: string[], flags: Flags) => {
       const directory = existingDirectory(flags.directory);
+      using progress = startProgress<ExtractProgress>(
+        { mode: flags.progress, unwatched: 'summary', measure },
+        process.stderr,
+      );
       const { entries, bytesRead } = await extractEntries(archive, {
         paths,
         directory,
         owner: process.geteuid?.() === 0,
-        warn: (path, message) => process.stderr.write(`warning: ./${display(path)}: ${message}\n`),
+        warn: (path, message) => {
+          progress.clear();
+          process.stderr.write(`warning: ./${display(path)}: ${message}\n`);
+        },
         signal,
+        progress: progress.update,
       });
+      progress.end({ fields: { entries, bytesRead } });
       process.stdout.write(
         `Extracted ${entries} entries to ${directory}, reading ${formatBytes(bytesRead)}\n`,
       );
-    });
+    },
+  );
+}
+
+function measure({ entries, ofEntries, bytes, ofBytes }: ExtractProgress): Measure {
+  return { count: entries, ofCount: ofEntries, noun: 'entries', bytes, ofBytes };
 }

@@ -1,106 +1,97 @@
 import { type Command, Option } from 'commander';
-import type { RunResult } from '../../api/run-result.ts';
-import type { PackTotals } from '../../archive/pack.ts';
+import { barLine, type Measure } from './progress-bar.ts';
 import { formatBytes, formatSeconds } from './table.ts';
 
-export type ProgressMode = 'auto' | 'bar' | 'json' | 'none';
+const modes = ['auto', 'bar', 'json', 'none'] as const;
+export type ProgressMode = (typeof modes)[number];
 
-export interface Progress {
-  readonly update: (totals: PackTotals, expectedBytes: number | undefined) => void;
-  readonly end: (result: RunResult) => void;
+/** What `auto` is where nobody watches a terminal: lines of JSON, or the summary alone. */
+export type Unwatched = 'json' | 'summary';
+
+/** Tells of a run while it goes on. Disposal takes the bar away. */
+export interface Progress<T extends object> extends Disposable {
+  readonly update: (state: T) => void;
+  /** Makes room for other text on the same terminal. */
+  readonly clear: () => void;
+  readonly end: (summary: Ending) => void;
+}
+
+export interface Ending {
+  /** Of the last JSON line. */
+  readonly fields: object;
+  /** What comes before the duration and the rate; undefined where nothing was done. */
+  readonly text?: { readonly done: string; readonly bytes: number; readonly rest?: string } | undefined;
 }
 
 type Output = Pick<NodeJS.WriteStream, 'write' | 'isTTY'> & { readonly columns?: number };
 
 const BAR_INTERVAL_MS = 100;
 const LINE_INTERVAL_MS = 5_000;
+const CLEAR_LINE = '\r\u001b[K';
 
-export function addProgressOption(command: Command): Command {
+export function addProgressOption(command: Command, unwatched: Unwatched): Command {
+  const elsewhere = unwatched === 'json' ? 'lines of JSON' : 'only a summary';
   return command.addOption(
-    new Option('--progress <mode>', 'auto: a bar on a terminal, lines of JSON elsewhere')
-      .choices(['auto', 'bar', 'json', 'none'])
+    new Option('--progress <mode>', `on standard error; auto: a bar on a terminal, ${elsewhere} elsewhere`)
+      .choices(modes)
       .default('auto'),
   );
 }
 
-/** Tells how far a run is, at most ten times a second on a terminal, every five seconds in a log. */
-export function startProgress(mode: ProgressMode, output: Output, now = () => performance.now()): Progress {
-  const kind = mode === 'auto' ? (output.isTTY ? 'bar' : 'json') : mode;
-  if (kind === 'none') return { update: () => {}, end: () => {} };
-  const started = now();
-  let due = started + (kind === 'bar' ? BAR_INTERVAL_MS : LINE_INTERVAL_MS);
-  const seconds = () => (now() - started) / 1000;
-  const clear = () => {
-    if (kind === 'bar') output.write('\r\u001b[K');
-  };
-  return {
-    update: (totals, expectedBytes) => {
-      const time = now();
-      if (time < due) return;
-      due = time + (kind === 'bar' ? BAR_INTERVAL_MS : LINE_INTERVAL_MS);
-      if (kind === 'json')
-        output.write(`${JSON.stringify({ event: 'progress', seconds: round(seconds()), ...totals })}\n`);
-      else output.write(`\r\u001b[K${barLine(totals, expectedBytes, seconds(), output.columns ?? 80)}`);
-    },
-    end: (result) => {
-      clear();
-      if (kind === 'json') output.write(`${JSON.stringify(summaryOf(result, seconds()))}\n`);
-      else if (result.archive) output.write(summaryText(result, seconds()));
-    },
-  };
-}
-
-const BAR_WIDTH = 24;
-
 /**
- * The total is not known before the walk ends, and walking twice would cost more than it tells: the
- * previous archive's total stands in for it, and without one there are only counts and the rate.
+ * At most ten times a second on a terminal, every five seconds in a log, and whenever a phase begins.
+ * A line of JSON holds the state as it is; `measure` tells what of it a bar shows.
  */
-function barLine(
-  { files, sourceBytes }: PackTotals,
-  expectedBytes: number | undefined,
-  seconds: number,
-  columns: number,
-): string {
-  const rate = sourceBytes / Math.max(seconds, 0.001);
-  const pace = `${files} files, ${formatBytes(sourceBytes)}, ${formatBytes(rate)}/s`;
-  if (!expectedBytes || rate === 0) return `${pace}, ${formatSeconds(seconds)}`.slice(0, columns - 1);
-  const share = Math.min(1, sourceBytes / expectedBytes);
-  const filled = Math.round(share * BAR_WIDTH);
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
-  const left = formatSeconds(Math.max(0, expectedBytes - sourceBytes) / rate);
-  return `${bar} ${Math.floor(100 * share)}%  ${pace}, ${left} left`.slice(0, columns - 1);
-}
-
-function summaryOf(result: RunResult, seconds: number) {
-  const { archive, outcome, reason } = result;
-  if (!archive) return { event: 'finished', seconds: round(seconds), outcome, reason };
-  const { name, sizeBytes, files, entries, sourceBytes, reusedBytes } = archive;
-  return {
-    event: 'finished',
-    seconds: round(seconds),
-    outcome,
-    reason,
-    archive: name,
-    sizeBytes,
-    entries,
-    files,
-    sourceBytes,
-    reusedBytes,
-    warnings: result.warnings.count,
-    pruned: result.pruned.count,
+export function startProgress<T extends object>(
+  { mode, unwatched, measure }: { mode: ProgressMode; unwatched: Unwatched; measure: (state: T) => Measure },
+  output: Output,
+  now = () => performance.now(),
+): Progress<T> {
+  const kind = mode === 'auto' ? (output.isTTY ? 'bar' : unwatched) : mode;
+  const started = now();
+  const secondsSince = (time: number) => (now() - time) / 1000;
+  const interval = kind === 'bar' ? BAR_INTERVAL_MS : LINE_INTERVAL_MS;
+  let due = started + interval;
+  let phase: string | undefined;
+  let phaseStarted = started;
+  let shown = false;
+  const json = (event: string, fields: object) =>
+    output.write(`${JSON.stringify({ event, seconds: round(secondsSince(started)), ...fields })}\n`);
+  const clear = () => {
+    if (shown) output.write(CLEAR_LINE);
+    shown = false;
   };
-}
-
-function summaryText({ archive, warnings, pruned }: RunResult, seconds: number): string {
-  const { files, sourceBytes, sizeBytes, reusedBytes } = archive!;
-  const ratio = sizeBytes > 0 ? sourceBytes / sizeBytes : 1;
-  const reused = sizeBytes > 0 ? Math.floor((100 * reusedBytes) / sizeBytes) : 0;
-  const rate = formatBytes(sourceBytes / Math.max(seconds, 0.001));
-  return (
-    `${files} files, ${formatBytes(sourceBytes)} -> ${formatBytes(sizeBytes)} (${ratio.toFixed(2)}:1, ` +
-    `${reused}% reused) in ${formatSeconds(seconds)}, ${rate}/s; ${warnings.count} warnings, ${pruned.count} removed\n`
-  );
+  return {
+    update: (state) => {
+      if (kind !== 'bar' && kind !== 'json') return;
+      const time = now();
+      const measured = measure(state);
+      const begins = measured.phase !== phase;
+      if (begins) {
+        phase = measured.phase;
+        phaseStarted = time;
+      }
+      if (time < due && !begins) return;
+      due = time + interval;
+      if (kind === 'json') json('progress', state);
+      else {
+        const line = barLine(measured, secondsSince(phaseStarted), output.columns || 80);
+        output.write(`${CLEAR_LINE}${line}`);
+        shown = true;
+      }
+    },
+    clear,
+    end: ({ fields, text }) => {
+      clear();
+      if (kind === 'json') json('finished', fields);
+      else if (kind !== 'none' && text) {
+        const seconds = secondsSince(started);
+        const rate = formatBytes(Math.round(text.bytes / Math.max(seconds, 0.001)));
+        output.write(`${text.done} in ${formatSeconds(seconds)}, ${rate}/s${text.rest ?? ''}\n`);
+      }
+    },
+    [Symbol.dispose]: clear,
+  };
 }
 
 function round(seconds: number): number {

@@ -2,13 +2,17 @@ import { Command, Option } from 'commander';
 import { ArchiveError } from '../../archive/errors.ts';
 import {
   commitRestore,
+  type RestoreOptions,
   type RestoreReport,
   restore,
   restoreStatus,
   resumeRestore,
   rollbackRestore,
 } from '../../archive/restore.ts';
+import type { RestoreProgress } from '../../archive/restore-progress.ts';
 import type { CliContext } from './context.ts';
+import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
+import { formatBytes } from './table.ts';
 
 interface Flags {
   dryRun: boolean;
@@ -22,10 +26,11 @@ interface Flags {
   ignoreWriters: boolean;
   ignoreManifest: boolean;
   json: boolean;
+  progress: ProgressMode;
 }
 
 export function command(context: CliContext): Command {
-  return new Command('restore')
+  const restoring = new Command('restore')
     .description(
       'replace a directory by what an archive holds: verified and staged first, then swapped in; the old state is kept until --commit or --rollback',
     )
@@ -52,8 +57,10 @@ export function command(context: CliContext): Command {
     .option('--skip-devices', 'leave out device nodes, in place of refusing the archive', false)
     .option('--ignore-writers', 'go on although processes use the target', false)
     .option('--ignore-manifest', "go by the archive's own checksums only", false)
-    .option('--json', 'report as one line of JSON', false)
-    .action((paths: string[], flags: Flags) => run(paths, flags, context));
+    .option('--json', 'report as one line of JSON', false);
+  return addProgressOption(restoring, 'summary').action((paths: string[], flags: Flags) =>
+    run(paths, flags, context),
+  );
 }
 
 async function run(paths: string[], flags: Flags, context: CliContext): Promise<void> {
@@ -68,7 +75,7 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
   if (flags.rollback || flags.resume || flags.status) {
     throw new ArchiveError('Usage', '--rollback, --resume and --status take the TARGET alone.');
   }
-  const report = await restore({
+  const report = await restoreAndTell(flags.progress, {
     archive: first,
     target: second,
     id: flags.id,
@@ -89,6 +96,41 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
     }
   }
   process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : `${sentence(report)}\n`);
+}
+
+async function restoreAndTell(mode: ProgressMode, options: RestoreOptions): Promise<RestoreReport> {
+  const measure = (state: RestoreProgress) => ({
+    phase: state.phase,
+    count: state.files,
+    ofCount: state.ofFiles,
+    noun: 'files',
+    bytes: state.bytes,
+    ofBytes: state.ofBytes,
+  });
+  using progress = startProgress<RestoreProgress>({ mode, unwatched: 'summary', measure }, process.stderr);
+  try {
+    const report = await restore({ ...options, progress: progress.update });
+    progress.end(endingOf(report));
+    return report;
+  } catch (error) {
+    const reason = error instanceof ArchiveError ? error.reason : 'Internal';
+    progress.end({ fields: { outcome: 'failed', reason } });
+    throw error;
+  }
+}
+
+function endingOf(report: RestoreReport): Ending {
+  const { outcome } = report;
+  if (!('files' in report)) return { fields: { outcome } };
+  const { entries, files, bytes, warnings } = report;
+  return {
+    fields: { outcome, entries, files, bytes, warnings: warnings.count },
+    text: {
+      done: `${files} files, ${formatBytes(bytes)}`,
+      bytes,
+      rest: `; ${warnings.count} warnings`,
+    },
+  };
 }
 
 function onTarget(target: string, flags: Flags): string {
