@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { PACKING } from './cut.ts';
 import { ArchiveError } from './errors.ts';
 import type { ArchiveInfo } from './inventory.ts';
 import { type Compression, compressionOfName } from './managed-name.ts';
@@ -36,8 +35,6 @@ export function sourceOf(info: ArchiveInfo, ignoreManifest: boolean): Source {
     );
   }
   if (!info.summary) return stream('it has no manifest');
-  if (info.summary.packing !== PACKING)
-    return stream(`its manifest is of other packing rules (${info.summary.packing})`);
   return { against: 'manifest', info, summary: info.summary };
 }
 
