@@ -2,10 +2,13 @@
  * The operator with its clock set: `operator-main.ts OFFSET_MS [OPTION…]`. Lets a test stand right after a slot
  * instead of waiting for it.
  */
+import { flushCompileCache } from 'node:module';
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 
+// Killed processes leave none.
+flushCompileCache();
 const [, , offset = '0', ...options] = process.argv;
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
