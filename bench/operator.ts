@@ -16,6 +16,7 @@ import {
   scale,
   scheduleLag,
 } from './operator/cases.ts';
+import { buildProgram } from './operator/operator-process.ts';
 import { type Figures, report } from './operator/report.ts';
 
 const { values } = parseArgs({
@@ -48,6 +49,7 @@ const context: Context = {
   nodeOptions: profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`],
 };
 context.log(`the operator's log: ${logFile}`);
+buildProgram();
 
 const figures: Figures = {
   at: new Date().toISOString(),

@@ -12,6 +12,8 @@ export interface ApiRequest {
   body?: unknown;
   contentType?: string;
   signal?: AbortSignal | undefined;
+  /** In the place of the client's own number. */
+  attempts?: number | undefined;
 }
 
 /** Told of every answer; `status` is 0 when none came. */
@@ -87,6 +89,15 @@ async function refusal(response: Dispatcher.ResponseData, what: string): Promise
   });
 }
 
+/** Makes something of the body of an answer. */
+export type ReadBody<T> = (body: AsyncIterable<Uint8Array>) => Promise<T>;
+
+/** How long one try may take: all of it, or the pauses in its answer; milliseconds. */
+interface TimeLimit {
+  wholeMs?: number;
+  silenceMs?: number;
+}
+
 /** Raw JSON over one shared connection pool. */
 export class KubeClient {
   readonly #server: ApiServer;
@@ -107,8 +118,6 @@ export class KubeClient {
       allowH2: false,
       connect: { ...server.tls, timeout: 10_000 },
       keepAliveTimeout: 60_000,
-      // Watches are silent for minutes; the reflector judges them itself.
-      bodyTimeout: 0,
       headersTimeout: this.#timeoutMs,
     };
     this.#agent = new Agent({ ...common, connections: CONNECTIONS });
@@ -123,16 +132,19 @@ export class KubeClient {
    * Sends one request and parses the answer. Answers 429 and 5xx, and broken connections, are tried again
    * with jittered back-off that honours Retry-After, except a POST that may have been carried out: that
    * throws, and its caller finds out by AlreadyExists. An answer 401 is tried once more with credentials read anew.
+   * `read` takes in a long answer as it comes, in the place of parsing it whole, and anew with each try; of such a
+   * one no silence may be longer than the timeout.
    * @throws {KubeError}
    */
-  async request<T>(request: ApiRequest): Promise<T> {
+  async request<T>(request: ApiRequest, read?: ReadBody<T>): Promise<T> {
     const backoff = new Backoff({ baseMs: 200, capMs: 10_000 });
-    const attempts = this.#options.attempts ?? 5;
+    const attempts = request.attempts ?? this.#options.attempts ?? 5;
     let forgotten = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const response = await this.#send(this.#agent, request, this.#timeoutMs);
-        return (await response.body.json()) as T;
+        const limit = read ? { silenceMs: this.#timeoutMs } : { wholeMs: this.#timeoutMs };
+        const { body } = await this.#send(this.#agent, request, limit);
+        return read ? await read(body) : ((await body.json()) as T);
       } catch (error) {
         const failure = this.#asKubeError(error, request);
         if (failure.status === 401 && !forgotten && this.#server.forgetCredentials) {
@@ -167,14 +179,14 @@ export class KubeClient {
     await Promise.all([this.#agent.destroy(), this.#streams.destroy()]);
   }
 
-  async #send(agent: Agent, request: ApiRequest, timeoutMs?: number): Promise<Dispatcher.ResponseData> {
+  async #send(agent: Agent, request: ApiRequest, limit: TimeLimit = {}): Promise<Dispatcher.ResponseData> {
     await this.#bucket?.take(request.signal);
     const { method, path, query, body, signal } = request;
     const url = new URL(this.#server.url + path);
     for (const [name, value] of Object.entries(query ?? {}))
       if (value !== undefined) url.searchParams.set(name, String(value));
     // The time spent waiting for a token does not count.
-    const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
+    const timeout = limit.wholeMs === undefined ? undefined : AbortSignal.timeout(limit.wholeMs);
     const signals = [signal, timeout].filter((one) => one !== undefined);
     const started = this.#clock.monotonic();
     let status = 0;
@@ -190,6 +202,7 @@ export class KubeClient {
           ...(await this.#credentials(request)),
         },
         body: body === undefined ? null : JSON.stringify(body),
+        bodyTimeout: limit.silenceMs ?? 0,
         signal: signals.length > 0 ? AbortSignal.any(signals) : null,
       });
       status = response.statusCode;

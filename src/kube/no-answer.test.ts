@@ -8,6 +8,7 @@ describe('a request without an answer', () => {
   it.each([
     [new DOMException('The operation was aborted due to timeout', 'TimeoutError'), 'Timeout', 'within 30 s'],
     [failed('UND_ERR_HEADERS_TIMEOUT', 'Headers Timeout Error'), 'Timeout', 'within 30 s'],
+    [failed('UND_ERR_BODY_TIMEOUT', 'Body Timeout Error'), 'Timeout', 'within 30 s'],
     [new DOMException('This operation was aborted', 'AbortError'), 'Aborted', 'given up'],
     [
       failed('ECONNREFUSED', 'connect ECONNREFUSED 10.0.0.1:443'),

@@ -27,13 +27,14 @@ function causeOf(error: unknown): Cause {
   };
 }
 
+const TOO_SLOW = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 const UNTRUSTED = /CERT|SIGNATURE|TLS|SSL/;
 const NO_WAY = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 const NO_NAME = new Set(['ENOTFOUND', 'EAI_AGAIN']);
 
 function explain({ name, message, code }: Cause, { url, timeoutMs }: Asked): [reason: string, text: string] {
   const said = code === undefined || message.includes(code) ? message || code : `${code}: ${message}`;
-  if (name === 'TimeoutError' || code === 'UND_ERR_HEADERS_TIMEOUT') {
+  if (name === 'TimeoutError' || (code !== undefined && TOO_SLOW.has(code))) {
     return [
       'Timeout',
       `the API server at ${url} did not answer within ${timeoutMs / 1000} s. It may be overloaded, or the network loses its answers`,

@@ -49,7 +49,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   backoff?: { baseMs: number; capMs: number };
 }
 
+/** Objects a page, where a list does not come whole. */
 const PAGE_SIZE = 500;
+/** So many lists must have broken off before they are asked for in pages. */
+const BROKEN_LISTS = 2;
 /** A watch that lived for less, and brought nothing, counts as a failure. */
 const SHORT_LIFE_MS = 1_000;
 
@@ -77,6 +80,8 @@ export class Reflector<T extends KubeObject> {
   /** Resource versions of this kind: the last that came, and the last that is known to be. */
   #seen = 0n;
   #expected = 0n;
+  /** Lists one after the other that broke off before they were whole. */
+  #brokenLists = 0;
   #onExpect = () => {};
 
   constructor(options: ReflectorOptions<T>) {
@@ -154,23 +159,29 @@ export class Reflector<T extends KubeObject> {
     }
   }
 
+  /**
+   * All at once, which the API server answers from its cache; for each page but the first it asks etcd, at several
+   * times the cost. In pages where the whole does not come through.
+   */
   async #list(signal: AbortSignal): Promise<string> {
     const { resource, namespace, labelSelector, fieldSelector, store } = this.#options;
-    const seen = new Set<string>();
-    let resourceVersion = '';
-    const options = { labelSelector, fieldSelector, pageSize: PAGE_SIZE, signal };
-    for await (const page of resource.pages(namespace, options)) {
-      for (const item of page.items) {
-        seen.add(keyOf(item));
-        this.#put(item);
-      }
-      resourceVersion = page.resourceVersion;
+    const gone = new Set<string>();
+    for (const key of store.keys())
+      if (namespace === undefined || key.startsWith(`${namespace}/`)) gone.add(key);
+    const pageSize = this.#brokenLists < BROKEN_LISTS ? undefined : PAGE_SIZE;
+    const options = { labelSelector, fieldSelector, pageSize, attempts: 1, signal };
+    try {
+      const resourceVersion = await resource.visit(namespace, options, (object) => {
+        gone.delete(keyOf(object));
+        this.#put(object);
+      });
+      this.#brokenLists = 0;
+      for (const key of gone) this.#remove(key);
+      return resourceVersion;
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 0) this.#brokenLists += 1;
+      throw error;
     }
-    for (const object of store.list()) {
-      if (namespace !== undefined && object.metadata.namespace !== namespace) continue;
-      if (!seen.has(keyOf(object))) this.#remove(keyOf(object));
-    }
-    return resourceVersion;
   }
 
   /** Yields the resource version after each event. */

@@ -1,4 +1,6 @@
 import type { ApiRequest, KubeClient } from './client.ts';
+import { ListScanner } from './list-scanner.ts';
+import { keyOf } from './store.ts';
 
 /** What every object has. Times are RFC 3339 strings, as on the wire. */
 export interface KubeObject {
@@ -27,8 +29,10 @@ export interface ListOptions {
   fieldSelector?: string | undefined;
   /** `0` reads from the API server's cache. */
   resourceVersion?: string | undefined;
-  /** Objects a page. */
+  /** Objects a page; undefined: all at once. */
   pageSize?: number | undefined;
+  /** Tries of each request, in the place of the client's own number. */
+  attempts?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -48,14 +52,8 @@ export interface DeleteOptions {
   propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
 }
 
-export interface ApplyOptions {
-  fieldManager: string;
-  force?: boolean;
-}
-
-interface RawList<T> {
+interface Envelope {
   metadata?: { resourceVersion?: string; continue?: string };
-  items?: T[] | null;
 }
 
 /** The typed operations of one kind; every one throws KubeError. */
@@ -64,17 +62,17 @@ export interface ResourceClient<T extends KubeObject> {
   get(namespace: string | undefined, name: string): Promise<T>;
   /** All pages at once. */
   list(namespace: string | undefined, options?: ListOptions): Promise<List<T>>;
-  /** Page by page, so that a long list need not fit into memory. All pages have the same resource version. */
-  pages(namespace: string | undefined, options?: ListOptions): AsyncGenerator<List<T>, void>;
+  /**
+   * Hands over each object as it comes off the wire, so that a long list is never in memory, and answers with the
+   * resource version of the list. What a broken connection cut off is asked again, and its objects come again.
+   */
+  visit(namespace: string | undefined, options: ListOptions, onObject: (object: T) => void): Promise<string>;
   /** Lines of the watch, each one JSON event. */
   watch(namespace: string | undefined, options: WatchOptions): Promise<AsyncIterable<Uint8Array>>;
   create(namespace: string | undefined, object: object): Promise<T>;
   replace(namespace: string | undefined, name: string, object: object): Promise<T>;
   delete(namespace: string | undefined, name: string, options?: DeleteOptions): Promise<void>;
-  /** Server-side apply. */
-  apply(namespace: string | undefined, name: string, object: object, options: ApplyOptions): Promise<T>;
-  applyStatus(namespace: string | undefined, name: string, object: object, options: ApplyOptions): Promise<T>;
-  /** Puts the whole status in place; with a `resourceVersion` only over that version. Half the cost of an apply. */
+  /** Puts the whole status in place; with a `resourceVersion` only over that version. */
   replaceStatus(
     namespace: string | undefined,
     name: string,
@@ -97,52 +95,41 @@ export function resource<T extends KubeObject>(
   const path = (namespace: string | undefined, name: string) =>
     `${collection(namespace)}/${encodeURIComponent(name)}`;
   const send = <R>(request: ApiRequest) => client.request<R>(request);
-  const apply = (target: string, object: object, { fieldManager, force }: ApplyOptions) =>
-    send<T>({
-      method: 'PATCH',
-      path: target,
-      query: { fieldManager, force },
-      body: object,
-      contentType: 'application/apply-patch+yaml',
-    });
 
-  async function* pages(
+  async function visit(
     namespace: string | undefined,
-    { labelSelector, fieldSelector, resourceVersion, pageSize, signal }: ListOptions = {},
-  ): AsyncGenerator<List<T>, void> {
-    let next: string | undefined;
-    do {
-      const page: RawList<T> = await send<RawList<T>>({
-        method: 'GET',
-        path: collection(namespace),
-        query: {
-          labelSelector,
-          fieldSelector,
-          limit: pageSize,
-          continue: next,
-          ...(next === undefined &&
-            resourceVersion !== undefined && { resourceVersion, resourceVersionMatch: 'NotOlderThan' }),
-        },
-        signal,
+    { labelSelector, fieldSelector, resourceVersion, pageSize, attempts, signal }: ListOptions,
+    onObject: (object: T) => void,
+  ): Promise<string> {
+    for (let next: string | undefined; ; ) {
+      const query = {
+        labelSelector,
+        fieldSelector,
+        limit: pageSize,
+        continue: next,
+        ...(next === undefined &&
+          resourceVersion !== undefined && { resourceVersion, resourceVersionMatch: 'NotOlderThan' }),
+      };
+      const page = { method: 'GET', path: collection(namespace), query, attempts, signal } as const;
+      const { metadata } = await client.request(page, async (body) => {
+        const scanner = new ListScanner((text) => onObject(JSON.parse(text) as T));
+        for await (const chunk of body) scanner.write(chunk);
+        return scanner.end() as Envelope;
       });
-      yield { items: page.items ?? [], resourceVersion: page.metadata?.resourceVersion ?? '' };
-      next = page.metadata?.continue;
-    } while (next);
+      next = metadata?.continue;
+      if (!next) return metadata?.resourceVersion ?? '';
+    }
   }
 
   return {
     descriptor,
     get: (namespace, name) => send<T>({ method: 'GET', path: path(namespace, name) }),
 
-    pages,
-    async list(namespace, options) {
-      const items: T[] = [];
-      let resourceVersion = '';
-      for await (const page of pages(namespace, options)) {
-        for (const item of page.items) items.push(item);
-        resourceVersion = page.resourceVersion;
-      }
-      return { items, resourceVersion };
+    visit,
+    async list(namespace, options = {}) {
+      const items = new Map<string, T>();
+      const resourceVersion = await visit(namespace, options, (item) => items.set(keyOf(item), item));
+      return { items: [...items.values()], resourceVersion };
     },
 
     watch: (namespace, { labelSelector, fieldSelector, resourceVersion, timeoutSeconds, signal }) =>
@@ -174,9 +161,6 @@ export function resource<T extends KubeObject>(
       await send({ method: 'DELETE', path: path(namespace, name), body });
     },
 
-    apply: (namespace, name, object, options) => apply(path(namespace, name), object, options),
-    applyStatus: (namespace, name, object, options) =>
-      apply(`${path(namespace, name)}/status`, object, options),
     replaceStatus: (namespace, name, object, fieldManager) =>
       send<T>({
         method: 'PUT',

@@ -27,6 +27,34 @@ describe('Store', () => {
     expect(() => store.byIndex('onwer', 'z')).toThrow('no index onwer');
   });
 
+  it('gives back what it keeps as text as if it did not', () => {
+    const packed: string[] = [];
+    const store = new Store<Item>(
+      { owner: ({ owners }) => owners },
+      {
+        pack(object) {
+          if (object.owners.length > 1) return object;
+          const text = JSON.stringify(object);
+          packed.push(text);
+          return text;
+        },
+        unpack: (text) => JSON.parse(text) as Item,
+      },
+    );
+    const [rare, often] = [item('rare', ['x']), item('often', ['x', 'y'])];
+    store.set(rare);
+    store.set(often);
+    expect(packed).toHaveLength(1);
+    expect(store.get('n/rare')).toEqual(rare);
+    expect(store.get('n/often')).toBe(often);
+    expect(store.list()).toEqual([rare, often]);
+    expect(store.byIndex('owner', 'x')).toEqual([rare, often]);
+    expect(store.set(item('rare', []))).toEqual(rare);
+    expect(store.byIndex('owner', 'x')).toEqual([often]);
+    expect(store.delete('n/rare')).toEqual(item('rare', []));
+    expect(store.size).toBe(1);
+  });
+
   it('answers every index as a scan of all objects would, after any operations', () => {
     const name = fc.constantFrom('a', 'b', 'c', 'd');
     const step = fc.record({

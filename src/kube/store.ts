@@ -9,15 +9,25 @@ export function keyOf(object: { metadata: Pick<KubeObject['metadata'], 'namespac
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
+/** How objects that are seldom read are kept as text, which takes a fraction of the memory. */
+export interface Packing<T> {
+  /** Text for an object that is seldom read; any other as it is. */
+  pack(object: T): T | string;
+  unpack(text: string): T;
+}
+
 /** Objects of one kind as last seen, by key and by index. */
 export class Store<T extends KubeObject> {
-  readonly #objects = new Map<string, T>();
+  readonly #objects = new Map<string, T | string>();
   readonly #indexers: [name: string, indexer: Indexer<T>][];
-  readonly #indexes = new Map<string, Map<string, Map<string, T>>>();
+  /** Keys of the objects by index and value. */
+  readonly #indexes = new Map<string, Map<string, Set<string>>>();
+  readonly #packing: Packing<T> | undefined;
 
-  constructor(indexers: Record<string, Indexer<T>> = {}) {
+  constructor(indexers: Record<string, Indexer<T>> = {}, packing?: Packing<T>) {
     this.#indexers = Object.entries(indexers);
     for (const [name] of this.#indexers) this.#indexes.set(name, new Map());
+    this.#packing = packing;
   }
 
   get size(): number {
@@ -25,11 +35,12 @@ export class Store<T extends KubeObject> {
   }
 
   get(key: string): T | undefined {
-    return this.#objects.get(key);
+    const kept = this.#objects.get(key);
+    return typeof kept === 'string' ? this.#packing!.unpack(kept) : kept;
   }
 
   list(): T[] {
-    return [...this.#objects.values()];
+    return Array.from(this.#objects.keys(), (key) => this.get(key)!);
   }
 
   keys(): IterableIterator<string> {
@@ -39,35 +50,35 @@ export class Store<T extends KubeObject> {
   byIndex(index: string, value: string): T[] {
     const values = this.#indexes.get(index);
     if (!values) throw new Error(`no index ${index}`);
-    return [...(values.get(value)?.values() ?? [])];
+    return Array.from(values.get(value) ?? [], (key) => this.get(key)!);
   }
 
   /** Puts the object in the place of the one with its key, and answers with that one. */
   set(object: T): T | undefined {
     const key = keyOf(object);
     const old = this.delete(key);
-    this.#objects.set(key, object);
+    this.#objects.set(key, this.#packing ? this.#packing.pack(object) : object);
     for (const [name, indexer] of this.#indexers) {
       const index = this.#indexes.get(name)!;
       for (const value of indexer(object)) {
-        const bucket = index.get(value) ?? new Map<string, T>();
-        bucket.set(key, object);
-        index.set(value, bucket);
+        const keys = index.get(value);
+        if (keys) keys.add(key);
+        else index.set(value, new Set([key]));
       }
     }
     return old;
   }
 
   delete(key: string): T | undefined {
-    const old = this.#objects.get(key);
+    const old = this.get(key);
     if (!old) return undefined;
     this.#objects.delete(key);
     for (const [name, indexer] of this.#indexers) {
       const index = this.#indexes.get(name)!;
       for (const value of indexer(old)) {
-        const bucket = index.get(value);
-        bucket?.delete(key);
-        if (bucket?.size === 0) index.delete(value);
+        const keys = index.get(value);
+        keys?.delete(key);
+        if (keys?.size === 0) index.delete(value);
       }
     }
     return old;

@@ -38,6 +38,13 @@ async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
   }
 }
 
+/** Whether the object already says what would be written. */
+function isDone(step: Step): boolean {
+  if (step.kind === 'writeScheduleStatus') return isDeepStrictEqual(step.schedule.status, step.status);
+  if (step.kind === 'writeBackupStatus') return isDeepStrictEqual(step.backup.status, step.status);
+  return false;
+}
+
 /** The only writer of the operator. */
 export function createApplier({
   resources,
@@ -61,7 +68,6 @@ export function createApplier({
   const precondition = (target: Doomed) => ({ uid: target.uid, propagationPolicy: 'Background' as const });
 
   async function writeBackupStatus(backup: KmBackup, status: KmBackupStatus): Promise<void> {
-    if (isDeepStrictEqual(backup.status, status)) return;
     const { namespace, name } = backup.metadata;
     written(
       'KmBackup',
@@ -89,7 +95,6 @@ export function createApplier({
     switch (step.kind) {
       case 'writeScheduleStatus': {
         const { schedule, status } = step;
-        if (isDeepStrictEqual(schedule.status, status)) return;
         const { namespace, name } = schedule.metadata;
         written(
           'KmBackupSchedule',
@@ -153,6 +158,7 @@ export function createApplier({
   return {
     async apply(plan) {
       for (const step of plan.steps) {
+        if (isDone(step)) continue;
         assertLeading();
         await run(step);
       }

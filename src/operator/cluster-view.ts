@@ -6,8 +6,8 @@ import type { Clock } from '../kube/clock.ts';
 import { type Change, type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
 import type { KubeObject, ResourceClient } from '../kube/resources.ts';
 import { keyOf, Store } from '../kube/store.ts';
+import { backupPacking } from './packed-backup.ts';
 import type { Resources } from './resources.ts';
-import { trimBackup } from './trim-backup.ts';
 import { type Job, type JobReference, type Pod, trimJob, trimmedMeta, trimPod } from './workloads.ts';
 
 function controllerOf(object: Job | Pod) {
@@ -16,6 +16,13 @@ function controllerOf(object: Job | Pod) {
 
 /** Of the schedule that a run names. */
 export const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
+
+/** Stands for every schedule; no key is empty. */
+const ANY = '';
+
+function withTrimmedMeta<T extends { metadata: ObjectMeta }>(object: T): T {
+  return { ...object, metadata: trimmedMeta(object.metadata) };
+}
 
 type ChangeType = Change<KubeObject>['type'];
 
@@ -55,7 +62,13 @@ export class ClusterView {
 
   constructor(options: ClusterViewOptions, handlers: ChangeHandlers) {
     this.schedules = new Store<KmBackupSchedule>();
-    this.backups = new Store<KmBackup>({ schedule: (backup) => [scheduleKey(backup)] });
+    this.backups = new Store<KmBackup>(
+      {
+        schedule: (backup) => [scheduleKey(backup)],
+        unfinished: (backup) => (isFinished(backup) ? [] : [ANY, scheduleKey(backup)]),
+      },
+      backupPacking,
+    );
     this.jobs = new Store<Job>({
       uid: (job) => [job.metadata.uid],
       backup: (job) => [controllerOf(job)?.uid ?? ''],
@@ -68,7 +81,7 @@ export class ClusterView {
       resources.schedules,
       this.schedules,
       (schedule) => handlers.schedule(keyOf(schedule)),
-      { transform: (schedule) => ({ ...schedule, metadata: trimmedMeta(schedule.metadata) }) },
+      { transform: withTrimmedMeta },
     );
     const backupChanged = (backup: KmBackup, type: ChangeType) => {
       if (backup.status?.job?.uid !== undefined || isFinished(backup) || !this.backups.get(keyOf(backup)))
@@ -77,11 +90,11 @@ export class ClusterView {
       if (type !== 'added' || !isFinished(backup) || this.jobOf(backup)) handlers.backup(keyOf(backup));
       handlers.runs(scheduleKey(backup));
       // Runs of the same schedule wait for one another.
-      for (const other of this.runsOf(scheduleKey(backup))) {
-        if (other.metadata.uid !== backup.metadata.uid && !isFinished(other)) handlers.backup(keyOf(other));
+      for (const other of this.unfinishedRunsOf(scheduleKey(backup))) {
+        if (other.metadata.uid !== backup.metadata.uid) handlers.backup(keyOf(other));
       }
     };
-    this.#watch(options, resources.backups, this.backups, backupChanged, { transform: trimBackup });
+    this.#watch(options, resources.backups, this.backups, backupChanged, { transform: withTrimmedMeta });
     const jobChanged = (job: Job) => {
       const owner = controllerOf(job);
       if (owner?.kind === 'KmBackup') handlers.job(`${job.metadata.namespace}/${owner.name}`);
@@ -153,6 +166,16 @@ export class ClusterView {
   /** Runs that name the schedule with this key. */
   runsOf(key: string): KmBackup[] {
     return this.backups.byIndex('schedule', key);
+  }
+
+  /** Those of them that are not over. */
+  unfinishedRunsOf(key: string): KmBackup[] {
+    return this.backups.byIndex('unfinished', key);
+  }
+
+  /** Every run that is not over. */
+  unfinishedRuns(): KmBackup[] {
+    return this.backups.byIndex('unfinished', ANY);
   }
 
   jobOf(backup: KmBackup): Job | undefined {

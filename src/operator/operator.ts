@@ -1,4 +1,3 @@
-import { isFinished } from '../api/backup.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
@@ -124,7 +123,7 @@ export class Operator {
   /** Looks at every schedule and unfinished run anew. */
   lookAgain(): void {
     for (const key of this.view.schedules.keys()) this.#schedules.add(key);
-    for (const backup of this.view.backups.list()) if (!isFinished(backup)) this.#backups.add(keyOf(backup));
+    for (const backup of this.view.unfinishedRuns()) this.#backups.add(keyOf(backup));
   }
 
   /** Keeps the view current until the signal, leader or not. */
@@ -135,10 +134,8 @@ export class Operator {
   /** Reconciles until the signal; to be called only while leading. */
   async reconcile(signal: AbortSignal): Promise<void> {
     await this.view.synced();
-    for (const backup of this.view.backups.list()) {
-      if (!isFinished(backup) && this.view.jobOf(backup))
-        this.slots.hold(keyOf(backup), backup.metadata.namespace);
-    }
+    for (const backup of this.view.unfinishedRuns())
+      if (this.view.jobOf(backup)) this.slots.hold(keyOf(backup), backup.metadata.namespace);
     const { workers: concurrency, logger, metrics } = this.#options;
     const run = (queue: WorkQueue, kind: string, reconcile: (key: string) => Promise<void>) =>
       queue.run({

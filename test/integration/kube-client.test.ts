@@ -240,39 +240,24 @@ describe('operations', () => {
     expect((await direct.get(own.name, 'twice')).metadata.uid).toBe(again.metadata.uid);
   });
 
-  it('apply fields with an owner: another’s are refused, unless by force', async () => {
-    const object = (data: object) => ({
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'owned' },
-      data,
-    });
-    await maps.apply(own.name, 'owned', object({ a: '1' }), { fieldManager: 'first' });
-    const mine = { fieldManager: 'second' };
-    expect(await failure(maps.apply(own.name, 'owned', object({ a: '2' }), mine))).toSatisfy(isConflict);
-    const forced = await maps.apply(own.name, 'owned', object({ a: '2' }), { ...mine, force: true });
-    expect(forced.data).toEqual({ a: '2' });
-    const dropped = await maps.apply(own.name, 'owned', object({}), mine);
-    expect(dropped.data).toBeUndefined();
-  });
-
   it('read a list in pages of one resource version', async () => {
     const prefix = 'paged';
     const labels = { set: prefix };
     for (const n of [1, 2, 3, 4, 5]) {
       await maps.create(own.name, { metadata: { name: `${prefix}-${n}`, labels } });
     }
-    const versions: string[] = [];
-    const sizes: number[] = [];
     const options = { labelSelector: `set=${prefix}`, pageSize: 2 };
-    for await (const page of maps.pages(own.name, options)) {
-      sizes.push(page.items.length);
-      versions.push(page.resourceVersion);
-      // What is made meanwhile belongs to no page.
-      if (sizes.length === 1) await direct.create(own.name, { metadata: { name: `${prefix}-0`, labels } });
-    }
-    expect(sizes).toEqual([2, 2, 1]);
-    expect(new Set(versions).size).toBe(1);
+    // What is made meanwhile belongs to no page.
+    proxy.add({ match: { path: /continue=/ }, fault: { kind: 'delay', ms: 500 }, times: 1 });
+    const names: string[] = [];
+    let made: Promise<unknown> | undefined;
+    await maps.visit(own.name, options, ({ metadata }) => {
+      names.push(metadata.name);
+      made ??= direct.create(own.name, { metadata: { name: `${prefix}-0`, labels } });
+    });
+    await made;
+    expect(names).toEqual([1, 2, 3, 4, 5].map((n) => `${prefix}-${n}`));
+    expect(proxy.seen.filter(({ path }) => path.includes('limit=2'))).toHaveLength(3);
     expect((await maps.list(own.name, options)).items).toHaveLength(6);
   });
 
@@ -312,13 +297,16 @@ describe('operations', () => {
         made = await things.create(own.name, body).catch(() => undefined);
       }
       expect(made?.spec).toEqual(body.spec);
-      const status = { ...type, metadata: { name: 'one' }, status: { phase: 'Odd' }, spec: { other: true } };
-      const applied = await things.applyStatus(own.name, 'one', status, {
-        fieldManager: 'test',
-        force: true,
-      });
-      expect(applied.status).toEqual({ phase: 'Odd' });
-      expect(applied.spec).toEqual(body.spec);
+      const { name, resourceVersion } = made!.metadata;
+      const status = {
+        ...type,
+        metadata: { name, resourceVersion },
+        status: { phase: 'Odd' },
+        spec: { other: true },
+      };
+      const written = await things.replaceStatus(own.name, 'one', status, 'test');
+      expect(written.status).toEqual({ phase: 'Odd' });
+      expect(written.spec).toEqual(body.spec);
     } finally {
       await client.request({ method: 'DELETE', path: `${crds}/things.${group}` });
     }

@@ -127,16 +127,20 @@ describe('following', () => {
     expect(proxy.seen.length).toBe(before);
   });
 
-  it('reads a long list in pages, and starts over when it expires between them', async () => {
+  it('reads a long list whole, and in pages once it broke off twice; starts over when it expires between them', async () => {
     const names = Array.from({ length: 501 }, (_, index) => `m${index}`);
     for (let at = 0; at < names.length; at += 50) await Promise.all(names.slice(at, at + 50).map(make));
+    const torn = proxy.add({ match: LIST, fault: { kind: 'cut', afterBytes: 20_000 }, times: 2 });
     const expired = proxy.add({
       match: { path: /continue=/ },
       fault: { kind: 'answer', status: 410 },
       times: 1,
     });
     await start().synced;
+    expect(torn.struck).toBe(2);
     expect(expired.struck).toBe(1);
+    const asked = proxy.seen.filter(({ watch }) => !watch).map(({ path }) => path.includes('limit='));
+    expect(asked).toEqual([false, false, true, true, true, true]);
     expect(store.size).toBe(501);
     expect(new Set(changes).size).toBe(changes.length);
   });

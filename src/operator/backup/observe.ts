@@ -1,7 +1,7 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
 import { isNotFound } from '../../kube/errors.ts';
-import type { ClusterView } from '../cluster-view.ts';
+import { type ClusterView, scheduleKey } from '../cluster-view.ts';
 import type { Resources } from '../resources.ts';
 import type { RunSlots } from '../run-slots.ts';
 import { type Job, type PersistentVolumeClaim, type Pod, trimJob, trimPod } from '../workloads.ts';
@@ -50,11 +50,10 @@ function queueOf(
     `${view.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
   const mine = order(backup);
   const others = view
-    .runsOf(`${backup.metadata.namespace}/${backup.spec.scheduleName}`)
+    .unfinishedRunsOf(scheduleKey(backup))
     .filter(
       (run) =>
         run.metadata.uid !== backup.metadata.uid &&
-        !isFinished(run) &&
         !run.metadata.deletionTimestamp &&
         run.spec.archiveName === undefined,
     );
