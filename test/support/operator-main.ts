@@ -7,7 +7,7 @@ import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 
-// Killed processes leave none.
+// Of what they compiled, killed processes leave nothing by themselves.
 flushCompileCache();
 const [, , offset = '0', ...options] = process.argv;
 const stop = new AbortController();

@@ -2,8 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 
 const main = join(import.meta.dirname, 'operator-main.ts');
-/** Half the start of a process is compiling. */
-const compiled = join(import.meta.dirname, '../../node_modules/.cache/compiled');
 
 export interface OperatorProcess {
   kubeconfig: string;
@@ -33,7 +31,6 @@ export function spawnOperator(operator: OperatorProcess): ChildProcess {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {
       ...process.env,
-      NODE_COMPILE_CACHE: compiled,
       POD_NAMESPACE: namespace,
       ...(podName !== undefined && { POD_NAME: podName }),
     },
