@@ -5,10 +5,11 @@ import { ArchiveError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
 import { type Entry, type Member, readManifest, type Summary } from './manifest.ts';
 import { readMember } from './members.ts';
+import { compressionOf, readTar } from './restore-source.ts';
 import { TarReader } from './restore-tar.ts';
 import { EntryGate, normalizeName } from './restore-validate.ts';
 import { FileSink, TreeWriter } from './restore-write.ts';
-import { archiveInfo, scanArchive } from './verify.ts';
+import { archiveInfo } from './verify.ts';
 
 /** Every entry of an archive: from its manifest where it has one, else by reading it whole. */
 export async function listEntries(
@@ -18,7 +19,15 @@ export async function listEntries(
 ): Promise<void> {
   const info = archiveInfo(file);
   if (info.problem !== undefined) throw new ArchiveError('ArchiveCorrupt', `${file}: ${info.problem}`);
-  if (!info.summary) return await scanArchive(file, each, signal);
+  if (!info.summary) {
+    const nothing = () => {};
+    return await readTar(
+      file,
+      compressionOf(file),
+      { entry: each, data: nothing, endEntry: nothing },
+      signal,
+    );
+  }
   for await (const { entries } of readManifest(manifestNameOf(file))) {
     signal?.throwIfAborted();
     entries.forEach(each);
@@ -168,7 +177,7 @@ async function choose(
       if (hits.length === 0) continue;
       for (const entry of hits) {
         selected.set(entry.path, entry);
-        if (entry.type === 'hardlink' && !selected.has(entry.link!)) {
+        if (entry.type === 'hardlink' && !selected.has(entry.link!) && !also.has(entry.link!)) {
           also.add(entry.link!);
           again = true;
         }

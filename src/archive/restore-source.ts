@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { ArchiveError } from './errors.ts';
+import { ArchiveError, errnoOf } from './errors.ts';
 import type { ArchiveInfo } from './inventory.ts';
 import { type Compression, compressionOfName } from './managed-name.ts';
 import type { Summary } from './manifest.ts';
@@ -38,8 +38,8 @@ export function sourceOf(info: ArchiveInfo, ignoreManifest: boolean): Source {
   return { against: 'manifest', info, summary: info.summary };
 }
 
-/** By its first bytes; the name counts where they tell nothing. */
-function compressionOf(file: string): Compression {
+/** The compression of an archive, by its first bytes; the name counts where they tell nothing. */
+export function compressionOf(file: string): Compression {
   const fd = fs.openSync(file, 'r');
   try {
     const start = Buffer.alloc(4);
@@ -53,11 +53,12 @@ function compressionOf(file: string): Compression {
 
 /**
  * Reads a whole archive through one decompressor: checksums, headers, the end mark, and that nothing
- * follows. Throws `ArchiveCorrupt`.
+ * follows. `read` is told the compressed bytes taken so far. Throws `ArchiveCorrupt` or `RestoreRefused`.
  */
 export async function readTar(
-  { info: { path: file }, compression }: Extract<Source, { against: 'structure' }>,
-  handler: TarHandler & { read(compressedBytes: number): void },
+  file: string,
+  compression: Compression,
+  handler: TarHandler & { read?(compressedBytes: number): void },
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const reader = new TarReader(handler);
@@ -70,7 +71,7 @@ export async function readTar(
     const consume = async (plain: AsyncIterable<Buffer>) => {
       for await (const chunk of plain) {
         reader.push(chunk);
-        handler.read(decoder.bytesWritten);
+        handler.read?.(decoder.bytesWritten);
       }
     };
     await pipeline(input, decoder, consume, signal ? { signal } : {});
@@ -80,12 +81,8 @@ export async function readTar(
     }
   } catch (error) {
     signal?.throwIfAborted();
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (!(error instanceof ArchiveError) && !/^(Z_|ZSTD_|ERR_(ZSTD|ZLIB|BUFFER))/.test(code)) throw error;
-    const reason = error instanceof ArchiveError ? error.reason : 'ArchiveCorrupt';
-    const message = error instanceof Error ? error.message : String(error);
-    throw reason === 'RestoreRefused'
-      ? error
-      : new ArchiveError(reason, `${file}: ${message}. Nothing was changed.`, { cause: error });
+    if (!(error instanceof Error) || !/^(Z_|ZSTD_|ERR_(ZSTD|ZLIB|BUFFER))/.test(errnoOf(error) ?? ''))
+      throw error;
+    throw new ArchiveError('ArchiveCorrupt', error.message, { cause: error });
   }
 }

@@ -84,11 +84,25 @@ export async function validate(
         bytes,
         ofBytes: source.info.sizeBytes,
       });
-    await readTar(source, { entry, data: nothing, endEntry: nothing, read }, signal);
+    await readWhole(source, { entry, data: nothing, endEntry: nothing, read }, signal);
   }
   // Copied: the gate holds every path.
   const { entries, files, dataBytes, stripped } = gate;
   return { totals: { entries, files, dataBytes, stripped }, listing };
+}
+
+/** As readTar, in words for who restores. */
+async function readWhole(
+  { info: { path }, compression }: Extract<Source, { against: 'structure' }>,
+  handler: Parameters<typeof readTar>[2],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await readTar(path, compression, handler, signal);
+  } catch (error) {
+    if (!(error instanceof ArchiveError) || error.reason !== 'ArchiveCorrupt') throw error;
+    throw new ArchiveError(error.reason, `${path}: ${error.message}. Nothing was changed.`, { cause: error });
+  }
 }
 
 /** Reads the manifest and admits all its entries. */
@@ -220,7 +234,7 @@ async function unpackStream(
   const ofBytes = source.info.sizeBytes;
   let sink: FileSink | undefined;
   try {
-    await readTar(
+    await readWhole(
       source,
       {
         entry: (given) => {

@@ -7,6 +7,8 @@ const MAX_NAME = 255;
 /** No tree nests deeper than this in earnest; it bounds what a hostile archive makes us hold and create. */
 const MAX_PATH = 64 * 1024;
 const MAX_SYMLINK = 4095;
+/** chown takes the number above it for "leave it as it is". */
+const MAX_ID = 2 ** 32 - 2;
 
 /** Where a restore keeps its journal, its staging and the old state: beside the target, or inside a mount point. */
 export const RESTORE_STATE_NAME = '.km-restore';
@@ -103,9 +105,8 @@ export class EntryGate {
       if (this.#skipped.has(entry.link!)) return { kind: 'skip', why: 'is another name of a device' };
       this.#checkHardLink(entry);
     }
-    if (entry.type === 'symlink' && (entry.link!.length === 0 || entry.link!.length > MAX_SYMLINK)) {
-      throw refuse(entry, `is a symlink of ${entry.link!.length} bytes`);
-    }
+    if (entry.type === 'symlink') checkSymlink(entry);
+    checkOwner(entry);
 
     this.#seen.add(entry.path);
     if (entry.type === 'directory') this.#directories.add(entry.path);
@@ -151,6 +152,18 @@ export class EntryGate {
         `is a hard link to '${display(target.path)}', which is no earlier file of this archive`,
       );
     }
+  }
+}
+
+function checkSymlink(entry: Entry): void {
+  const { length } = entry.link!;
+  if (length === 0 || length > MAX_SYMLINK) throw refuse(entry, `is a symlink of ${length} bytes`);
+  if (entry.link!.includes('\0')) throw refuse(entry, 'is a symlink with a NUL byte');
+}
+
+function checkOwner(entry: Entry): void {
+  for (const id of [entry.uid, entry.gid]) {
+    if (id < 0 || id > MAX_ID) throw refuse(entry, `belongs to ${id}, which is no user or group`);
   }
 }
 

@@ -41,6 +41,7 @@ function verifyContent(raw: Buffer, member: Member, entries: readonly Entry[]): 
   }
   contentsOf(raw, member, entries).forEach((content, index) => {
     const entry = entries[index]!;
+    if (content && entry.sha256 === undefined) throw mismatch(member, `${display(entry.path)} has no digest`);
     if (content && contentDigest(entry, content) !== entry.sha256) {
       throw mismatch(member, `the content of ${display(entry.path)} does not match its digest`);
     }

@@ -1,12 +1,10 @@
-import { createReadStream, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { ArchiveError, errnoOf, type Reason } from './errors.ts';
 import { type ArchiveInfo, inspect } from './inventory.ts';
-import { compressionOfName, manifestNameOf } from './managed-name.ts';
-import { type Entry, type MemberEntries, readManifest } from './manifest.ts';
-import { TarReader } from './restore-tar.ts';
+import { manifestNameOf } from './managed-name.ts';
+import { type MemberEntries, readManifest } from './manifest.ts';
+import { compressionOf, readTar } from './restore-source.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What the archive was compared with. */
@@ -59,9 +57,8 @@ export async function verifyArchive(file: string, options: VerifyOptions): Promi
     return { ...base, entries, sound: true, problem: undefined };
   } catch (error) {
     options.signal?.throwIfAborted();
-    if (error instanceof ArchiveError && !unsound.has(error.reason)) throw error;
-    const problem = error instanceof Error ? error.message : String(error);
-    return { ...base, entries: 0, sound: false, problem };
+    if (!(error instanceof ArchiveError) || !unsound.has(error.reason)) throw error;
+    return { ...base, entries: 0, sound: false, problem: error.message };
   }
 }
 
@@ -116,40 +113,8 @@ async function againstManifest(
 
 async function structure(info: ArchiveInfo, { signal, progress }: VerifyOptions): Promise<number> {
   let entries = 0;
-  await scanArchive(info.path, () => entries++, signal, progress);
+  const nothing = () => {};
+  const handler = { entry: () => entries++, data: nothing, endEntry: nothing, read: progress ?? nothing };
+  await readTar(info.path, compressionOf(info.path), handler, signal);
   return entries;
-}
-
-/** Reads an archive of any origin to its end: checksums of the compression, headers, end mark. */
-export async function scanArchive(
-  file: string,
-  entry: (entry: Entry) => void,
-  signal: AbortSignal | undefined,
-  progress: (compressedBytes: number) => void = () => {},
-): Promise<void> {
-  const reader = new TarReader({ entry, data: () => {}, endEntry: () => {} });
-  const decoder =
-    compressionOfName(file) === 'gzip'
-      ? createGunzip({ chunkSize: 1 << 18 })
-      : createZstdDecompress({ chunkSize: 1 << 18 });
-  try {
-    await pipeline(
-      createReadStream(file, { highWaterMark: 1 << 20 }),
-      decoder,
-      async (plain: AsyncIterable<Buffer>) => {
-        for await (const chunk of plain) {
-          reader.push(chunk);
-          progress(decoder.bytesWritten);
-        }
-        reader.end();
-      },
-      signal ? { signal } : {},
-    );
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (error instanceof ArchiveError) throw error;
-    throw new ArchiveError('ArchiveCorrupt', error instanceof Error ? error.message : String(error), {
-      cause: error,
-    });
-  }
 }

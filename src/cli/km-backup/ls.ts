@@ -40,16 +40,23 @@ export function command({ signal }: CliContext): Command {
 /** As `tar -tv` prints, with names escaped. */
 function formatEntry(entry: Entry): string {
   const { type, uid, gid, size, path } = entry;
-  const time = new Date(Number(BigInt(entry.mtime) / 1_000_000n))
-    .toISOString()
-    .slice(0, 19)
-    .replace('T', ' ');
+  const time = formatTime(Number(BigInt(entry.mtime) / 1_000_000n));
   const link =
     entry.link === undefined
       ? ''
       : `${type === 'hardlink' ? ' link to ./' : ' -> '}${display(entry.link, Number.POSITIVE_INFINITY)}`;
   const name = `./${display(path, Number.POSITIVE_INFINITY)}${type === 'directory' && path !== '' ? '/' : ''}`;
   return `${letter[type]}${permissions(entry.mode)} ${uid}/${gid} ${String(size).padStart(12)} ${time} ${name}${link}\n`;
+}
+
+/** UTC; seconds since the epoch where a calendar does not reach. */
+function formatTime(milliseconds: number): string {
+  const date = new Date(milliseconds);
+  if (Number.isNaN(date.getTime())) return `@${Math.trunc(milliseconds / 1000)}`;
+  return date
+    .toISOString()
+    .replace(/\.\d+Z$/, '')
+    .replace('T', ' ');
 }
 
 function permissions(mode: number): string {
