@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { type ByteString, fromText, ROOT } from './byte-string.ts';
-import { ArchiveError } from './errors.ts';
+import { ArchiveError, errnoOf, writeError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
 import { type Entry, type Member, readManifest, type Summary } from './manifest.ts';
 import { readMember } from './members.ts';
@@ -69,6 +69,14 @@ interface Wanted {
  * replaced. Throws `EntryMissing` before anything is written where a path is not in the archive.
  */
 export async function extractEntries(file: string, options: ExtractOptions): Promise<Extracted> {
+  try {
+    return await extract(file, options);
+  } catch (error) {
+    throw /^E(?!RR_)/.test(errnoOf(error) ?? '') ? writeError(error, options.directory) : error;
+  }
+}
+
+async function extract(file: string, options: ExtractOptions): Promise<Extracted> {
   const info = archiveInfo(file);
   if (!info.summary || info.problem !== undefined) {
     throw new ArchiveError(
