@@ -36,6 +36,9 @@ export interface ListOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** `resourceVersion` 0 reads from the API server's cache, which may be behind. */
+export type GetOptions = Pick<ListOptions, 'resourceVersion'>;
+
 export interface List<T> {
   items: T[];
   resourceVersion: string;
@@ -59,7 +62,7 @@ interface Envelope {
 /** The typed operations of one kind; every one throws KubeError. */
 export interface ResourceClient<T extends KubeObject> {
   readonly descriptor: ResourceDescriptor;
-  get(namespace: string | undefined, name: string): Promise<T>;
+  get(namespace: string | undefined, name: string, options?: GetOptions): Promise<T>;
   /** All pages at once. */
   list(namespace: string | undefined, options?: ListOptions): Promise<List<T>>;
   /**
@@ -123,7 +126,8 @@ export function resource<T extends KubeObject>(
 
   return {
     descriptor,
-    get: (namespace, name) => send<T>({ method: 'GET', path: path(namespace, name) }),
+    get: (namespace, name, { resourceVersion } = {}) =>
+      send<T>({ method: 'GET', path: path(namespace, name), query: { resourceVersion } }),
 
     visit,
     async list(namespace, options = {}) {

@@ -3,7 +3,7 @@ import type { KmBackup, KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../api/names.ts';
 import { isAlreadyExists, isNotFound } from '../kube/errors.ts';
-import type { EventRecorder } from '../kube/events.ts';
+import type { EventDetails } from '../kube/events.ts';
 import type { Doomed, NewJob, Plan, Step } from './plan.ts';
 import type { Resources } from './resources.ts';
 import type { Job } from './workloads.ts';
@@ -20,7 +20,8 @@ export interface Applier {
 
 export interface ApplierOptions {
   resources: Resources;
-  events: EventRecorder;
+  /** Writes an Event when there is time. */
+  announce: (event: EventDetails) => void;
   /** Throws when this process may no longer lead; asked before every write. */
   assertLeading: () => void;
   /** Told of every object created. */
@@ -48,7 +49,7 @@ function isDone(step: Step): boolean {
 /** The only writer of the operator. */
 export function createApplier({
   resources,
-  events,
+  announce,
   assertLeading,
   onWritten: written = () => {},
   onBackupMade: backupMade = () => {},
@@ -140,7 +141,7 @@ export function createApplier({
         );
       case 'announce': {
         const { kind, apiVersion, metadata } = step.regarding;
-        events.emit({
+        announce({
           regarding: {
             apiVersion,
             kind,

@@ -77,7 +77,11 @@ export class Operator {
     this.#rush = new Rush(Math.ceil(options.workers / 2), clock);
     this.#applier = createApplier({
       resources: this.#resources,
-      events,
+      announce: (event) => {
+        const write = () => events.emit(event);
+        const key = `event ${event.regarding.uid} ${event.reason} ${event.note}`;
+        if (!this.#rush.defer(key, write)) write();
+      },
       assertLeading,
       onBackupMade: (backup) => {
         this.view.madeBackup(backup);
@@ -158,7 +162,13 @@ export class Operator {
       });
     await Promise.all([
       this.#watchClock(signal),
-      run(this.#schedules, 'KmBackupSchedule', (key) => this.#reconcileSchedule(key)),
+      run(this.#schedules, 'KmBackupSchedule', async (key) => {
+        try {
+          await this.#reconcileSchedule(key);
+        } finally {
+          if (this.#schedules.depth === 0) this.#rush.recorded();
+        }
+      }),
       run(this.#backups, 'KmBackup', (key) => this.#reconcileBackup(key)),
     ]);
   }
@@ -207,6 +217,7 @@ export class Operator {
   }
 
   async #reconcileBackup(key: string): Promise<void> {
+    if (this.#schedules.depth > 0 && this.#rush.hold(key, () => this.#backups.add(key))) return;
     try {
       await this.#bringForward(key);
     } finally {

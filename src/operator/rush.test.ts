@@ -19,16 +19,32 @@ describe('a rush of runs', () => {
     expect(defer('after it')).toBe(false);
   });
 
+  it('lets Jobs wait until every run has its record', () => {
+    const rush = new Rush(2, new FakeClock());
+    const done: string[] = [];
+    const hold = (run: string) => rush.hold(run, () => done.push(run));
+    rush.start('a');
+    expect(hold('a')).toBe(false);
+    rush.start('b');
+    expect([hold('a'), hold('a'), hold('b'), hold('made before')]).toEqual([true, true, true, false]);
+    rush.recorded();
+    expect(done).toEqual(['a', 'b']);
+    rush.recorded();
+    expect(done).toEqual(['a', 'b']);
+  });
+
   it('that does not end holds nothing up for longer than half a minute, nor again before it has ended', () => {
     const clock = new FakeClock();
     const rush = new Rush(1, clock);
     const done: string[] = [];
     rush.start('a');
     rush.defer('x', () => done.push('x'));
+    rush.hold('a', () => done.push('a'));
     clock.advance(29_999);
     expect(done).toEqual([]);
     clock.advance(1);
-    expect(done).toEqual(['x']);
+    expect(done).toEqual(['a', 'x']);
+    expect(rush.hold('a', () => {})).toBe(false);
     rush.start('b');
     expect(rush.defer('y', () => {})).toBe(false);
     rush.end('a');

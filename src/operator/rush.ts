@@ -5,7 +5,8 @@ const LONGEST_MS = 30_000;
 
 /**
  * Many runs that wait for their Jobs at once, as at a full hour. The API server can do only so much in a
- * second: while a rush lasts, writes that nothing waits for are put off, so that the Jobs are made first.
+ * second: while a rush lasts, writes that nothing waits for are put off, so that the Jobs are made first. And the
+ * Jobs wait for the records of all runs, since each Job sets other controllers to work, at the others' cost.
  */
 export class Rush {
   readonly #many: number;
@@ -13,6 +14,8 @@ export class Rush {
   /** Runs made whose Jobs were not tried yet. */
   readonly #starting = new Set<string>();
   readonly #deferred = new Map<string, () => void>();
+  /** Runs whose Jobs wait for the records of others. */
+  readonly #held = new Map<string, () => void>();
   #state: 'calm' | 'rush' | 'too long' = 'calm';
   #cancelTimer = () => {};
 
@@ -30,6 +33,18 @@ export class Rush {
     this.#cancelTimer = this.#clock.after(LONGEST_MS, () => this.#pass('too long'));
   }
 
+  /** Whether the Job of this run must wait for `recorded`; `again` is then called once. */
+  hold(run: string, again: () => void): boolean {
+    if (this.#state !== 'rush' || !this.#starting.has(run)) return false;
+    this.#held.set(run, again);
+    return true;
+  }
+
+  /** No run waits for its record. */
+  recorded(): void {
+    callAll(this.#held);
+  }
+
   /** The run has its Job, or waits for something else. */
   end(run: string): void {
     if (this.#starting.delete(run) && this.#starting.size === 0) this.#pass('calm');
@@ -45,8 +60,13 @@ export class Rush {
   #pass(state: 'calm' | 'too long'): void {
     this.#state = state;
     this.#cancelTimer();
-    const waiting = [...this.#deferred.values()];
-    this.#deferred.clear();
-    for (const again of waiting) again();
+    callAll(this.#held);
+    callAll(this.#deferred);
   }
+}
+
+function callAll(waiting: Map<string, () => void>): void {
+  const all = [...waiting.values()];
+  waiting.clear();
+  for (const again of all) again();
 }

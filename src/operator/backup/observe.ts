@@ -63,6 +63,23 @@ function queueOf(
   };
 }
 
+/**
+ * From the API server's cache, at a fraction of the cost, for what is read never changes. A claim that the cache does
+ * not know may be new.
+ */
+async function claimOf(
+  namespace: string,
+  name: string,
+  { claims }: Resources,
+): Promise<PersistentVolumeClaim> {
+  try {
+    return await claims.get(namespace, name, { resourceVersion: '0' });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return claims.get(namespace, name);
+  }
+}
+
 /** Asked of the API server once a run, so that the operator need not watch every pod of the cluster. */
 async function observePlacement(
   namespace: string,
@@ -74,7 +91,7 @@ async function observePlacement(
   const claims: PersistentVolumeClaim[] = [];
   for (const name of names) {
     try {
-      claims.push(await resources.claims.get(namespace, name));
+      claims.push(await claimOf(namespace, name, resources));
     } catch (error) {
       if (!isNotFound(error)) throw error;
       return {
