@@ -107,6 +107,9 @@ export interface Summary {
   readonly warnings: { readonly count: number; readonly samples: readonly string[] };
 }
 
+/** No member holds more tar bytes than this, nor has a file of more than this a digest of its own. */
+export const MAX_MEMBER_BYTES = 64 * 1024 * 1024;
+
 const FRAME_BYTES = 512 * 1024;
 const FOOTER_BYTES = 16;
 const FOOTER_MAGIC = 0x184d2a5b;
@@ -383,7 +386,7 @@ export function parseEntryLine(line: string, where: string): Entry {
     isDecimal(value['mtime']) &&
     isDecimal(value['ctime']) &&
     isDecimal(value['ino']) &&
-    (value['sha256'] === undefined || isHex(value['sha256'])) &&
+    (value['sha256'] === undefined || (isHex(value['sha256']) && size <= MAX_MEMBER_BYTES)) &&
     (value['parts'] === undefined || isCount(value['parts'])) &&
     (value['extents'] === undefined || isExtents(value['extents'], size)) &&
     (value['xattrs'] === undefined || isTextRecord(value['xattrs'])) &&
@@ -435,7 +438,9 @@ function parseMember(value: unknown, where: string): Member {
     !memberKinds.has(value['kind']) ||
     !isCount(value['offset']) ||
     !isCount(value['size']) ||
+    value['size'] > 2 * MAX_MEMBER_BYTES ||
     !isCount(value['rawSize']) ||
+    value['rawSize'] > MAX_MEMBER_BYTES ||
     !isHex(value['sha256']) ||
     (value['kind'] === 'part') !== isHex(value['rawSha256'])
   ) {

@@ -6,9 +6,6 @@ import { deflate } from './libdeflate.ts';
 import type { Compression } from './managed-name.ts';
 import type { Member } from './manifest.ts';
 
-/** No member holds more tar bytes than this; a manifest that says so is refused. */
-export const MAX_MEMBER_BYTES = 64 * 1024 * 1024;
-
 export function sha256Hex(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex');
 }
@@ -24,7 +21,7 @@ let rawRoom: Buffer = Buffer.alloc(0);
 export function readMember(fd: number, member: Member, compression: Compression): Buffer {
   const bytes = readCompressedMember(fd, member);
   if (compression === 'zstd') return decompressMember(bytes, member, compression);
-  rawRoom = withRoom(rawRoom, Math.min(member.rawSize, MAX_MEMBER_BYTES));
+  rawRoom = withRoom(rawRoom, member.rawSize);
   return decompressMember(bytes, member, compression, rawRoom);
 }
 
@@ -58,7 +55,6 @@ function decompressMember(
   room?: Buffer,
 ): Buffer {
   const { rawSize } = member;
-  if (rawSize > MAX_MEMBER_BYTES) throw corrupt(member, `it claims ${rawSize} bytes`);
   const limit = { maxOutputLength: rawSize + 1, chunkSize: Math.max(64, rawSize + 1) };
   let raw: Buffer;
   try {
