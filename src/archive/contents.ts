@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { codeOf } from '../posix/system-error.ts';
 import { type ByteString, fromText, ROOT } from './byte-string.ts';
-import { ArchiveError, errnoOf, writeError } from './errors.ts';
+import { ArchiveError, writeError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
 import { type Entry, type Member, readManifest, type Summary } from './manifest.ts';
 import { readMember } from './members.ts';
@@ -72,7 +73,7 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
   try {
     return await extract(file, options);
   } catch (error) {
-    throw /^E(?!RR_)/.test(errnoOf(error) ?? '') ? writeError(error, options.directory) : error;
+    throw /^E(?!RR_)/.test(codeOf(error) ?? '') ? writeError(error, options.directory) : error;
   }
 }
 

@@ -3,11 +3,12 @@ import { readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { type FileStatus, statusOf } from '../posix/status.ts';
 import { syncDirectory } from '../posix/sync.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { GrowingFile } from './archive-file.ts';
 import { fromText } from './byte-string.ts';
 import { PACKING } from './cut.ts';
 import { ensureDirectory, freeName, managedFiles, publish } from './destination.ts';
-import { ArchiveError, errnoOf, writeError } from './errors.ts';
+import { ArchiveError, writeError } from './errors.ts';
 import { type Compression, isManagedName, isOwnName, manifestNameOf, temporaryName } from './managed-name.ts';
 import { ManifestWriter, readSummary, type Summary } from './manifest.ts';
 import { Packer, type PackTotals } from './pack.ts';
@@ -180,7 +181,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
       if (file) rmSync(file.path, { force: true });
     }
     if (publishedManifest !== undefined) rmSync(publishedManifest, { force: true });
-    if (errnoOf(error) !== undefined) throw writeError(error, options.destination);
+    if (codeOf(error) !== undefined) throw writeError(error, options.destination);
     throw error;
   } finally {
     walk.close();
@@ -192,7 +193,7 @@ function sourceRoot(source: string): FileStatus {
   try {
     status = directoryStatus(source);
   } catch (error) {
-    throw sourceMissing(source, errnoOf(error) ?? String(error), error);
+    throw sourceMissing(source, codeOf(error) ?? String(error), error);
   }
   if (!status) throw sourceMissing(source, 'ENOENT');
   return status;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ArchiveError, ExitCode, errnoOf, writeError } from './errors.ts';
+import { ArchiveError, ExitCode, writeError } from './errors.ts';
 
 const system = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
 
@@ -20,5 +20,4 @@ test('what is told already stays as it is; what is no system error is internal',
   const told = new ArchiveError('Locked', 'busy');
   expect(writeError(told, 'x')).toBe(told);
   expect(writeError(new TypeError('oops'), 'x')).toMatchObject({ reason: 'Internal' });
-  expect(errnoOf(new Error('none'))).toBeUndefined();
 });

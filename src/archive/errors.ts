@@ -1,6 +1,4 @@
-import { codeOf as errnoOf } from '../posix/system-error.ts';
-
-export { errnoOf };
+import { codeOf } from '../posix/system-error.ts';
 
 /** Exit status of `km-backup`; docs/troubleshooting.md prints this table. */
 export const ExitCode = {
@@ -58,7 +56,7 @@ export class ArchiveError extends Error {
 /** A system error met while writing to the destination, in words that tell what to do. */
 export function writeError(error: unknown, where: string): ArchiveError {
   if (error instanceof ArchiveError) return error;
-  const code = errnoOf(error);
+  const code = codeOf(error);
   const cause = { cause: error };
   switch (code) {
     case 'ENOSPC':

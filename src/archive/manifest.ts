@@ -1,7 +1,8 @@
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { createZstdDecompress, constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { codeOf } from '../posix/system-error.ts';
 import { type ByteString, fromText, toText } from './byte-string.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 import type { Compression } from './managed-name.ts';
 
 /*
@@ -205,7 +206,7 @@ export function readSummary(path: string): Summary | undefined {
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
   try {

@@ -1,9 +1,10 @@
 import { closeSync } from 'node:fs';
+import { codeOf } from '../posix/system-error.ts';
 import { ALIGNMENT } from './alignment.ts';
 import type { GrowingFile } from './archive-file.ts';
 import type { ByteString } from './byte-string.ts';
 import { cut, PART_BYTES } from './cut.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 import type { PackedPart } from './jobs.ts';
 import { type Entry, encodeEntry, joinLines, type ManifestWriter, type Member } from './manifest.ts';
 import { readCompressedMember, readMember } from './members.ts';
@@ -409,7 +410,7 @@ class UnreadableSource extends Error {}
 
 /** A part job reads the source and nothing else, so an error of the system is the source's. */
 function unreadable(error: unknown): never {
-  if (errnoOf(error) === undefined) throw error;
+  if (codeOf(error) === undefined) throw error;
   throw new UnreadableSource('a source file cannot be read', { cause: error });
 }
 

@@ -1,7 +1,8 @@
 import { lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { syncDirectory } from '../posix/sync.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { planRetention, type RetentionDecision, type RetentionPolicy } from '../retention/index.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 import { type ArchiveInfo, listArchives } from './inventory.ts';
 import { manifestNameOf, timeOfName } from './managed-name.ts';
 
@@ -48,7 +49,7 @@ export function pruneUnderLock(options: PruneOptions): PruneOutcome {
       remove(archive, step);
       pruned.push(archive.name);
     } catch (error) {
-      failures.push(`${archive.name}: ${errnoOf(error) ?? (error instanceof Error ? error.message : error)}`);
+      failures.push(`${archive.name}: ${codeOf(error) ?? (error instanceof Error ? error.message : error)}`);
     }
     step?.('archive pruned');
   }

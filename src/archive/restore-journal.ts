@@ -2,7 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { syncDirectory } from '../posix/sync.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { codeOf } from '../posix/system-error.ts';
+import { ArchiveError } from './errors.ts';
 
 const RootMetadata = z.object({
   mode: z.int().nonnegative(),
@@ -69,7 +70,7 @@ export function readJournal(state: string): Journal | undefined {
   try {
     text = fs.readFileSync(path.join(state, JOURNAL), 'utf8');
   } catch (error) {
-    const code = errnoOf(error);
+    const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { codeOf } from '../posix/system-error.ts';
+import { ArchiveError } from './errors.ts';
 import { mountPoints } from './restore-users.ts';
 import { RESTORE_STATE_NAME } from './restore-validate.ts';
 
@@ -53,7 +54,7 @@ function realTarget(target: string, hops = 0): string {
   try {
     return fs.realpathSync(absolute);
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
   const dangling = fs.lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink();
   if (dangling && hops < 40)
@@ -61,7 +62,7 @@ function realTarget(target: string, hops = 0): string {
   try {
     return path.join(fs.realpathSync(path.dirname(absolute)), path.basename(absolute));
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
     throw refused(`${path.dirname(absolute)} does not exist. Create it first`);
   }
 }

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
+import { codeOf } from '../posix/system-error.ts';
 import { type ByteString, display, join, toPath } from './byte-string.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 
 /**
  * Deletes a tree: symlinks are removed, not followed, and nothing on another file system is touched
@@ -36,6 +37,6 @@ function removeFile(file: ByteString): void {
   try {
     fs.unlinkSync(toPath(file));
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { codeOf } from '../posix/system-error.ts';
+import { ArchiveError } from './errors.ts';
 import type { ArchiveInfo } from './inventory.ts';
 import { type Compression, compressionOfName } from './managed-name.ts';
 import type { Summary } from './manifest.ts';
@@ -81,7 +82,7 @@ export async function readTar(
     }
   } catch (error) {
     signal?.throwIfAborted();
-    if (!(error instanceof Error) || !/^(Z_|ZSTD_|ERR_(ZSTD|ZLIB|BUFFER))/.test(errnoOf(error) ?? ''))
+    if (!(error instanceof Error) || !/^(Z_|ZSTD_|ERR_(ZSTD|ZLIB|BUFFER))/.test(codeOf(error) ?? ''))
       throw error;
     throw new ArchiveError('ArchiveCorrupt', error.message, { cause: error });
   }

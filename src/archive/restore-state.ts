@@ -2,9 +2,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { FileLock } from '../posix/file-lock.ts';
 import { syncDirectory } from '../posix/sync.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { setTimes } from '../posix/times.ts';
 import { type ByteString, display, fromText, join, toBuffer, toPath } from './byte-string.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 import { LOCK_NAME } from './managed-name.ts';
 import { carry, checkCarry, findArchives } from './restore-carry.ts';
 import {
@@ -39,7 +40,7 @@ export class RestoreState implements Disposable {
       try {
         keepingTimes(place, () => fs.mkdirSync(state, 0o700));
       } catch (error) {
-        if (errnoOf(error) !== 'EEXIST') throw error;
+        if (codeOf(error) !== 'EEXIST') throw error;
       }
       const stats = fs.lstatSync(state, { throwIfNoEntry: false });
       if (!stats) continue;
@@ -56,7 +57,7 @@ export class RestoreState implements Disposable {
         return new RestoreState(place, attempt.lock);
       } catch (error) {
         // The last holder has just finished and removed the directory.
-        if (errnoOf(error) !== 'ENOENT') throw error;
+        if (codeOf(error) !== 'ENOENT') throw error;
       }
     }
   }
@@ -111,7 +112,7 @@ export class RestoreState implements Disposable {
       keepingTimes(this.place, () => fs.rmdirSync(state));
       syncDirectory(path.dirname(state));
     } catch (error) {
-      if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'ENOENT') throw error;
+      if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'ENOENT') throw error;
     }
   }
 
@@ -129,7 +130,7 @@ function keepingTimes({ kind, target }: Place, change: () => void): void {
     setTimes(target, before.atimeNs, before.mtimeNs);
   } catch (error) {
     // Only the owner may set them.
-    if (errnoOf(error) !== 'EPERM') throw error;
+    if (codeOf(error) !== 'EPERM') throw error;
   }
 }
 

@@ -2,10 +2,11 @@ import { createHash, type Hash, hash } from 'node:crypto';
 import fs from 'node:fs';
 import { makeFifo } from '../posix/fifo.ts';
 import { nodePath } from '../posix/node-path.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { setTimes, setTimesOf } from '../posix/times.ts';
 import { setXattr } from '../posix/xattr.ts';
 import { type ByteString, display, fromBuffer, fromText, join, toBuffer, toPath } from './byte-string.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 import type { Entry } from './manifest.ts';
 
 const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW, O_DIRECTORY, O_RDONLY } = fs.constants;
@@ -41,7 +42,7 @@ export class TreeWriter implements Disposable {
     try {
       fs.mkdirSync(toPath(location), 0o700);
     } catch (error) {
-      if (errnoOf(error) !== 'EEXIST' || !fs.lstatSync(toPath(location)).isDirectory())
+      if (codeOf(error) !== 'EEXIST' || !fs.lstatSync(toPath(location)).isDirectory())
         throw made(error, path);
     }
   }
@@ -238,7 +239,7 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number): void 
 }
 
 function made(error: unknown, path: ByteString): unknown {
-  const code = errnoOf(error);
+  const code = codeOf(error);
   if (code !== 'EEXIST' && code !== 'ENOTDIR') return error;
   return new ArchiveError(
     'RestoreRefused',

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { syncFileSystem } from '../posix/sync.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { type ByteString, display, fromText } from './byte-string.ts';
-import { ArchiveError, errnoOf } from './errors.ts';
+import { ArchiveError } from './errors.ts';
 import { type Carried, checkCarry, findArchives } from './restore-carry.ts';
 import { type Journal, readJournal } from './restore-journal.ts';
 import { type Place, placeOf, statePlaces } from './restore-place.ts';
@@ -482,7 +483,7 @@ function discardTrees(state: RestoreState): void {
 
 function stagingError(error: unknown, place: Place): unknown {
   if (error instanceof ArchiveError) return error;
-  const code = errnoOf(error);
+  const code = codeOf(error);
   if (code === undefined || code.startsWith('ABORT') || code.startsWith('ERR_')) return error;
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   return new ArchiveError(

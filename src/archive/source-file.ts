@@ -1,9 +1,9 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { dataExtents } from '../posix/extents.ts';
 import { type FileStatus, statusOfOpen } from '../posix/status.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { getXattr, listXattrs } from '../posix/xattr.ts';
 import { type ByteString, toBuffer, toPath } from './byte-string.ts';
-import { errnoOf } from './errors.ts';
 import type { Entry, Extent } from './manifest.ts';
 import { encodeSparseMap } from './tar-header.ts';
 
@@ -22,7 +22,7 @@ export function openSource(location: ByteString): number {
   try {
     return openSync(path, baseFlags | noAccessTime);
   } catch (error) {
-    if (errnoOf(error) !== 'EPERM' || noAccessTime === 0) throw error;
+    if (codeOf(error) !== 'EPERM' || noAccessTime === 0) throw error;
     // Not the owner: neither of this file nor, in a volume, of most others.
     noAccessTime = 0;
     return openSync(path, baseFlags);

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { ArchiveError, errnoOf, type Reason } from './errors.ts';
+import { codeOf } from '../posix/system-error.ts';
+import { ArchiveError, type Reason } from './errors.ts';
 import { type ArchiveInfo, inspect } from './inventory.ts';
 import { manifestNameOf } from './managed-name.ts';
 import { type MemberEntries, readManifest } from './manifest.ts';
@@ -67,7 +68,7 @@ export function archiveInfo(file: string): ArchiveInfo {
   try {
     stats = statSync(file);
   } catch (error) {
-    throw new ArchiveError('ArchiveMissing', `${file} cannot be read (${errnoOf(error) ?? error}).`, {
+    throw new ArchiveError('ArchiveMissing', `${file} cannot be read (${codeOf(error) ?? error}).`, {
       cause: error,
     });
   }

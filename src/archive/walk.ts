@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { type FileStatus, statusOf } from '../posix/status.ts';
+import { codeOf } from '../posix/system-error.ts';
 import { type ByteString, display, fromBuffer, join, ROOT, toPath } from './byte-string.ts';
-import { errnoOf } from './errors.ts';
 import type { Entry, EntryType } from './manifest.ts';
 import type { Patterns } from './patterns.ts';
 import { RESTORE_STATE_NAME } from './restore-validate.ts';
@@ -235,7 +235,7 @@ export class Walk {
 }
 
 export function readWarning(error: unknown, path: ByteString): Warning {
-  const code = errnoOf(error);
+  const code = codeOf(error);
   if (code === undefined) throw error;
   if (code === 'ENOENT') return { kind: 'vanished', path, message: 'vanished after it was listed' };
   return { kind: 'unreadable', path, message: `cannot be read (${code})` };

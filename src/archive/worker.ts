@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import { ArchiveError, errnoOf, type Reason } from './errors.ts';
+import { codeOf } from '../posix/system-error.ts';
+import { ArchiveError, type Reason } from './errors.ts';
 import { type Job, runJob } from './jobs.ts';
 
 export interface Request {
@@ -29,7 +30,7 @@ port.on('message', ({ id, job }: Request) => {
     const failure: Failure = {
       message: error instanceof Error ? error.message : String(error),
       stack: error instanceof Error ? error.stack : undefined,
-      code: errnoOf(error),
+      code: codeOf(error),
       reason: error instanceof ArchiveError ? error.reason : undefined,
     };
     port.postMessage({ id, failure } satisfies Response);

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
-import { ArchiveError, ExitCode, errnoOf } from '../../archive/errors.ts';
+import { ArchiveError, ExitCode } from '../../archive/errors.ts';
+import { codeOf } from '../../posix/system-error.ts';
 import { programFor } from './commands.ts';
 import { abortOnSignals, type CliContext } from './context.ts';
 
@@ -10,7 +11,7 @@ export async function main(
 ): Promise<ExitCode> {
   // `km-backup ls … | head` is no failure.
   process.stdout.on('error', (error) => {
-    if (errnoOf(error) === 'EPIPE') process.exit(ExitCode.ok);
+    if (codeOf(error) === 'EPIPE') process.exit(ExitCode.ok);
     throw error;
   });
   const { signal, stop } = abortOnSignals();
