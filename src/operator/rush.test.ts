@@ -33,15 +33,20 @@ describe('a rush of runs', () => {
     expect(done).toEqual(['a', 'b']);
   });
 
-  it('that does not end holds nothing up for longer than half a minute, nor again before it has ended', () => {
+  it('that does not end holds no Job up for longer than 3 s and nothing for longer than half a minute, nor again before it has ended', () => {
     const clock = new FakeClock();
     const rush = new Rush(1, clock);
     const done: string[] = [];
     rush.start('a');
     rush.defer('x', () => done.push('x'));
     rush.hold('a', () => done.push('a'));
-    clock.advance(29_999);
+    clock.advance(2_999);
     expect(done).toEqual([]);
+    clock.advance(1);
+    expect(done).toEqual(['a']);
+    expect(rush.hold('a', () => {})).toBe(false);
+    clock.advance(26_999);
+    expect(done).toEqual(['a']);
     clock.advance(1);
     expect(done).toEqual(['a', 'x']);
     expect(rush.hold('a', () => {})).toBe(false);

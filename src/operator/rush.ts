@@ -2,6 +2,8 @@ import type { Clock } from '../kube/clock.ts';
 
 /** What is put off waits no longer than this, however long a rush lasts; milliseconds. */
 const LONGEST_MS = 30_000;
+/** Nor does a Job wait longer than this for the records of others. */
+const LONGEST_HOLD_MS = 3_000;
 
 /**
  * Many runs that wait for their Jobs at once, as at a full hour. The API server can do only so much in a
@@ -17,7 +19,8 @@ export class Rush {
   /** Runs whose Jobs wait for the records of others. */
   readonly #held = new Map<string, () => void>();
   #state: 'calm' | 'rush' | 'too long' = 'calm';
-  #cancelTimer = () => {};
+  #holding = false;
+  #cancelTimers = () => {};
 
   /** `many` runs at once make a rush. */
   constructor(many: number, clock: Clock) {
@@ -30,12 +33,21 @@ export class Rush {
     this.#starting.add(run);
     if (this.#state !== 'calm' || this.#starting.size < this.#many) return;
     this.#state = 'rush';
-    this.#cancelTimer = this.#clock.after(LONGEST_MS, () => this.#pass('too long'));
+    this.#holding = true;
+    const cancelHold = this.#clock.after(LONGEST_HOLD_MS, () => {
+      this.#holding = false;
+      this.recorded();
+    });
+    const cancelRush = this.#clock.after(LONGEST_MS, () => this.#pass('too long'));
+    this.#cancelTimers = () => {
+      cancelHold();
+      cancelRush();
+    };
   }
 
   /** Whether the Job of this run must wait for `recorded`; `again` is then called once. */
   hold(run: string, again: () => void): boolean {
-    if (this.#state !== 'rush' || !this.#starting.has(run)) return false;
+    if (!this.#holding || !this.#starting.has(run)) return false;
     this.#held.set(run, again);
     return true;
   }
@@ -59,8 +71,9 @@ export class Rush {
 
   #pass(state: 'calm' | 'too long'): void {
     this.#state = state;
-    this.#cancelTimer();
-    callAll(this.#held);
+    this.#holding = false;
+    this.#cancelTimers();
+    this.recorded();
     callAll(this.#deferred);
   }
 }
