@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { codeOf } from '../posix/system-error.ts';
+import { isSystemError } from '../posix/system-error.ts';
 import { type ByteString, fromText, ROOT } from './byte-string.ts';
 import { ArchiveError, writeError } from './errors.ts';
 import { manifestNameOf } from './managed-name.ts';
@@ -73,7 +73,7 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
   try {
     return await extract(file, options);
   } catch (error) {
-    throw /^E(?!RR_)/.test(codeOf(error) ?? '') ? writeError(error, options.directory) : error;
+    throw isSystemError(error) ? writeError(error, options.directory) : error;
   }
 }
 

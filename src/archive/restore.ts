@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { syncFileSystem } from '../posix/sync.ts';
-import { codeOf } from '../posix/system-error.ts';
+import { codeOf, isSystemError } from '../posix/system-error.ts';
 import { type ByteString, display, fromText } from './byte-string.ts';
 import { ArchiveError } from './errors.ts';
 import { type Carried, checkCarry, findArchives } from './restore-carry.ts';
@@ -482,9 +482,8 @@ function discardTrees(state: RestoreState): void {
 }
 
 function stagingError(error: unknown, place: Place): unknown {
-  if (error instanceof ArchiveError) return error;
+  if (!isSystemError(error)) return error;
   const code = codeOf(error);
-  if (code === undefined || code.startsWith('ABORT') || code.startsWith('ERR_')) return error;
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   return new ArchiveError(
     full ? 'NoSpace' : 'RestoreFailed',

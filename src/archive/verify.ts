@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { codeOf } from '../posix/system-error.ts';
+import { codeOf, isSystemError } from '../posix/system-error.ts';
 import { ArchiveError, type Reason } from './errors.ts';
 import { type ArchiveInfo, inspect } from './inventory.ts';
 import { manifestNameOf } from './managed-name.ts';
@@ -58,8 +58,10 @@ export async function verifyArchive(file: string, options: VerifyOptions): Promi
     return { ...base, entries, sound: true, problem: undefined };
   } catch (error) {
     options.signal?.throwIfAborted();
-    if (!(error instanceof ArchiveError) || !unsound.has(error.reason)) throw error;
-    return { ...base, entries: 0, sound: false, problem: error.message };
+    // One that cannot be read must not keep the others from being looked at.
+    const told = error instanceof ArchiveError ? unsound.has(error.reason) : isSystemError(error);
+    if (!told) throw error;
+    return { ...base, entries: 0, sound: false, problem: (error as Error).message };
   }
 }
 

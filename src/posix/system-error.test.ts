@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { codeOf, SystemError } from './system-error.ts';
+import { codeOf, isSystemError, SystemError } from './system-error.ts';
 
 const nodeError = (code: string, errno: number) => Object.assign(new Error('it failed'), { code, errno });
 
@@ -12,4 +12,13 @@ test.each([
   ['no error', 'ENOSPC', undefined],
 ])('the code of %s', (_, error, code) => {
   expect(codeOf(error)).toBe(code);
+});
+
+test.each([
+  [nodeError('EIO', -5), true],
+  [nodeError('UNKNOWN', -122), true],
+  [Object.assign(new Error('it failed'), { code: 'ERR_OUT_OF_RANGE' }), false],
+  [new Error('it failed'), false],
+])('whether the kernel gave %s', (error, system) => {
+  expect(isSystemError(error)).toBe(system);
 });

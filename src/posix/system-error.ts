@@ -30,6 +30,11 @@ export function codeOf(error: unknown): string | undefined {
   return error.code === 'UNKNOWN' && 'errno' in error ? nameOf(Math.abs(Number(error.errno))) : error.code;
 }
 
+/** Whether the kernel gave the error, rather than Node.js or a library. */
+export function isSystemError(error: unknown): boolean {
+  return /^E(?!RR_)/.test(codeOf(error) ?? '');
+}
+
 function nameOf(errno: number): string {
   return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`;
 }
