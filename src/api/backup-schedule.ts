@@ -250,7 +250,9 @@ export const KmBackupScheduleStatus = z.object({
   countedBackups: z
     .array(z.string())
     .optional()
-    .describe('Finished KmBackups that still exist and are in `runs` already.'),
+    .describe(
+      'Finished KmBackups that are in `runs` already, in the order of counting; a few that no longer exist among them.',
+    ),
 });
 export type KmBackupScheduleStatus = z.infer<typeof KmBackupScheduleStatus>;
 

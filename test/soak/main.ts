@@ -130,7 +130,7 @@ async function carryThrough({ cluster, dir, client, all, replicas }: Stage): Pro
   await makeSchedules(client, all);
   const random = seeded(seed);
   const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
-  log('no more faults; new processes, whose clock stands still so that no more slots come');
+  log('no more faults; new processes, whose clock all but stands still so that no more slots come');
   const stoppedMs = Date.now();
   for (const replica of replicas) {
     replica.proxy.clear();

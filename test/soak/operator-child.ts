@@ -1,7 +1,7 @@
 /**
  * The operator with a wall clock that its parent sets, over IPC or by the first argument: `{"offsetMs": n}` is
- * so far from the real time, as when an administrator sets the clock of a node; `{"stoppedMs": n}` stands still
- * there. The monotonic clock goes on.
+ * so far from the real time, as when an administrator sets the clock of a node; `{"stoppedMs": n}` hardly moves from
+ * there, by a thousandth of the real time: the renewals of a Lease must differ. The monotonic clock goes on.
  */
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
@@ -16,7 +16,8 @@ process.on('message', (message) => {
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 try {
-  const now = () => ('stoppedMs' in wall ? wall.stoppedMs : Date.now() + wall.offsetMs);
+  const now = () =>
+    'stoppedMs' in wall ? wall.stoppedMs + Math.round(performance.now() / 1000) : Date.now() + wall.offsetMs;
   const clock = { ...systemClock, now };
   await runOperator(parseArguments(['node', 'operator', ...options], process.env), stop.signal, clock);
   process.exit(0);

@@ -214,6 +214,32 @@ describe('what a schedule reports of its runs', () => {
     expect(afterTrim.runs).toEqual(first.runs);
   });
 
+  it('counts each run once, too, where new leaders see fewer runs than the status tells of', () => {
+    const done = Array.from({ length: 12 }, (_, hour) =>
+      scheduledBackup(at(`${String(hour + 1).padStart(2, '0')}:00:00`), {
+        phase: 'Succeeded',
+        completionTime: `2026-03-01T${String(hour + 1).padStart(2, '0')}:00:07Z`,
+      }),
+    );
+    const now = at('12:30:00');
+    let status = settled('12:00:00');
+    for (const seen of [6, 4, 8, 5, 12, 7, 12]) {
+      status = statusOf(decide(schedule({}, status), now, done.slice(0, seen)));
+    }
+    expect(status.runs?.succeeded).toBe(12);
+  });
+
+  it('remembers a few of the runs that are no more', () => {
+    let status = settled('12:00:00');
+    for (let day = 1; day <= 28; day += 1) {
+      const slot = Date.parse(`2026-02-${String(day).padStart(2, '0')}T01:00:00Z`);
+      const run = scheduledBackup(slot, { phase: 'Succeeded', completionTime: '2026-03-01T01:00:07Z' });
+      status = statusOf(decide(schedule({}, status), at('12:30:00'), [run]));
+    }
+    expect(status.runs?.succeeded).toBe(28);
+    expect(status.countedBackups?.length).toBeLessThan(10);
+  });
+
   it('is healthy by the last run and keeps the last success', () => {
     const status = statusOf(decide(schedule({}, settled('02:00:00')), at('02:01:00'), [success, failure]));
     expect(status.conditions?.find((condition) => condition.type === 'Healthy')).toMatchObject({

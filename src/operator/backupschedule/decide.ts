@@ -157,9 +157,16 @@ interface Ledger {
   countedBackups: string[];
 }
 
-/** Adds every finished run once: those counted before are known by UID as long as they exist. */
+/**
+ * Counted runs that are not seen, and are remembered all the same, latest first to stay: mostly they were removed,
+ * but a new leader's view of runs may also be behind its view of schedules.
+ */
+const UNSEEN_REMEMBERED = 8;
+
+/** Adds every finished run once: those counted before are known by UID. */
 function tally(status: KmBackupScheduleStatus | undefined, finished: readonly KmBackup[]): Ledger {
-  const counted = new Set(status?.countedBackups);
+  const before = status?.countedBackups ?? [];
+  const counted = new Set(before);
   const runs = { ...(status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 }) };
   let retentionDeletes = status?.retentionDeletes ?? 0;
   for (const backup of finished) {
@@ -167,7 +174,10 @@ function tally(status: KmBackupScheduleStatus | undefined, finished: readonly Km
     runs[TOTAL[backup.status?.phase ?? ''] ?? 'failed'] += 1;
     retentionDeletes += backup.status?.pruned?.count ?? 0;
   }
-  return { runs, retentionDeletes, countedBackups: finished.map((backup) => backup.metadata.uid).sort() };
+  const seen = new Set(finished.map((backup) => backup.metadata.uid));
+  const forgotten = new Set(before.filter((uid) => !seen.has(uid)).slice(0, -UNSEEN_REMEMBERED));
+  const countedBackups = [...before.filter((uid) => !forgotten.has(uid)), ...seen.difference(counted)];
+  return { runs, retentionDeletes, countedBackups };
 }
 
 /** The named fields, as far as they are there. */
