@@ -1,14 +1,14 @@
-import { isFinished, type KmBackup, type KmBackupSpec } from '../../api/backup.ts';
+import { type BackupPhase, isFinished, type KmBackup, type KmBackupSpec } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus, RunTotals } from '../../api/backup-schedule.ts';
 import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { type Cadence, latestDueSlot, nextSlot } from '../../schedule/index.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { backupName, foundName, labelValue } from '../naming.ts';
-import type { Announcement, NewBackup, Plan, Step } from '../plan.ts';
+import { type Announcement, type NewBackup, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { Job } from '../workloads.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
-import { type ArchiveStock, archiveStock, isArchiveGone, strangers } from './stock.ts';
+import { archiveStock, isArchiveGone, strangers } from './stock.ts';
 
 export interface ObservedSchedule {
   schedule: KmBackupSchedule;
@@ -180,25 +180,28 @@ function tally(status: KmBackupScheduleStatus | undefined, finished: readonly Km
   return { runs, retentionDeletes, countedBackups };
 }
 
-/** The named fields, as far as they are there. */
-function pick<T, K extends keyof T>(object: T, keys: readonly K[]): Pick<T, K> {
-  return Object.fromEntries(
-    keys.filter((key) => object[key] !== undefined).map((key) => [key, object[key]]),
-  ) as Pick<T, K>;
+type Known<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The fields that have a value. */
+function known<T extends object>(fields: T): Known<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Known<T>;
 }
 
-function lastBackupOf(backup: KmBackup): NonNullable<KmBackupScheduleStatus['lastBackup']> {
-  const { status } = backup;
+function lastBackupOf({ metadata, status }: KmBackup): NonNullable<KmBackupScheduleStatus['lastBackup']> {
+  const { archive } = status ?? {};
   return {
-    name: backup.metadata.name,
+    name: metadata.name,
     phase: status?.phase ?? 'Failed',
-    ...(status?.message !== undefined && { message: status.message.slice(0, 1024) }),
-    ...(status?.archive && {
-      archive: status.archive.name,
-      ...pick(status.archive, ['sizeBytes', 'sha256', 'sourceBytes', 'reusedBytes']),
+    ...known({
+      message: status?.message?.slice(0, 1024),
+      archive: archive?.name,
+      sizeBytes: archive?.sizeBytes,
+      sha256: archive?.sha256,
+      sourceBytes: archive?.sourceBytes,
+      reusedBytes: archive?.reusedBytes,
+      durationSeconds: status?.durationSeconds,
+      warnings: status?.warnings?.count,
     }),
-    ...(status?.durationSeconds !== undefined && { durationSeconds: status.durationSeconds }),
-    ...(status?.warnings && { warnings: status.warnings.count }),
   };
 }
 
@@ -253,11 +256,8 @@ function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step[] {
 }
 
 /** KmBackups whose archive is gone, and failed ones beyond the history limit; only after they were counted. */
-function expiredBackups(
-  observed: ObservedSchedule,
-  finished: readonly KmBackup[],
-  stock: ArchiveStock | undefined,
-): Step[] {
+function expiredBackups(observed: ObservedSchedule, finished: readonly KmBackup[]): Step[] {
+  const stock = archiveStock(finished);
   const counted = new Set(observed.schedule.status?.countedBackups);
   let failures = 0;
   const steps: Step[] = [];
@@ -274,17 +274,89 @@ function expiredBackups(
   return steps;
 }
 
+function readiness(validity: Validity, schedule: KmBackupSchedule): ConditionState {
+  if (!validity.ok)
+    return { type: 'Ready', status: 'False', reason: validity.reason, message: validity.message };
+  return schedule.spec.suspend
+    ? { type: 'Ready', status: 'True', reason: 'Suspended', message: 'Suspended: no runs are started.' }
+    : { type: 'Ready', status: 'True', reason: 'Scheduled', message: `Runs ${describeCadence(schedule)}.` };
+}
+
+function progress(active: readonly string[]): ConditionState {
+  return active.length > 0
+    ? {
+        type: 'Progressing',
+        status: 'True',
+        reason: 'Running',
+        message: `Active: ${active.slice(0, 5).join(', ')}.`,
+      }
+    : { type: 'Progressing', status: 'False', reason: 'Idle', message: 'No run is active.' };
+}
+
+const later = (a: string | undefined, b: string | undefined) =>
+  a === undefined || (b !== undefined && b > a) ? b : a;
+
+interface Runs {
+  /** In the order of their ends. */
+  finished: readonly KmBackup[];
+  /** Of the latest slot that has a run; epoch ms. */
+  latestSlotMs: number | undefined;
+  active: readonly string[];
+}
+
+function statusOf(
+  schedule: KmBackupSchedule,
+  { finished, latestSlotMs, active }: Runs,
+  validity: Validity,
+  due: Due,
+  nowMs: number,
+): KmBackupScheduleStatus {
+  const before = schedule.status;
+  const latestOf = (...phases: readonly BackupPhase[]) =>
+    finished.findLast((backup) => phases.includes(backup.status?.phase ?? 'Failed'));
+  const last = latestOf('Succeeded', 'Incomplete', 'Failed');
+  const success = latestOf('Succeeded');
+  const failure = latestOf('Failed', 'Incomplete');
+  const stock = archiveStock(finished);
+  const time = (ms: number | undefined) => (ms === undefined ? undefined : toTime(ms));
+  return {
+    conditions: withConditions(
+      before?.conditions,
+      [readiness(validity, schedule), progress(active), health(last, before)],
+      schedule.metadata.generation,
+      nowMs,
+    ),
+    active: [...active],
+    missedSlots: (before?.missedSlots ?? 0) + due.missed,
+    settledUntil: toTime(due.settledUntilMs),
+    cadence: describeCadence(schedule),
+    schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
+    ...known({
+      observedGeneration: schedule.metadata.generation,
+      lastScheduleTime: later(before?.lastScheduleTime, time(latestSlotMs)),
+      lastSuccessfulTime: later(before?.lastSuccessfulTime, success?.status?.completionTime),
+      lastFailureTime: later(before?.lastFailureTime, failure?.status?.completionTime),
+      lastMissedTime: time(due.lastMissedMs) ?? before?.lastMissedTime,
+      nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,
+      lastBackup: last ? lastBackupOf(last) : before?.lastBackup,
+      lastSuccessfulBackup: success ? lastSuccessOf(success) : before?.lastSuccessfulBackup,
+      archives: stock ? { count: stock.count, bytes: stock.bytes } : before?.archives,
+    }),
+    ...tally(before, finished),
+  };
+}
+
 /** What one schedule needs next. Pure; `nowMs` is epoch milliseconds. */
 export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan {
   const { schedule, backups } = observed;
   const before = schedule.status;
-  if (schedule.metadata.deletionTimestamp) return { steps: [] };
+  if (schedule.metadata.deletionTimestamp) return NOTHING;
 
   const own = backups.filter((backup) => isOwn(schedule, backup));
   const finished = own.filter(isFinished).sort(byCompletion);
-  const active = backups.filter((backup) => !isFinished(backup) && !backup.metadata.deletionTimestamp);
+  const unfinished = backups.filter((backup) => !isFinished(backup) && !backup.metadata.deletionTimestamp);
   const validity = validate(observed, nowMs);
-  const mayStart = schedule.spec.concurrencyPolicy === 'Replace' || active.length === 0;
+  const mayStart = schedule.spec.concurrencyPolicy === 'Replace' || unfinished.length === 0;
   const due: Due = validity.ok
     ? dueSlots(observed, validity.cadence, mayStart, nowMs)
     : {
@@ -294,97 +366,28 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
         settledUntilMs: before?.settledUntil ? fromTime(before.settledUntil) : nowMs,
       };
 
-  const created = due.slot === undefined ? undefined : slotBackup(schedule, due.slot);
-  const next = validity.ok && !schedule.spec.suspend ? validity.nextMs : undefined;
-  const activeNames = [
-    ...new Set([
-      ...active.map((backup) => backup.metadata.name),
-      ...(created ? [created.metadata.name] : []),
-    ]),
-  ].sort();
-
-  const last = finished
-    .filter(({ status }) => status?.phase !== 'Skipped' && status?.phase !== 'Found')
-    .at(-1);
-  const success = finished.filter((backup) => backup.status?.phase === 'Succeeded').at(-1);
-  const lastSuccess = success?.status?.completionTime;
-  const lastFailure = finished
-    .filter((backup) => backup.status?.phase === 'Failed' || backup.status?.phase === 'Incomplete')
-    .at(-1)?.status?.completionTime;
-  const lastSlots = own.map(slotOf).filter((slot) => slot !== undefined);
-  const lastScheduleMs = Math.max(
-    due.slot ?? 0,
-    before?.lastScheduleTime ? fromTime(before.lastScheduleTime) : 0,
-    ...lastSlots,
-  );
-  const stock = archiveStock(finished);
-  const latest = (a: string | undefined, b: string | undefined) =>
-    a === undefined || (b !== undefined && b > a) ? b : a;
-
-  const ready: ConditionState = validity.ok
-    ? {
-        type: 'Ready',
-        status: 'True',
-        reason: schedule.spec.suspend ? 'Suspended' : 'Scheduled',
-        message: schedule.spec.suspend
-          ? 'Suspended: no runs are started.'
-          : `Runs ${describeCadence(schedule)}.`,
-      }
-    : { type: 'Ready', status: 'False', reason: validity.reason, message: validity.message };
-  const progressing: ConditionState =
-    activeNames.length > 0
-      ? {
-          type: 'Progressing',
-          status: 'True',
-          reason: 'Running',
-          message: `Active: ${activeNames.slice(0, 5).join(', ')}.`,
-        }
-      : { type: 'Progressing', status: 'False', reason: 'Idle', message: 'No run is active.' };
-
-  const optional = <K extends keyof KmBackupScheduleStatus>(
-    key: K,
-    value: KmBackupScheduleStatus[K] | undefined,
-  ) => (value === undefined ? {} : { [key]: value }) as Partial<KmBackupScheduleStatus>;
-
-  const status: KmBackupScheduleStatus = {
-    ...optional('observedGeneration', schedule.metadata.generation),
-    conditions: withConditions(
-      before?.conditions,
-      [ready, progressing, health(last, before)],
-      schedule.metadata.generation,
-      nowMs,
-    ),
-    active: activeNames,
-    ...optional('lastScheduleTime', lastScheduleMs > 0 ? toTime(lastScheduleMs) : undefined),
-    ...optional('lastSuccessfulTime', latest(before?.lastSuccessfulTime, lastSuccess)),
-    ...optional('lastFailureTime', latest(before?.lastFailureTime, lastFailure)),
-    ...optional(
-      'lastMissedTime',
-      due.lastMissedMs === undefined ? before?.lastMissedTime : toTime(due.lastMissedMs),
-    ),
-    missedSlots: (before?.missedSlots ?? 0) + due.missed,
-    ...optional('nextScheduleTime', next === undefined ? undefined : toTime(next)),
-    settledUntil: toTime(due.settledUntilMs),
-    cadence: describeCadence(schedule),
-    schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
-    ...optional('lastBackup', last ? lastBackupOf(last) : before?.lastBackup),
-    ...optional('lastSuccessfulBackup', success ? lastSuccessOf(success) : before?.lastSuccessfulBackup),
-    ...optional('archives', stock ? { count: stock.count, bytes: stock.bytes } : before?.archives),
-    ...tally(before, finished),
-  };
-
   const steps: Step[] = [];
   const announce = (event: Announcement) => steps.push({ kind: 'announce', regarding: schedule, event });
-  if (created) steps.push({ kind: 'createBackup', backup: created, scheduleUid: schedule.metadata.uid });
-  // Once the run is seen, the status follows from it: the Jobs of a busy minute go before its status writes.
-  else steps.push({ kind: 'writeScheduleStatus', schedule, status });
-  if (created)
+  if (due.slot !== undefined) {
+    // Once the run is seen, the status follows from it: the Jobs of a busy minute go before its status writes.
+    const backup = slotBackup(schedule, due.slot);
+    steps.push({ kind: 'createBackup', backup, scheduleUid: schedule.metadata.uid });
     announce({
       type: 'Normal',
       reason: 'BackupCreated',
       action: 'Schedule',
-      note: `Created KmBackup ${created.metadata.name}.`,
+      note: `Created KmBackup ${backup.metadata.name}.`,
     });
+  } else {
+    const slots = own.map(slotOf).filter((slot) => slot !== undefined);
+    const runs: Runs = {
+      finished,
+      latestSlotMs: slots.length > 0 ? Math.max(...slots) : undefined,
+      active: unfinished.map((backup) => backup.metadata.name).sort(),
+    };
+    const status = statusOf(schedule, runs, validity, due, nowMs);
+    steps.push({ kind: 'writeScheduleStatus', schedule, status });
+  }
   if (due.missed > 0 && due.lastMissedMs !== undefined) {
     announce({
       type: 'Warning',
@@ -399,9 +402,12 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   }
   steps.push(
     ...foundBackups(schedule, finished),
-    ...expiredBackups(observed, finished, stock),
+    ...expiredBackups(observed, finished),
     ...expiredJobs(observed),
   );
-  const mayWait = !created && due.missed === 0;
-  return { steps, mayWait, ...(next !== undefined && { requeueAtMs: next }) };
+  return {
+    steps,
+    mayWait: due.slot === undefined && due.missed === 0,
+    ...(validity.ok && !schedule.spec.suspend && { requeueAtMs: validity.nextMs }),
+  };
 }
