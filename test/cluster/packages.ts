@@ -30,7 +30,16 @@ const FILE_SYSTEMS = {
   'btrfs-progs': ['/usr/bin/btrfs', '/bin/btrfs'],
 } as const;
 
-const SETS = { 'control-plane-only': CLUSTER, full: NODE, image: IMAGE, 'file-systems': FILE_SYSTEMS };
+/** libarchive, which shares no code with GNU tar. */
+const TAR_READERS = { 'libarchive-tools': ['/usr/bin/bsdtar'] } as const;
+
+const SETS = {
+  'control-plane-only': CLUSTER,
+  full: NODE,
+  image: IMAGE,
+  'file-systems': FILE_SYSTEMS,
+  'tar-readers': TAR_READERS,
+};
 
 /** Installs what is missing of a set; does nothing, and needs no rights, when all is there. */
 export async function ensurePackages(set: keyof typeof SETS, log: Log): Promise<void> {

@@ -18,6 +18,9 @@ import {
 import { runBackup } from '../../src/archive/run-backup.ts';
 import { FileLock } from '../../src/posix/file-lock.ts';
 import { setTimes } from '../../src/posix/times.ts';
+import { setXattr } from '../../src/posix/xattr.ts';
+import { ensurePackages } from '../cluster/packages.ts';
+import { silent } from '../cluster/progress.ts';
 import { type RawEntry, rawArchive, rawEntry } from '../support/raw-tar.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -153,6 +156,18 @@ describe('brings a tree back', () => {
     fs.mkdirSync(at('by-tar'));
     execFileSync('tar', ['-xzf', archive, '-C', at('by-tar')]);
     expect(describeTree(at('target'))).toEqual(describeTree(at('by-tar')));
+  });
+
+  test.each(['gzip', 'zstd'] as const)('as bsdtar does, %s', async (compression) => {
+    await ensurePackages('tar-readers', silent);
+    setXattr(at('source/a/file'), 'user.test', Buffer.from('value'));
+    setTimes(at('source/a/file'), 0n, 1_234_567_890_123_456_789n);
+    const archive = await backup(at('source'), at('archives'), compression);
+    fs.mkdirSync(at('by-bsdtar'));
+    execFileSync('bsdtar', ['--numeric-owner', '-xpf', archive, '-C', at('by-bsdtar')]);
+    // It leaves the directory alone into which it is told to unpack.
+    const below = (tree: string) => ({ ...describeTree(at(tree)), '': undefined });
+    expect(below('by-bsdtar')).toEqual(below('source'));
   });
 });
 
