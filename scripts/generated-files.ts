@@ -61,10 +61,7 @@ ${sections.join('\n\n')}
 
 function helpBlock(command: Command): string {
   let text = '';
-  command
-    .configureHelp({ helpWidth: 110 })
-    .configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 110 })
-    .outputHelp();
+  command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 110 }).outputHelp();
   return `\`\`\`\n${text.trimEnd()}\n\`\`\``;
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { HELP } from '../help.ts';
 import type { CliContext, MakeCommand } from './context.ts';
 
 interface Subcommand {
@@ -33,7 +34,7 @@ export async function programFor(argv: readonly string[], context: CliContext): 
   const chosen = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
   if (chosen) {
     const { command } = await chosen.load();
-    return program.addCommand(command(context).exitOverride());
+    return program.addCommand(command(context).configureHelp(HELP).exitOverride());
   }
   for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) program.command(name).description(summary);
   program.version(packageVersion());

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { HELP } from '../help.ts';
 
 export interface OperatorArguments {
   namespaces: string[];
@@ -41,6 +42,7 @@ function list(text: string): string[] {
 /** The operator's command line, in full: `--help` prints it, docs/operator-cli.md is made from it. */
 export function operatorCommand(): Command {
   return new Command('km-backup-operator')
+    .configureHelp(HELP)
     .description('Runs backups of PersistentVolumeClaims as KmBackupSchedule resources say.')
     .option('--namespaces <a,b>', 'namespaces to serve; empty for all', list, [])
     .option('--http-host <address>', 'address of the HTTP server', '0.0.0.0')
