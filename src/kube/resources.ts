@@ -50,8 +50,8 @@ export interface WatchOptions extends Pick<ListOptions, 'labelSelector' | 'field
 }
 
 export interface DeleteOptions {
-  /** Deletes only the object with this UID. */
-  uid?: string;
+  /** Deletes only the object with this UID, and in this version; else the answer is 409. */
+  preconditions?: { uid?: string; resourceVersion?: string };
   propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
 }
 
@@ -155,13 +155,8 @@ export function resource<T extends KubeObject>(
     replace: (namespace, name, object) =>
       send<T>({ method: 'PUT', path: path(namespace, name), body: object }),
 
-    async delete(namespace, name, { uid, propagationPolicy } = {}) {
-      const body = {
-        apiVersion: 'v1',
-        kind: 'DeleteOptions',
-        ...(uid && { preconditions: { uid } }),
-        ...(propagationPolicy && { propagationPolicy }),
-      };
+    async delete(namespace, name, options = {}) {
+      const body = { apiVersion: 'v1', kind: 'DeleteOptions', ...options };
       await send({ method: 'DELETE', path: path(namespace, name), body });
     },
 

@@ -66,7 +66,10 @@ export function createApplier({
     const { name, namespace, uid, resourceVersion } = object.metadata;
     return { apiVersion: API_VERSION, kind, metadata: { name, namespace, uid, resourceVersion }, status };
   }
-  const precondition = (target: Doomed) => ({ uid: target.uid, propagationPolicy: 'Background' as const });
+  const asSeen = ({ uid, resourceVersion }: Doomed) => ({
+    preconditions: { uid, resourceVersion },
+    propagationPolicy: 'Background' as const,
+  });
 
   async function writeBackupStatus(backup: KmBackup, status: KmBackupStatus): Promise<void> {
     const { namespace, name } = backup.metadata;
@@ -132,13 +135,9 @@ export function createApplier({
         return;
       }
       case 'deleteBackup':
-        return ignoreNotFound(
-          backups.delete(step.target.namespace, step.target.name, precondition(step.target)),
-        );
+        return ignoreNotFound(backups.delete(step.target.namespace, step.target.name, asSeen(step.target)));
       case 'deleteJob':
-        return ignoreNotFound(
-          jobs.delete(step.target.namespace, step.target.name, precondition(step.target)),
-        );
+        return ignoreNotFound(jobs.delete(step.target.namespace, step.target.name, asSeen(step.target)));
       case 'announce': {
         const { kind, apiVersion, metadata } = step.regarding;
         announce({

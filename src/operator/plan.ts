@@ -20,8 +20,8 @@ export interface NewJob {
   spec: V1JobSpec;
 }
 
-/** An object named for deletion; the UID keeps a namesake made meanwhile safe. */
-export type Doomed = Pick<ObjectMeta, 'namespace' | 'name' | 'uid'>;
+/** An object named for deletion as it was seen: a namesake, and one that has changed since, are safe. */
+export type Doomed = Pick<ObjectMeta, 'namespace' | 'name' | 'uid' | 'resourceVersion'>;
 
 export interface Announcement {
   type: 'Normal' | 'Warning';

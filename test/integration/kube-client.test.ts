@@ -232,11 +232,18 @@ describe('operations', () => {
     });
   });
 
-  it('delete only the object with the UID given', async () => {
+  it('delete only the object with the UID and in the version given', async () => {
     const made = await maps.create(own.name, NAME_ONLY('twice'));
-    await maps.delete(own.name, 'twice', { uid: made.metadata.uid });
+    await maps.delete(own.name, 'twice', { preconditions: { uid: made.metadata.uid } });
     const again = await maps.create(own.name, NAME_ONLY('twice'));
-    expect(await failure(maps.delete(own.name, 'twice', { uid: made.metadata.uid }))).toSatisfy(isConflict);
+    expect(
+      await failure(maps.delete(own.name, 'twice', { preconditions: { uid: made.metadata.uid } })),
+    ).toSatisfy(isConflict);
+    const { resourceVersion } = again.metadata;
+    await maps.mergePatch(own.name, 'twice', { data: { a: '1' } });
+    expect(await failure(maps.delete(own.name, 'twice', { preconditions: { resourceVersion } }))).toSatisfy(
+      isConflict,
+    );
     expect((await direct.get(own.name, 'twice')).metadata.uid).toBe(again.metadata.uid);
   });
 

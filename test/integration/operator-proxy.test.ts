@@ -101,6 +101,33 @@ describe.concurrent('a slot is run once, and recorded', () => {
   );
 });
 
+describe.concurrent('a view that is behind', () => {
+  it(
+    'does not take the ended Job of an ended run for one that still runs',
+    inScene(async (scene) => {
+      const { proxy, file } = await scene.proxied();
+      await scene.schedule('notes');
+      await scene.operator({ kubeconfig: file });
+      const name = await scene.runNow('notes');
+      await scene.pod();
+      await scene.backupUntil(name, ({ job }) => job !== undefined);
+      expect(proxy.freezeAll({ watch: true, path: /(jobs|pods)\?/ })).toBe(2);
+      await scene.kubelet();
+      // Another leader sees the end of the Job and records it.
+      await scene.operator();
+      await scene.finished(name);
+      await eventually(
+        async () => proxy.seen.filter(({ method, path }) => method === 'DELETE' && path.includes('/jobs/')),
+        (tries) => tries.length >= 2,
+        () => 'two tries to delete what seems to run',
+        30_000,
+      );
+      expect(await scene.jobs()).toMatchObject([{ status: { completionTime: expect.any(String) } }]);
+    }),
+    90_000,
+  );
+});
+
 describe.concurrent('an operator without an API server', () => {
   it(
     'waits for it at its start, and serves what came meanwhile',
