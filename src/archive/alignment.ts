@@ -13,16 +13,19 @@ export function paddingAt(end: number): number {
 }
 
 /**
- * The member with `count` bytes more, which every reader passes over: an extra field in a gzip member
+ * A copy of the member with `count` bytes more, which every reader passes over: an extra field in a gzip member
  * without optional fields (RFC 1952, 2.3.1.1), a skippable frame before a zstd frame (RFC 8878, 3.1.2).
  */
-export function pad(
-  member: Uint8Array<ArrayBuffer>,
+export function withPadding(
+  member: Uint8Array,
   compression: Compression,
   count: number,
 ): Uint8Array<ArrayBuffer> {
-  if (count === 0) return member;
   const grown = new Uint8Array(member.length + count);
+  if (count === 0) {
+    grown.set(member);
+    return grown;
+  }
   const view = new DataView(grown.buffer);
   if (compression === 'zstd') {
     view.setUint32(0, 0x184d2a50, true);

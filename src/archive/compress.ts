@@ -1,3 +1,4 @@
+import { isMarkedAsUntransferable } from 'node:worker_threads';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { deflate } from './libdeflate.ts';
 import type { Compression } from './managed-name.ts';
@@ -8,15 +9,28 @@ export const levels: Record<Compression, { min: number; max: number; standard: n
   zstd: { min: 1, max: 19, standard: 3 },
 };
 
-/** One gzip member or one zstd frame, complete in itself and the same for the same input. */
-export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array<ArrayBuffer> {
+/**
+ * One gzip member or one zstd frame, complete in itself and the same for the same input. Its bytes hold until this
+ * thread's next call.
+ */
+export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array {
   if (compression === 'gzip') return deflate().gzip(raw, level);
-  const packed = zstdCompressSync(raw, {
+  free(frame);
+  frame = zstdCompressSync(raw, {
     // Room for all at once: in pieces it takes twice as long.
     chunkSize: zstdBound(raw.length),
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   });
-  return new Uint8Array(packed);
+  return frame;
+}
+
+/** Of this thread's latest call. */
+let frame: Buffer<ArrayBuffer> = Buffer.alloc(0);
+
+/** At once, in place of at a garbage collection, which a thread with a small heap rarely makes. */
+function free({ buffer }: Buffer<ArrayBuffer>): void {
+  // Small ones lie in memory that Node.js shares out, and marks so.
+  if (!isMarkedAsUntransferable(buffer)) buffer.transfer(0);
 }
 
 /** As ZSTD_COMPRESSBOUND has it, and some more for the checksum and for short input. */

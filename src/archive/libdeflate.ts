@@ -7,8 +7,8 @@ import { gzip } from 'libdeflate';
  */
 
 export interface Deflate {
-  /** One gzip member. */
-  gzip(raw: Uint8Array, level: number): Uint8Array<ArrayBuffer>;
+  /** One gzip member. Its bytes hold until this thread's next call. */
+  gzip(raw: Uint8Array, level: number): Uint8Array;
   /**
    * A gzip member's content of exactly `size` bytes, in `room` where that is given; undefined where the bytes
    * are damaged or hold more or less.
@@ -27,7 +27,7 @@ export function deflate(): Deflate {
 }
 
 export const wasmDeflate: Deflate = {
-  gzip: (raw, level) => gzip(raw, level) as Uint8Array<ArrayBuffer>,
+  gzip,
 };
 
 /** Undefined where the system has no libdeflate. */
@@ -79,7 +79,7 @@ export function systemDeflate(): Deflate | undefined {
       if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
       const size = Number(compress(compressor, raw, raw.length, scratch, scratch.length));
       if (size === 0) throw new Error('libdeflate could not compress');
-      return new Uint8Array(scratch.subarray(0, size));
+      return scratch.subarray(0, size);
     },
     gunzip(bytes, size, room = Buffer.allocUnsafeSlow(Math.max(1, size))) {
       inflater ??= present(allocateInflater());

@@ -1,4 +1,4 @@
-import { pad, paddingAt } from './alignment.ts';
+import { paddingAt, withPadding } from './alignment.ts';
 import type { ByteString } from './byte-string.ts';
 import { compress } from './compress.ts';
 import { contentDigest } from './content-digest.ts';
@@ -46,7 +46,8 @@ export interface PackSettings {
 /** `start`: where the member will begin in the archive, if it is to end on a block's end. */
 export function packRaw(raw: Uint8Array, { compression, level }: PackSettings, start?: number): PackedMember {
   const packed = compress(raw, compression, level);
-  const data = start === undefined ? packed : pad(packed, compression, paddingAt(start + packed.length));
+  const padding = start === undefined ? 0 : paddingAt(start + packed.length);
+  const data = withPadding(packed, compression, padding);
   return { data, rawSize: raw.length, sha256: sha256Hex(data) };
 }
 

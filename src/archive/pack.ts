@@ -226,9 +226,7 @@ export class Packer {
       const xattrs = fromSource(() => storedXattrs(item.location));
       const parts = Math.ceil(packedSize(described) / PART_BYTES);
       const entry: Entry = { ...described, ...(xattrs ? { xattrs } : {}), parts };
-      const headerAt = archive.position;
-      const header = packRaw(encodeHeader(entry), settings, headerAt);
-      archive.append(header.data);
+      const header = this.#append('header', packRaw(encodeHeader(entry), settings, archive.position));
       const { members, complete, reused } = await this.#parts(entry, fd, parts, old);
       const steady = complete && unchanged(now.status, fd);
       if (!steady && attempt < READ_ATTEMPTS) {
@@ -242,10 +240,7 @@ export class Packer {
           message: 'changed under every read; the stored content may mix states',
         });
       }
-      this.#record(
-        place('header', header, headerAt),
-        encodeEntry({ ...entry, ...(steady ? {} : { torn: true as const }) }),
-      );
+      this.#record(header, encodeEntry({ ...entry, ...(steady ? {} : { torn: true as const }) }));
       for (const member of members) this.#record(member, '');
       this.totals.reusedBytes += reused;
       this.#count(1, 1, entry.size);
@@ -260,7 +255,7 @@ export class Packer {
     count: number,
     old: PreviousUnit | undefined,
   ): Promise<{ members: Member[]; complete: boolean; reused: number }> {
-    const { pool, settings, archive, progress } = this.#context;
+    const { pool, settings, progress } = this.#context;
     const known = old?.members[0]?.kind === 'header' ? old.members.slice(1) : [];
     const size = packedSize(entry);
     const ahead: Promise<PackedPart>[] = [];
@@ -281,7 +276,6 @@ export class Packer {
         this.#throwIfAborted();
         let part = await ahead.shift()!.catch(unreadable);
         complete &&= part.complete;
-        const at = archive.position;
         const copied = part.member ? undefined : this.#appendCopy(known[index]!);
         if (copied) {
           members.push(copied);
@@ -291,8 +285,7 @@ export class Packer {
             part = await send(index).catch(unreadable);
             complete &&= part.complete;
           }
-          archive.append(part.member!.data);
-          members.push({ ...place('part', part.member!, at), rawSha256: part.rawSha256 });
+          members.push({ ...this.#append('part', part.member!), rawSha256: part.rawSha256 });
         }
         progress({
           ...this.totals,
@@ -344,9 +337,10 @@ export class Packer {
     try {
       // What follows a header begins on a block.
       if (member.kind === 'header' && (offset + member.size) % ALIGNMENT !== 0) {
-        const header = packRaw(readMember(fd, member, settings.compression), settings, offset);
-        archive.append(header.data);
-        return place('header', header, offset);
+        return this.#append(
+          'header',
+          packRaw(readMember(fd, member, settings.compression), settings, offset),
+        );
       }
       const bytes = readCompressedMember(fd, member);
       if (member.kind === 'part') archive.appendShared(bytes, fd, member.offset);
@@ -360,9 +354,16 @@ export class Packer {
   }
 
   #write(kind: Member['kind'], packed: PackedMember, lines: string): void {
-    const at = this.#context.archive.position;
-    this.#context.archive.append(packed.data);
-    this.#record(place(kind, packed, at), lines);
+    this.#record(this.#append(kind, packed), lines);
+  }
+
+  /** Takes the member's memory, which would else wait for a garbage collection. */
+  #append(kind: Member['kind'], { data, rawSize, sha256 }: PackedMember): Member {
+    const { archive } = this.#context;
+    const member = { kind, offset: archive.position, size: data.byteLength, rawSize, sha256 };
+    archive.append(data);
+    data.buffer.transfer(0);
+    return member;
   }
 
   #record(member: Member, lines: string): void {
@@ -420,8 +421,4 @@ function fromSource<T>(read: () => T): T {
   } catch (error) {
     return unreadable(error);
   }
-}
-
-function place(kind: Member['kind'], packed: PackedMember, offset: number): Member {
-  return { kind, offset, size: packed.data.byteLength, rawSize: packed.rawSize, sha256: packed.sha256 };
 }
