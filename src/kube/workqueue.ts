@@ -62,6 +62,11 @@ export class WorkQueue {
     return this.#ready.size;
   }
 
+  /** Keys that wait for a worker or are with one. */
+  get unfinished(): number {
+    return this.#ready.size + this.#working.size;
+  }
+
   add(key: string): void {
     this.#metrics.onAdd?.();
     if (this.#working.has(key)) {

@@ -166,7 +166,8 @@ export class Operator {
         try {
           await this.#reconcileSchedule(key);
         } finally {
-          if (this.#schedules.depth === 0) this.#rush.recorded();
+          // This one still counts.
+          if (this.#schedules.unfinished <= 1) this.#rush.recorded();
         }
       }),
       run(this.#backups, 'KmBackup', (key) => this.#reconcileBackup(key)),
@@ -217,7 +218,7 @@ export class Operator {
   }
 
   async #reconcileBackup(key: string): Promise<void> {
-    if (this.#schedules.depth > 0 && this.#rush.hold(key, () => this.#backups.add(key))) return;
+    if (this.#schedules.unfinished > 0 && this.#rush.hold(key, () => this.#backups.add(key))) return;
     try {
       await this.#bringForward(key);
     } finally {
