@@ -1,7 +1,7 @@
-import { isMarkedAsUntransferable } from 'node:worker_threads';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { deflate } from './libdeflate.ts';
 import type { Compression } from './managed-name.ts';
+import { free } from './memory.ts';
 
 /** What a level may be, and what it is unless told: gzip's 5 makes archives within 3% of `tar -czf`'s. */
 export const levels: Record<Compression, { min: number; max: number; standard: number }> = {
@@ -26,12 +26,6 @@ export function compress(raw: Uint8Array, compression: Compression, level: numbe
 
 /** Of this thread's latest call. */
 let frame: Buffer<ArrayBuffer> = Buffer.alloc(0);
-
-/** At once, in place of at a garbage collection, which a thread with a small heap rarely makes. */
-function free({ buffer }: Buffer<ArrayBuffer>): void {
-  // Small ones lie in memory that Node.js shares out, and marks so.
-  if (!isMarkedAsUntransferable(buffer)) buffer.transfer(0);
-}
 
 /** As ZSTD_COMPRESSBOUND has it, and some more for the checksum and for short input. */
 function zstdBound(size: number): number {

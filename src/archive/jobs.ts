@@ -1,5 +1,6 @@
 import type { Entry } from './manifest.ts';
-import { sha256Hex, withRoom } from './members.ts';
+import { sha256Hex } from './members.ts';
+import { withRoom } from './memory.ts';
 import {
   type GroupItem,
   type PackedGroup,
@@ -63,7 +64,7 @@ export function runJob(job: Job): PackedPart | PackedGroup | Restored | null {
 }
 
 /** Of this thread, used again from slice to slice. */
-let slice: Buffer = Buffer.alloc(0);
+let slice = Buffer.alloc(0);
 
 function packPart({ fd, entry, start, length, known, settings }: PartJob): PackedPart {
   const size = padded(length);

@@ -13,7 +13,7 @@ export interface Deflate {
    * A gzip member's content of exactly `size` bytes, in `room` where that is given; undefined where the bytes
    * are damaged or hold more or less.
    */
-  gunzip?(bytes: Uint8Array, size: number, room?: Buffer): Buffer | undefined;
+  gunzip?(bytes: Uint8Array, size: number, room?: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | undefined;
 }
 
 type Handle = object;

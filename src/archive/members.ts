@@ -5,14 +5,15 @@ import { ArchiveError } from './errors.ts';
 import { deflate } from './libdeflate.ts';
 import type { Compression } from './managed-name.ts';
 import type { Member } from './manifest.ts';
+import { free, withRoom } from './memory.ts';
 
 export function sha256Hex(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex');
 }
 
 /** Of this thread, used again from member to member. */
-let compressedRoom: Buffer = Buffer.alloc(0);
-let rawRoom: Buffer = Buffer.alloc(0);
+let compressedRoom = Buffer.alloc(0);
+let rawRoom = Buffer.alloc(0);
 
 /**
  * The tar bytes of a member: read, checked, decompressed (never to more than `rawSize`). They hold until this
@@ -20,14 +21,17 @@ let rawRoom: Buffer = Buffer.alloc(0);
  */
 export function readMember(fd: number, member: Member, compression: Compression): Buffer {
   const bytes = readCompressedMember(fd, member);
-  if (compression === 'zstd') return decompressMember(bytes, member, compression);
+  if (compression === 'zstd') {
+    free(rawRoom);
+    rawRoom = decompress(member, () => zstdDecompressSync(bytes, limitsOf(member)));
+    return rawRoom;
+  }
   rawRoom = withRoom(rawRoom, member.rawSize);
-  return decompressMember(bytes, member, compression, rawRoom);
-}
-
-/** The buffer, or a larger one in its place; the content is undefined. */
-export function withRoom(buffer: Buffer, size: number): Buffer {
-  return buffer.length >= size ? buffer : Buffer.allocUnsafeSlow(size);
+  // What the fast one refuses goes to zlib, which tells why.
+  return decompress(
+    member,
+    () => deflate().gunzip?.(bytes, member.rawSize, rawRoom) ?? gunzipSync(bytes, limitsOf(member)),
+  );
 }
 
 /**
@@ -47,25 +51,18 @@ export function readCompressedMember(fd: number, member: Member): Buffer {
   return bytes;
 }
 
-/** `room`: memory to use for the result where the decompressor can. Throws `ArchiveCorrupt`. */
-function decompressMember(
-  bytes: Uint8Array,
-  member: Member,
-  compression: Compression,
-  room?: Buffer,
-): Buffer {
-  const { rawSize } = member;
-  const limit = { maxOutputLength: rawSize + 1, chunkSize: Math.max(64, rawSize + 1) };
-  let raw: Buffer;
+function limitsOf({ rawSize }: Member) {
+  return { maxOutputLength: rawSize + 1, chunkSize: Math.max(64, rawSize + 1) };
+}
+
+function decompress(member: Member, work: () => Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
+  let raw: Buffer<ArrayBuffer>;
   try {
-    // What the fast one refuses goes to zlib, which tells why.
-    raw =
-      compression === 'gzip'
-        ? (deflate().gunzip?.(bytes, rawSize, room) ?? gunzipSync(bytes, limit))
-        : zstdDecompressSync(bytes, limit);
+    raw = work();
   } catch (error) {
     throw corrupt(member, error instanceof Error ? error.message : String(error), error);
   }
+  const { rawSize } = member;
   if (raw.length !== rawSize) throw corrupt(member, `it holds ${raw.length} bytes in place of ${rawSize}`);
   return raw;
 }

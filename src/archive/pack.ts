@@ -8,6 +8,7 @@ import { ArchiveError } from './errors.ts';
 import type { PackedPart } from './jobs.ts';
 import { type Entry, encodeEntry, joinLines, type ManifestWriter, type Member } from './manifest.ts';
 import { readCompressedMember, readMember } from './members.ts';
+import { free } from './memory.ts';
 import {
   describeContent,
   groupItem,
@@ -357,12 +358,12 @@ export class Packer {
     this.#record(this.#append(kind, packed), lines);
   }
 
-  /** Takes the member's memory, which would else wait for a garbage collection. */
+  /** Frees the member's memory. */
   #append(kind: Member['kind'], { data, rawSize, sha256 }: PackedMember): Member {
     const { archive } = this.#context;
     const member = { kind, offset: archive.position, size: data.byteLength, rawSize, sha256 };
     archive.append(data);
-    data.buffer.transfer(0);
+    free(data);
     return member;
   }
 
