@@ -152,13 +152,16 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
     check('every run ended as a pod of its Job did', backups, (run) => {
       const [job] = jobsOf.get(run.metadata.uid) ?? [];
       const pods = job ? (podsOf.get(job.metadata.uid) ?? []) : [];
-      const { phase, archive } = run.status ?? {};
+      const { phase, archive, reason, message } = run.status ?? {};
       const ends = pods.map((pod) => {
         const name = archiveOf(pod);
         return name === undefined ? 'Skipped' : `Succeeded with ${name}`;
       });
       const told = archive ? `${phase} with ${archive.name}` : `${phase}`;
-      return !ends.includes(told) && `${keyOf(run)}: ${told} instead of ${ends.join(' or ') || 'any pod'}`;
+      return (
+        !ends.includes(told) &&
+        `${keyOf(run)}: ${told} (${reason}: ${message}) instead of ${ends.join(' or ') || 'any pod'}`
+      );
     }),
     check('every status tells the runs there were', schedules, (schedule) => {
       const key = keyOf(schedule);

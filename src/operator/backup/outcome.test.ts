@@ -70,6 +70,34 @@ describe('what a Job and its pods say about a run', () => {
       { phase: 'Skipped', reason: 'Locked' },
     ],
     [
+      'a program started twice: one pod made the archive, the other found its lock',
+      failedJob('PodFailurePolicy'),
+      [
+        pod(ended(0, JSON.stringify(runResult()))),
+        pod(
+          ended(4, JSON.stringify(runResult({ outcome: 'Skipped', reason: 'Locked', archive: undefined }))),
+        ),
+      ],
+      { phase: 'Succeeded', reason: 'ArchiveVerified' },
+    ],
+    [
+      'the same, told in the other order',
+      failedJob('PodFailurePolicy'),
+      [
+        pod(
+          ended(4, JSON.stringify(runResult({ outcome: 'Skipped', reason: 'Locked', archive: undefined }))),
+        ),
+        pod(ended(0, JSON.stringify(runResult()))),
+      ],
+      { phase: 'Succeeded', reason: 'ArchiveVerified' },
+    ],
+    [
+      'an archive made just before the deadline',
+      failedJob('DeadlineExceeded'),
+      [pod(ended(0, JSON.stringify(runResult())))],
+      { phase: 'Succeeded', reason: 'ArchiveVerified' },
+    ],
+    [
       'a program that failed with a result',
       failedJob('BackoffLimitExceeded'),
       [pod(ended(1, JSON.stringify(runResult({ outcome: 'Failed', reason: 'NoSpace' }))))],

@@ -37,9 +37,23 @@ function container(pod: Pod) {
   return pod.status?.containerStatuses?.find((status) => status.name === CONTAINER)?.state;
 }
 
-/** Newest last. */
-function byCreation(pods: readonly Pod[]): Pod[] {
-  return [...pods].sort((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp));
+function newestFirst(pods: readonly Pod[]): Pod[] {
+  return [...pods].sort((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
+}
+
+/** What a pod said of an archive that it made. */
+function archiveReport(pod: Pod): RunResult | undefined {
+  const ended = container(pod)?.terminated;
+  const result = parseResult(ended?.message);
+  if (!result?.archive) return undefined;
+  const asItEnded = result.outcome === 'Succeeded' ? ended?.exitCode === 0 : result.outcome === 'Incomplete';
+  return asItEnded ? result : undefined;
+}
+
+/** The Job controller may start a program twice: then one pod makes an archive, and the other finds its lock. */
+function archiveReported(pods: readonly Pod[]): RunResult | undefined {
+  const reports = pods.map(archiveReport).filter((report) => report !== undefined);
+  return reports.find(({ outcome }) => outcome === 'Succeeded') ?? reports[0];
 }
 
 /** Why a pod ended without a result of its own: evicted, out of memory, node lost… */
@@ -104,41 +118,34 @@ export function lacksReport(job: Job, pods: readonly Pod[]): boolean {
   return hasCondition(job, 'Failed') !== undefined && !ended.some((one) => one !== undefined);
 }
 
-/**
- * What a run's Job and pods say about it. A Job that succeeded without a result that names a verified
- * archive has failed.
- */
+/** What a run's Job and pods say about it. Without a report that names a verified archive no Job has succeeded. */
 export function outcomeOf(job: Job, pods: readonly Pod[]): Outcome {
-  const ordered = byCreation(pods);
-  const last = ordered.at(-1);
+  const ordered = newestFirst(pods);
+  const last = ordered[0];
   const complete = hasCondition(job, 'Complete');
   const jobFailed = hasCondition(job, 'Failed');
 
+  if (complete || jobFailed) {
+    const report = archiveReported(ordered);
+    if (report) return fromResult(report);
+  }
   if (complete) {
-    for (const pod of ordered.reverse()) {
-      const ended = container(pod)?.terminated;
-      if (ended?.exitCode !== 0) continue;
-      const result = parseResult(ended.message);
-      if (result?.outcome === 'Succeeded' && result.archive) return fromResult(result);
-      return failed(
-        'NoArchiveReported',
-        `The Job succeeded, but pod ${pod.metadata.name} reported no verified archive. Its logs may tell more; the archives are as they were before.`,
-      );
-    }
+    const silent = ordered.find((pod) => container(pod)?.terminated?.exitCode === 0);
     return failed(
       'NoArchiveReported',
-      'The Job succeeded, but its pod was removed before it could report an archive.',
+      silent
+        ? `The Job succeeded, but pod ${silent.metadata.name} reported no verified archive. Its logs may tell more; the archives are as they were before.`
+        : 'The Job succeeded, but its pod was removed before it could report an archive.',
     );
   }
-
   if (jobFailed) {
-    const result = last && parseResult(container(last)?.terminated?.message);
     if (jobFailed.reason === 'DeadlineExceeded') {
       return failed(
         'DeadlineExceeded',
         `The run took longer than spec.activeDeadlineSeconds. ${whyPodEnded(last)?.message ?? jobFailed.message ?? ''}`.trim(),
       );
     }
+    const result = last && parseResult(container(last)?.terminated?.message);
     if (result && result.outcome !== 'Succeeded') return fromResult(result);
     const why = whyPodEnded(last);
     return failed(
