@@ -44,6 +44,26 @@ async function pass(ms: number): Promise<void> {
   await settled();
 }
 
+describe('idle', () => {
+  it('is told once the last key is done, also when several end at once, and not while one comes again', async () => {
+    const told: boolean[] = [];
+    queue = new WorkQueue({ clock, onIdle: () => told.push(queue.idle) });
+    const ends: (() => void)[] = [];
+    start(() => new Promise((resolve) => ends.push(resolve)), 2);
+    expect(queue.idle).toBe(true);
+    for (const key of ['a', 'b', 'c']) queue.add(key);
+    expect(queue.idle).toBe(false);
+    await settled();
+    queue.add('a');
+    for (const end of ends.splice(0)) end();
+    await settled();
+    expect([told, queue.idle]).toEqual([[], false]);
+    for (const end of ends.splice(0)) end();
+    await settled();
+    expect([told, queue.idle]).toEqual([[true], true]);
+  });
+});
+
 describe('add', () => {
   it('holds a key once, in order of arrival', async () => {
     for (const key of ['a', 'b', 'a', 'c', 'b']) queue.add(key);

@@ -17,6 +17,8 @@ export interface WorkQueueOptions {
   /** From 0 to 1, for jitter. */
   random?: () => number;
   metrics?: WorkQueueMetrics;
+  /** Called whenever the last key is done. */
+  onIdle?: () => void;
 }
 
 export interface RunOptions {
@@ -35,6 +37,7 @@ export class WorkQueue {
   readonly #backoff: { baseMs: number; capMs: number };
   readonly #random: () => number;
   readonly #metrics: WorkQueueMetrics;
+  readonly #onIdle: () => void;
   /** Waiting keys in order of arrival, with the time they came. */
   readonly #ready = new Map<string, number>();
   readonly #working = new Set<string>();
@@ -50,11 +53,13 @@ export class WorkQueue {
     backoff = { baseMs: 50, capMs: 60_000 },
     random = Math.random,
     metrics = {},
+    onIdle = () => {},
   }: WorkQueueOptions = {}) {
     this.#clock = clock;
     this.#backoff = backoff;
     this.#random = random;
     this.#metrics = metrics;
+    this.#onIdle = onIdle;
   }
 
   /** Keys that wait for a worker. */
@@ -62,9 +67,9 @@ export class WorkQueue {
     return this.#ready.size;
   }
 
-  /** Keys that wait for a worker or are with one. */
-  get unfinished(): number {
-    return this.#ready.size + this.#working.size;
+  /** Whether no key waits for a worker or is with one. */
+  get idle(): boolean {
+    return this.#ready.size === 0 && this.#working.size === 0;
   }
 
   add(key: string): void {
@@ -131,6 +136,7 @@ export class WorkQueue {
           this.#working.delete(key);
           this.#metrics.onWork?.((this.#clock.monotonic() - started) / 1000);
           if (this.#again.delete(key)) this.add(key);
+          if (this.idle) this.#onIdle();
         }
       }
     };

@@ -99,9 +99,9 @@ export class Operator {
         this.view.wrote(kind, metadata);
       },
     });
-    const queue = (name: string) =>
-      new WorkQueue({ clock, ...(metrics?.queue && { metrics: metrics.queue(name) }) });
-    this.#schedules = queue('schedules');
+    const queue = (name: string, onIdle = () => {}) =>
+      new WorkQueue({ clock, onIdle, ...(metrics?.queue && { metrics: metrics.queue(name) }) });
+    this.#schedules = queue('schedules', () => this.#rush.recorded());
     this.#backups = queue('backups');
     this.slots = new RunSlots(options.limits, (key) => this.#backups.add(key));
     this.view = new ClusterView(
@@ -162,14 +162,7 @@ export class Operator {
       });
     await Promise.all([
       this.#watchClock(signal),
-      run(this.#schedules, 'KmBackupSchedule', async (key) => {
-        try {
-          await this.#reconcileSchedule(key);
-        } finally {
-          // This one still counts.
-          if (this.#schedules.unfinished <= 1) this.#rush.recorded();
-        }
-      }),
+      run(this.#schedules, 'KmBackupSchedule', (key) => this.#reconcileSchedule(key)),
       run(this.#backups, 'KmBackup', (key) => this.#reconcileBackup(key)),
     ]);
   }
@@ -218,7 +211,7 @@ export class Operator {
   }
 
   async #reconcileBackup(key: string): Promise<void> {
-    if (this.#schedules.unfinished > 0 && this.#rush.hold(key, () => this.#backups.add(key))) return;
+    if (!this.#schedules.idle && this.#rush.hold(key, () => this.#backups.add(key))) return;
     try {
       await this.#bringForward(key);
     } finally {
