@@ -124,13 +124,20 @@ function* inBatches<T>(items: Iterable<T>, size: number): Generator<T[]> {
 
 const CATCH_UP_MS = 4 * 60_000;
 
-/** Waits until the API server's cache holds what etcd does: until then it refuses lists of the kind. */
+/**
+ * Waits until the API server's cache holds what etcd does, as it does in a cluster that was not filled a moment ago.
+ * Until then it refuses lists of the kind, or keeps them waiting.
+ */
 async function caughtUp(plane: ControlPlane, plural: 'kmbackups' | 'kmbackupschedules'): Promise<void> {
   const { descriptor } = plane.all.backups;
   const path = `/apis/${descriptor.group}/${descriptor.version}/${plural}`;
+  const list = (query: Record<string, string | number>) =>
+    plane.client.request<{ metadata: { resourceVersion: string } }>({ method: 'GET', path, query });
   for (const deadline = Date.now() + CATCH_UP_MS; ; ) {
     try {
-      await plane.client.request({ method: 'GET', path, query: { limit: 1 } });
+      const { resourceVersion } = (await list({ limit: 1 })).metadata;
+      // Without a limit it is the cache that answers; nothing bears the label.
+      await list({ resourceVersion, resourceVersionMatch: 'NotOlderThan', labelSelector: 'none=such' });
       return;
     } catch (error) {
       if (Date.now() > deadline) throw error;
