@@ -31,20 +31,15 @@ export interface ApplierOptions {
   onWritten?: (kind: 'KmBackupSchedule' | 'KmBackup', object: KmBackup | KmBackupSchedule) => void;
 }
 
-async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
-}
-
 /** Whether the object already says what would be written. */
 function isDone(step: Step): boolean {
   if (step.kind === 'writeScheduleStatus') return isDeepStrictEqual(step.schedule.status, step.status);
   if (step.kind === 'writeBackupStatus') return isDeepStrictEqual(step.backup.status, step.status);
   return false;
 }
+
+/** So many deletions are remembered; each only until the watch tells of it. */
+const REMEMBERED_DELETIONS = 1_000;
 
 /** The only writer of the operator. */
 export function createApplier({
@@ -66,10 +61,23 @@ export function createApplier({
     const { name, namespace, uid, resourceVersion } = object.metadata;
     return { apiVersion: API_VERSION, kind, metadata: { name, namespace, uid, resourceVersion }, status };
   }
-  const asSeen = ({ uid, resourceVersion }: Doomed) => ({
-    preconditions: { uid, resourceVersion },
-    propagationPolicy: 'Background' as const,
-  });
+  const deleted = new Set<string>();
+
+  /** Once for what was seen: the watch may tell of it later than the next decision is made. */
+  async function deleteAsSeen(resource: Resources['backups' | 'jobs'], target: Doomed): Promise<void> {
+    const { namespace, name, uid, resourceVersion } = target;
+    const seen = `${uid} ${resourceVersion}`;
+    if (deleted.has(seen)) return;
+    const preconditions = { uid, resourceVersion };
+    try {
+      await resource.delete(namespace, name, { preconditions, propagationPolicy: 'Background' });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    deleted.add(seen);
+    const [oldest] = deleted;
+    if (oldest !== undefined && deleted.size > REMEMBERED_DELETIONS) deleted.delete(oldest);
+  }
 
   async function writeBackupStatus(backup: KmBackup, status: KmBackupStatus): Promise<void> {
     const { namespace, name } = backup.metadata;
@@ -135,9 +143,9 @@ export function createApplier({
         return;
       }
       case 'deleteBackup':
-        return ignoreNotFound(backups.delete(step.target.namespace, step.target.name, asSeen(step.target)));
+        return deleteAsSeen(backups, step.target);
       case 'deleteJob':
-        return ignoreNotFound(jobs.delete(step.target.namespace, step.target.name, asSeen(step.target)));
+        return deleteAsSeen(jobs, step.target);
       case 'announce': {
         const { kind, apiVersion, metadata } = step.regarding;
         announce({

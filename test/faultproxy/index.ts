@@ -74,6 +74,8 @@ export interface Seen {
   /** Number of the client's connection, counted from 1. */
   readonly connection: number;
   readonly fault: Fault['kind'] | undefined;
+  /** Of the API server's answer, once there is one. */
+  status?: number | undefined;
 }
 
 /** Called around every write; the write waits for it. `after`: carried out, but not yet answered. */
@@ -231,6 +233,7 @@ export async function startFaultProxy(
     }
     // These speak of the connection upstream, not of the client's.
     const { connection: _, 'keep-alive': __, 'transfer-encoding': ___, ...headers } = upstreamAnswer.headers;
+    one.seen.status = upstreamAnswer.statusCode;
     response.writeHead(upstreamAnswer.statusCode ?? 502, headers);
     response.flushHeaders();
     if (fault?.kind === 'endAfter') setTimeout(() => response.end(), fault.ms);

@@ -128,6 +128,26 @@ describe.concurrent('a view that is behind', () => {
   );
 });
 
+describe.concurrent('the requests of a run', () => {
+  it(
+    'delete its Job once, though the watch tells of it later',
+    inScene(async (scene) => {
+      const { proxy, file } = await scene.proxied();
+      await scene.kubelet();
+      const names = Array.from({ length: 8 }, (_, i) => `notes-${i}`);
+      for (const name of names) await scene.schedule(name, { successfulJobsHistoryLimit: 0 });
+      await scene.operator({ kubeconfig: file });
+      for (const name of names) await scene.runNow(name);
+      for (const name of names) await scene.succeeded(name, 1);
+      await scene.jobCount(0);
+      const deletes = proxy.seen.filter(({ method }) => method === 'DELETE');
+      expect(deletes.filter(({ status }) => status === 200)).toHaveLength(names.length);
+      expect(deletes.filter(({ status }) => status === 404)).toEqual([]);
+    }),
+    90_000,
+  );
+});
+
 describe.concurrent('an operator without an API server', () => {
   it(
     'waits for it at its start, and serves what came meanwhile',
