@@ -21,7 +21,7 @@ export default defineConfig({
           env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/compiled') },
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
           globalSetup: ['test/integration/control-plane.ts'],
-          testTimeout: 60_000,
+          testTimeout: 300_000,
           hookTimeout: 900_000,
         },
       },

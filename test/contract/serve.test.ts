@@ -16,7 +16,7 @@ import { FileLock } from '../../src/posix/file-lock.ts';
 import { STATE_NAME, State } from '../../src/standalone/state.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '../../bin/km-backup');
-const WAIT = { timeout: 20_000, interval: 50 };
+const WAIT = { timeout: 60_000, interval: 50 };
 
 let root: string;
 let source: string;
@@ -119,7 +119,7 @@ describe('the built-in program', () => {
     expect(await metric(again, 'km_backup_runs_total{result="success"}')).toBe(1);
     expect(archives()).toEqual([name]);
     expect(await again.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test('retention after each success; a missed slot is caught up at the start', async () => {
     mkdirSync(destination, { recursive: true });
@@ -149,7 +149,7 @@ describe('the built-in program', () => {
     expect(archives()).toHaveLength(2);
     expect(readdirSync(destination)).toContain('notes.txt');
     expect(await served.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test('a destination in use is skipped_lock, not a failure', async () => {
     mkdirSync(destination, { recursive: true });
@@ -161,7 +161,7 @@ describe('the built-in program', () => {
     expect((await health(served)).check).toEqual({ status: 'pending' });
     attempt.lock.release();
     expect(await served.stop()).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe('a script', () => {
@@ -178,7 +178,7 @@ describe('a script', () => {
     await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
     expect(await served.stop()).toBe(0);
     expect(archives()).toHaveLength(1);
-  }, 60_000);
+  });
 
   test('its failure answers 503 with what it said', async () => {
     const served = start(
@@ -192,14 +192,14 @@ describe('a script', () => {
     });
     expect(await metric(served, 'km_backup_last_status')).toBe(0);
     expect(await served.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test('a slow one is ended by SIGTERM, and its slot stays due', async () => {
     const served = start({ KM_BACKUP_SCRIPT: script('sleep 300') }, '--run-now');
     await expect.poll(() => served.log().includes('backup started'), WAIT).toBe(true);
     expect(await served.stop()).toBe(0);
     expect(state()).toMatchObject({ running: { attempt: 0 }, runs: { failure: 0 } });
-  }, 60_000);
+  });
 });
 
 describe('killed', () => {
@@ -220,7 +220,7 @@ describe('killed', () => {
     expect(state()).toMatchObject({ runs: { success: 1, failure: 0 } });
     expect(readFileSync(marks, 'utf8')).toBe('run\nrun\n');
     expect(await again.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test('after the archive was finished: the slot is done', async () => {
     const served = start({}, '--run-now');
@@ -241,7 +241,7 @@ describe('killed', () => {
     expect(archives()).toHaveLength(1);
     expect(await metric(again, 'km_backup_runs_total{result="success"}')).toBe(1);
     expect(await again.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test('a damaged state is put aside, and said so', async () => {
     mkdirSync(destination, { recursive: true });
@@ -251,7 +251,7 @@ describe('killed', () => {
     expect(served.log()).toContain('the state is damaged');
     expect(readdirSync(destination)).toContain(`${STATE_NAME}.damaged`);
     expect(await served.stop()).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe('what does not start', () => {
@@ -266,13 +266,13 @@ describe('what does not start', () => {
     for (const name of ['KM_BACKUP_ENABLED', 'KM_BACKUP_CRON', 'KM_BACKUP_RETENTION_LIMIT'])
       expect(served.log()).toContain(name);
     expect(readdirSync(source)).toEqual(['state.txt']);
-  }, 60_000);
+  });
 
   test('paths that are not there, likewise', async () => {
     const served = start({ KM_STATE_PATH: path.join(root, 'none'), KM_BACKUP_SCRIPT: '/no/script' });
     expect(await served.exited).toBe(2);
     expect(served.log()).toMatch(/KM_STATE_PATH=.*is no directory\n.*KM_BACKUP_SCRIPT=.*no executable file/);
-  }, 60_000);
+  });
 });
 
 test('switched off it serves, and touches nothing', async () => {
@@ -281,4 +281,4 @@ test('switched off it serves, and touches nothing', async () => {
   expect(await metric(served, 'km_backup_suspended')).toBe(1);
   expect(await served.stop()).toBe(0);
   expect(readdirSync(source)).toEqual(['state.txt']);
-}, 60_000);
+});

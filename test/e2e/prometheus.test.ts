@@ -68,7 +68,6 @@ describe('a real Prometheus', () => {
       () => prometheus.query(query),
       (found) => found.length === 1 && holds(Number(found[0]?.value[1])),
       (last) => `${query}; its last answer: ${JSON.stringify(last)}`,
-      60_000,
     );
     expect(series).toHaveLength(1);
   });

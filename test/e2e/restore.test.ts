@@ -30,7 +30,6 @@ async function restoreJob(args: readonly string[]): Promise<void> {
     () => kubectl.get('job', metadata.name),
     ({ status }) => status?.succeeded === 1,
     (last) => `Job ${metadata.name} to succeed: ${JSON.stringify(last?.status)}`,
-    120_000,
   );
 }
 

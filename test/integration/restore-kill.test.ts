@@ -114,7 +114,7 @@ function reset() {
 describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)', (swap) => {
   const untouched = ['journal staging', 'make the staging directory', 'unpack', 'sync', 'journal swapping'];
 
-  test('of a restore: the next run of the same command ends wholly new', { timeout: 300_000 }, async () => {
+  test('of a restore: the next run of the same command ends wholly new', async () => {
     const seen: string[] = [];
     for (let kill = 0; ; kill++) {
       const { killed, steps } = run(kill, 'restore', archive, swap, 'remove');
@@ -158,7 +158,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
     expect(seen).toEqual(expect.arrayContaining(swapping[swap]!));
   });
 
-  test('of a restore: a rollback ends wholly old', { timeout: 300_000 }, async () => {
+  test('of a restore: a rollback ends wholly old', async () => {
     for (let kill = 0; ; kill++) {
       const { killed, steps } = run(kill, 'restore', archive, swap, 'keep');
       if (!killed) break;
@@ -175,7 +175,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
     expect(state()).toBe('new');
   });
 
-  test('of a rollback: the next run ends wholly old', { timeout: 300_000 }, async () => {
+  test('of a rollback: the next run ends wholly old', async () => {
     for (let kill = 0; ; kill++) {
       await restoreHere(swap, 'keep');
       expect(state()).toBe('new');
@@ -195,7 +195,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
     expectClean();
   });
 
-  test('of a commit: the next run ends wholly new, with nothing left', { timeout: 300_000 }, async () => {
+  test('of a commit: the next run ends wholly new, with nothing left', async () => {
     for (let kill = 0; ; kill++) {
       await restoreHere(swap, 'keep');
       const { killed, steps } = run(kill, 'commit');
@@ -211,7 +211,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
   });
 });
 
-test('killed before each step where there was no target', { timeout: 300_000 }, async () => {
+test('killed before each step where there was no target', async () => {
   const copy = at('copy.tgz');
   fs.copyFileSync(archive, copy);
   fs.copyFileSync(`${archive}.manifest`, `${copy}.manifest`);

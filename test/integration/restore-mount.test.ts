@@ -135,7 +135,7 @@ describe.each(['a file system of its own', 'a bind mount'])('a target that is %s
     commitRestore(at('volume'));
     expect(fs.readFileSync(at('volume/both'), 'utf8')).toBe('new');
     expect(fs.existsSync(at('volume/backups/archives/km-backup-20250101T000000.tgz'))).toBe(true);
-  }, 120_000);
+  });
 });
 
 describe('too little space (fault 27)', () => {

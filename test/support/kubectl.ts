@@ -24,6 +24,8 @@ export interface KubeObject {
 }
 
 const POLL_MS = 500;
+/** Far longer than anything takes on a busy machine of two cores. Milliseconds. */
+const PATIENCE_MS = 180_000;
 
 /** kubectl on one cluster, in one namespace. */
 export class Kubectl {
@@ -80,7 +82,7 @@ export class Kubectl {
     kind: string,
     name: string,
     holds: (object: KubeObject) => boolean,
-    timeoutMs = 120_000,
+    timeoutMs = PATIENCE_MS,
   ): Promise<KubeObject> {
     return eventually(
       () => this.get(kind, name),
@@ -97,7 +99,7 @@ export async function eventually<T>(
   ask: () => Promise<T>,
   holds: (value: T) => boolean,
   describe: (last: T | undefined) => string,
-  timeoutMs: number,
+  timeoutMs = PATIENCE_MS,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let last: T | undefined;

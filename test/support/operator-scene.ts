@@ -20,7 +20,6 @@ import { type RunningOperator, startOperator } from './operator-in-process.ts';
 import { type OperatorProcess, spawnOperator } from './operator-process.ts';
 import { startStubKubelet } from './stub-kubelet.ts';
 
-const PATIENCE_MS = 60_000;
 const MINUTE_MS = 60_000;
 
 /** A namespace of its own, with a claim, so that tests can run beside one another. */
@@ -176,18 +175,16 @@ export class OperatorScene {
       () => this.pods(),
       (pods) => pods.length === 1,
       () => 'a pod',
-      PATIENCE_MS,
     );
     return pod!;
   }
 
   /** Resolves once there is a pod that is not this one. */
-  async anotherPod(than: Pod, timeoutMs = PATIENCE_MS): Promise<void> {
+  async anotherPod(than: Pod): Promise<void> {
     await eventually(
       () => this.pods(),
       (pods) => pods.some(({ metadata }) => metadata.uid !== than.metadata.uid),
       () => 'another pod',
-      timeoutMs,
     );
   }
 
@@ -202,7 +199,6 @@ export class OperatorScene {
       () => this.jobs(),
       (jobs) => jobs.length === count,
       (last) => `${count} Jobs, not ${last?.length}`,
-      PATIENCE_MS,
     );
   }
 
@@ -211,7 +207,6 @@ export class OperatorScene {
       () => this.all.backups.get(this.namespace, name),
       ({ status }) => status !== undefined && holds(status),
       (last) => `KmBackup ${name}: ${JSON.stringify(last?.status)}`,
-      PATIENCE_MS,
     );
   }
 
@@ -220,7 +215,6 @@ export class OperatorScene {
       () => this.all.backups.get(this.namespace, name),
       isFinished,
       (last) => `KmBackup ${name} to end: ${JSON.stringify(last?.status)}`,
-      PATIENCE_MS,
     );
   }
 
@@ -229,7 +223,6 @@ export class OperatorScene {
       () => this.all.schedules.get(this.namespace, name),
       holds,
       (last) => `schedule ${name}: ${JSON.stringify(last?.status)}`,
-      PATIENCE_MS,
     );
   }
 

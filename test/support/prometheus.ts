@@ -73,7 +73,6 @@ export async function startPrometheus(programs: PrometheusPrograms, folder: stri
     () => fetch(`${url}/-/ready`),
     ({ ok }) => ok,
     () => 'Prometheus to be ready',
-    30_000,
   );
   return {
     query: async (expression) => {
