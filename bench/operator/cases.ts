@@ -51,6 +51,9 @@ export const OPERATOR_TUNED = [
   '--max-concurrent-runs-per-namespace=20000',
 ];
 
+/** Of the pods of runs. */
+export const POD_TAKES = { startMs: 1_000, runMs: 2_000 };
+
 function operatorOn(plane: ControlPlane, context: Context, options: readonly string[] = OPERATOR_TUNED) {
   return startOperatorProcess(plane.cluster.kubeconfigPath, options, context.logFile, context.nodeOptions);
 }
@@ -131,7 +134,7 @@ export function requestsPerRun(count: number, context: Context): Promise<Request
   const auditDir = mkdtempSync(join(tmpdir(), 'km-bench-audit-'));
   const file = join(auditDir, 'audit.log');
   return withControlPlane('tuned', { ...context, auditDir }, async (plane) => {
-    const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath);
+    const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath, { takes: POD_TAKES });
     const operator = await operatorOn(plane, context, [...OPERATOR_TUNED, '--no-leader-elect']);
     await makeCronJobs(plane, schedules(count, 'cron', '* * * * *', 'cron'));
     await makeSchedules(plane, schedules(count, 'due', '* * * * *'));
@@ -222,7 +225,7 @@ export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
   const file = join(auditDir, 'audit.log');
   return withControlPlane('tuned', { ...context, auditDir }, async (plane) => {
     const { log } = context;
-    const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath);
+    const kubelet = await startStubKubelet(plane.cluster.kubeconfigPath, { takes: POD_TAKES });
     let operator = await operatorOn(plane, context);
     const growth: Growth[] = [];
     let sleeping = 0;

@@ -1,4 +1,4 @@
-import type { RequestsPair, Scale } from './cases.ts';
+import { POD_TAKES, type RequestsPair, type Scale } from './cases.ts';
 import type { Lag } from './lag.ts';
 import type { Memory } from './operator-process.ts';
 
@@ -25,6 +25,8 @@ function table(head: readonly string[], rows: readonly (readonly (string | numbe
 
 const sum = (row: Record<string, number> | undefined) =>
   Math.round(Object.values(row ?? {}).reduce((total, value) => total + value, 0) * 10) / 10;
+
+const STUB = `A stub stands in for the kubelet: a pod starts after ${POD_TAKES.startMs / 1000} s and runs for ${POD_TAKES.runMs / 1000} s.`;
 
 function lagSection({ ours, tuned, shipped, dueAtOnce }: Figures): string[] {
   if (!ours || !tuned || !shipped) return [];
@@ -65,7 +67,7 @@ function requestSection({ requests }: Figures): string[] {
   const jobStatus = peer.byAgent['job-controller']?.['update jobs/status'] ?? 0;
   return [
     '## Requests a run',
-    `Counted in the audit log of the API server over one slot of ${ours.runs} schedules each, after enough earlier runs that each run also removes an old one. Pods are ended by a stub. docs/api-requests.md says what each request is for.`,
+    `Counted in the audit log of the API server over one slot of ${ours.runs} schedules each, after enough earlier runs that each run also removes an old one. ${STUB} docs/api-requests.md says what each request is for.`,
     table(
       ['Who', 'a run', 'of it'],
       [
@@ -90,7 +92,7 @@ function scaleSection({ scale }: Figures): string[] {
   const others = Object.entries(idle.requests).filter(([name]) => !name.endsWith(' leases'));
   return [
     `## ${n(hourly.schedules)} schedules each hour, spread by H`,
-    `\`H * * * *\` gives each schedule a minute of the hour: ${Math.round(hourly.schedules / 60)} are due at the start of each. The bench watches ${hourly.minutes} whole minutes of the hour in real time (${n(hourly.slots)} slots, those that \`nextScheduleTime\` named before); runs are ended by a stub.`,
+    `\`H * * * *\` gives each schedule a minute of the hour: ${Math.round(hourly.schedules / 60)} are due at the start of each. The bench watches ${hourly.minutes} whole minutes of the hour in real time (${n(hourly.slots)} slots, those that \`nextScheduleTime\` named before). ${STUB}`,
     table(
       ['Slots', 'served', 'p50', 'p99', 'max'],
       [[hourly.slots, hourly.jobs, seconds(hourly.p50Ms), seconds(hourly.p99Ms), seconds(hourly.maxMs)]],

@@ -181,7 +181,7 @@ async function soak(): Promise<Check[]> {
   const kubeconfig = cluster.kubeconfigPath;
   const client = new KubeClient(await fromKubeconfig(kubeconfig), { attempts: 10 });
   const all = resources(client);
-  const kubelet = await startStubKubelet(kubeconfig, reportOf);
+  const kubelet = await startStubKubelet(kubeconfig, { report: reportOf });
   const replicas: Replica[] = [];
   try {
     return await Promise.race([interruption(), carryThrough({ cluster, dir, client, all, replicas })]);

@@ -18,7 +18,7 @@ import { quiet } from './kube.ts';
 import { eventually } from './kubectl.ts';
 import { type RunningOperator, startOperator } from './operator-in-process.ts';
 import { type OperatorProcess, spawnOperator } from './operator-process.ts';
-import { startStubKubelet } from './stub-kubelet.ts';
+import { type StubKubeletOptions, startStubKubelet } from './stub-kubelet.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -112,8 +112,9 @@ export class OperatorScene {
   }
 
   /** Ends this namespace's pods: other tests' are none of its business. */
-  async kubelet(report?: Parameters<typeof startStubKubelet>[1]): Promise<void> {
-    this.onEnd((await startStubKubelet(this.kubeconfig, report, this.namespace)).stop);
+  async kubelet(report?: StubKubeletOptions['report']): Promise<void> {
+    const { namespace } = this;
+    this.onEnd((await startStubKubelet(this.kubeconfig, { report, namespace })).stop);
   }
 
   /** One of the API's own kinds. */

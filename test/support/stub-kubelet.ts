@@ -65,14 +65,22 @@ function growingStock(): (pod: Pod) => StubReport {
   };
 }
 
+export interface StubKubeletOptions {
+  /** By default clean runs whose archives all stay. */
+  report?: ((pod: Pod) => StubReport) | undefined;
+  /** All when absent. */
+  namespace?: string;
+  /** How long a pod takes to start and then runs; milliseconds. When absent it ends at once and never ran. */
+  takes?: { startMs: number; runMs: number };
+}
+
 /**
- * Stands in for the kubelet where there is only a control plane: every pod of a run ends at once with the
- * report given, in one namespace or in all. Everything else (Job controller, API server) is real.
+ * Stands in for the kubelet where there is only a control plane: every pod of a run ends with the report given.
+ * Everything else (Job controller, API server) is real.
  */
 export async function startStubKubelet(
   kubeconfig: string,
-  report: (pod: Pod) => StubReport = growingStock(),
-  namespace?: string,
+  { report = growingStock(), namespace, takes }: StubKubeletOptions = {},
 ): Promise<{ stop: () => Promise<void> }> {
   const client = new KubeClient(await fromKubeconfig(kubeconfig), { userAgent: 'stub-kubelet' });
   const pods = resource<Pod>(client, {
@@ -83,43 +91,37 @@ export async function startStubKubelet(
     namespaced: true,
   });
   const stop = new AbortController();
-  const finish = async (pod: Pod) => {
-    const { exitCode, result } = report(pod);
-    const at = new Date().toISOString();
-    await pods.mergePatch(
-      pod.metadata.namespace,
-      pod.metadata.name,
-      {
-        status: {
-          phase: exitCode === 0 ? 'Succeeded' : 'Failed',
-          startTime: at,
-          containerStatuses: [
-            {
-              name: 'km-backup',
-              image: 'stub',
-              imageID: 'stub',
-              ready: false,
-              restartCount: 0,
-              state: {
-                terminated: {
-                  exitCode,
-                  startedAt: at,
-                  finishedAt: at,
-                  reason: exitCode === 0 ? 'Completed' : 'Error',
-                  ...(result && { message: JSON.stringify(result) }),
-                },
-              },
-            },
-          ],
-        },
-      },
-      'status',
-    );
+  const write = ({ metadata }: Pod, status: { phase: string; startTime: string }, state: object) => {
+    const ready = status.phase === 'Running';
+    const container = { name: 'km-backup', image: 'stub', imageID: 'stub', restartCount: 0, ready, state };
+    const body = { status: { ...status, containerStatuses: [container] } };
+    return pods.mergePatch(metadata.namespace, metadata.name, body, 'status');
   };
-  const finishSurely = async (pod: Pod) => {
+  const live = async (pod: Pod) => {
+    if (takes) await sleep(systemClock, takes.startMs, stop.signal);
+    const startTime = new Date().toISOString();
+    if (takes) {
+      const conditions = [{ type: 'Ready', status: 'True' }];
+      const running = { phase: 'Running', startTime, conditions };
+      await surely(() => write(pod, running, { running: { startedAt: startTime } }));
+      await sleep(systemClock, takes.runMs, stop.signal);
+    }
+    const { exitCode, result } = report(pod);
+    const terminated = {
+      exitCode,
+      startedAt: startTime,
+      finishedAt: new Date().toISOString(),
+      reason: exitCode === 0 ? 'Completed' : 'Error',
+      ...(result && { message: JSON.stringify(result) }),
+    };
+    const phase = exitCode === 0 ? 'Succeeded' : 'Failed';
+    await surely(() => write(pod, { phase, startTime }, { terminated }));
+  };
+  const surely = async (act: () => Promise<unknown>) => {
     while (!stop.signal.aborted) {
       try {
-        return await finish(pod);
+        await act();
+        return;
       } catch (error) {
         // A pod deleted meanwhile needs no end; an API server that is away comes back.
         if (isNotFound(error)) return;
@@ -134,7 +136,7 @@ export async function startStubKubelet(
     labelSelector: MANAGED_SELECTOR,
     logger: quiet,
     onEvent: ({ type, object }) => {
-      if (type === 'added' && (object.status?.phase ?? 'Pending') === 'Pending') void finishSurely(object);
+      if (type === 'added' && (object.status?.phase ?? 'Pending') === 'Pending') void live(object);
     },
   });
   const running = reflector.run(stop.signal);
