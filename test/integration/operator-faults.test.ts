@@ -87,12 +87,15 @@ describe.concurrent('interference', () => {
           .delete(scene.namespace, metadata.name, { propagationPolicy: 'Background' })
           .then(found.resolve, found.reject);
       });
-      await scene.operator();
+      const { proxy, file } = await scene.proxied();
+      // Were the Job written down before, this would be the case of the test above.
+      proxy.onWrite(async ({ method, path, phase }) => {
+        if (method === 'PUT' && phase === 'before' && path.includes('/kmbackups/')) await found.promise;
+      });
+      await scene.operator({ kubeconfig: file });
       await scene.schedule('notes');
       const name = await scene.runNow('notes');
       await found.promise;
-      // Had the status been written before, this would be the case of the test above.
-      expect((await scene.all.backups.get(scene.namespace, name)).status?.job).toBeUndefined();
       const { status } = await scene.finished(name);
       expect(status).toMatchObject({
         phase: 'Failed',
