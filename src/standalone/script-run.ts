@@ -3,11 +3,15 @@ import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { RunResult } from '../api/run-result.ts';
-import { type ArchiveError, ExitCode } from '../archive/errors.ts';
-import { isManagedName } from '../archive/managed-name.ts';
-import { pruneUnderLock } from '../archive/prune.ts';
-import { lockDestination, type Run } from '../archive/run-backup.ts';
-import { verifyArchive } from '../archive/verify.ts';
+import {
+  type ArchiveError,
+  ExitCode,
+  isManagedName,
+  lockDestination,
+  pruneUnderLock,
+  type Run,
+  verifyArchive,
+} from '../archive/index.ts';
 import { printable } from '../log/index.ts';
 import type { RetentionPolicy } from '../retention/index.ts';
 import type { Environment } from './environment.ts';

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
-import { ExitCode } from '../archive/errors.ts';
+import { ExitCode } from '../archive/index.ts';
 import { printable } from '../log/index.ts';
 
 const WRITTEN = /^Backup written to (.+?)\s*$/;

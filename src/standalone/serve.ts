@@ -1,8 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { Registry } from 'prom-client';
-import { ensureDirectory } from '../archive/destination.ts';
-import { ArchiveError } from '../archive/errors.ts';
+import { ArchiveError, ensureDirectory } from '../archive/index.ts';
 import {
   type BackupCheck,
   backupCheck,

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { verifyArchive } from '../../src/archive/verify.ts';
+import { verifyArchive } from '../../src/archive/verify/verify.ts';
 import { FileLock } from '../../src/posix/file-lock.ts';
 import { checkout, program, Sandbox } from '../support/backup.ts';
 import { describeTree } from '../support/tree.ts';

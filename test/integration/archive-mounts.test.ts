@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { verifyArchive } from '../../src/archive/verify.ts';
+import { verifyArchive } from '../../src/archive/verify/verify.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
 import { ensurePackages } from '../cluster/packages.ts';
 import { silent } from '../cluster/progress.ts';

@@ -2,16 +2,17 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { GrowingFile } from '../../src/archive/archive-file.ts';
-import type { ByteString } from '../../src/archive/byte-string.ts';
-import { fromText } from '../../src/archive/byte-string.ts';
-import type { Job, ResultOf } from '../../src/archive/jobs.ts';
-import { ManifestWriter, readManifest } from '../../src/archive/manifest.ts';
-import { Packer } from '../../src/archive/pack.ts';
-import { groupItem, packGroup } from '../../src/archive/pack-member.ts';
-import { verifyArchive } from '../../src/archive/verify.ts';
-import { formatWarning, Walk, type Warning } from '../../src/archive/walk.ts';
-import { WorkerPool } from '../../src/archive/worker-pool.ts';
+import type { CreateJobs } from '../../src/archive/create/jobs.ts';
+import { Packer } from '../../src/archive/create/pack.ts';
+import { groupItem, packGroup } from '../../src/archive/create/pack-member.ts';
+import { formatWarning, Walk, type Warning } from '../../src/archive/create/walk.ts';
+import { GrowingFile } from '../../src/archive/destination/growing-file.ts';
+import type { ByteString } from '../../src/archive/format/byte-string.ts';
+import { fromText } from '../../src/archive/format/byte-string.ts';
+import { readManifest } from '../../src/archive/format/manifest-reader.ts';
+import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
+import { WorkerPool } from '../../src/archive/pool/worker-pool.ts';
+import { verifyArchive } from '../../src/archive/verify/verify.ts';
 import { Sandbox } from '../support/backup.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -175,7 +176,7 @@ describe('a source that changes while it is read', () => {
     const walk = new Walk({ root: fromText(box.source), warn: (warning) => warnings.push(warning) });
     const items = [...walk].map(groupItem);
     change();
-    const packed = packGroup(items, { compression: 'gzip', level: 5 });
+    const packed = packGroup({ items, settings: { compression: 'gzip', level: 5 } });
     return [...warnings, ...packed.warnings].map(formatWarning);
   }
 
@@ -204,20 +205,20 @@ describe('a source that changes while it is read', () => {
     expect(afterListing(change)).toEqual(expected);
   });
 
-  /** Runs jobs in this thread, with something happening before each. */
-  class MeddlingPool extends WorkerPool {
-    readonly before: (job: Job) => void;
-    constructor(before: (job: Job) => void) {
+  /** Runs jobs with something happening before each. */
+  class MeddlingPool extends WorkerPool<CreateJobs> {
+    readonly before: (kind: string) => void;
+    constructor(before: (kind: string) => void) {
       super(2);
       this.before = before;
     }
-    override run<J extends Job>(job: J): Promise<ResultOf<J>> {
-      this.before(job);
-      return super.run(job);
+    override run<K extends keyof CreateJobs>(kind: K, input: Parameters<CreateJobs[K]>[0]) {
+      this.before(kind);
+      return super.run(kind, input);
     }
   }
 
-  async function pack(before: (job: Job) => void): Promise<{ warnings: string[]; archive: string }> {
+  async function pack(before: (kind: string) => void): Promise<{ warnings: string[]; archive: string }> {
     const archive = new GrowingFile(path.join(box.root, 'out.tgz'));
     const manifest = new GrowingFile(path.join(box.root, 'out.manifest'));
     const warnings: string[] = [];
@@ -244,8 +245,8 @@ describe('a source that changes while it is read', () => {
   test('a large file that settles is read again and stored whole', async () => {
     const file = box.write('large', Buffer.alloc(2 * part, 'a'));
     let meddling = 5;
-    const { warnings, archive } = await pack((job) => {
-      if (job.kind === 'part' && meddling-- > 0) fs.appendFileSync(file, 'tail');
+    const { warnings, archive } = await pack((kind) => {
+      if (kind === 'part' && meddling-- > 0) fs.appendFileSync(file, 'tail');
     });
     expect(warnings).toEqual([]);
     expect(describeTree(box.untar(archive))).toEqual(describeTree(box.source));
@@ -254,8 +255,8 @@ describe('a source that changes while it is read', () => {
   test('one that never settles is stored and named; the archive stays sound', async () => {
     const file = box.write('large', Buffer.alloc(2 * part, 'a'));
     box.write('z', 'after it');
-    const { warnings, archive } = await pack((job) => {
-      if (job.kind === 'part') fs.appendFileSync(file, 'tail');
+    const { warnings, archive } = await pack((kind) => {
+      if (kind === 'part') fs.appendFileSync(file, 'tail');
     });
     expect(warnings).toEqual(['./large: changed under every read; the stored content may mix states']);
     expect(fs.readFileSync(path.join(box.untar(archive), 'z'), 'utf8')).toBe('after it');
@@ -264,8 +265,8 @@ describe('a source that changes while it is read', () => {
   test('one that shrinks while it is read is padded and named', async () => {
     const file = box.write('large', Buffer.alloc(3 * part, 'a'));
     let size = 3 * part;
-    const { warnings, archive } = await pack((job) => {
-      if (job.kind === 'part') {
+    const { warnings, archive } = await pack((kind) => {
+      if (kind === 'part') {
         size -= 1000;
         fs.truncateSync(file, size);
       }
@@ -278,8 +279,8 @@ describe('a source that changes while it is read', () => {
     const first = box.write('a', 'shared');
     for (const name of ['m', 'n']) fs.linkSync(first, path.join(box.source, name));
     let done = false;
-    const { warnings, archive } = await pack((job) => {
-      if (job.kind === 'group' && !done) fs.rmSync(first);
+    const { warnings, archive } = await pack((kind) => {
+      if (kind === 'group' && !done) fs.rmSync(first);
       done = true;
     });
     const back = box.untar(archive);
@@ -294,8 +295,8 @@ describe('a source that changes while it is read', () => {
   test('a small file that outgrows its group becomes a large one', async () => {
     const file = box.write('b', 'small');
     box.write('c', 'after');
-    const { warnings, archive } = await pack((job) => {
-      if (job.kind === 'group') fs.truncateSync(file, 5 * part);
+    const { warnings, archive } = await pack((kind) => {
+      if (kind === 'group') fs.truncateSync(file, 5 * part);
     });
     expect(warnings).toEqual([]);
     expect(fs.statSync(path.join(box.untar(archive), 'b' as ByteString)).size).toBe(5 * part);

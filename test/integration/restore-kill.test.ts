@@ -4,14 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { runBackup } from '../../src/archive/create/run-backup.ts';
 import {
   commitRestore,
   restore,
   restoreStatus,
   resumeRestore,
   rollbackRestore,
-} from '../../src/archive/restore.ts';
-import { runBackup } from '../../src/archive/run-backup.ts';
+} from '../../src/archive/restore/restore.ts';
 
 /*
  * Fault 28. The harness enumerates: it runs the same command again and again, killed before its first change

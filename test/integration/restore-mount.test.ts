@@ -11,7 +11,7 @@ import {
   restore,
   restoreStatus,
   rollbackRestore,
-} from '../../src/archive/restore.ts';
+} from '../../src/archive/restore/restore.ts';
 import { rawArchive, rawEntry } from '../support/raw-tar.ts';
 import { describeTree } from '../support/tree.ts';
 

@@ -6,16 +6,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { fromText } from '../../src/archive/byte-string.ts';
-import { encodeEntry, ManifestWriter, readSummary } from '../../src/archive/manifest.ts';
+import { runBackup } from '../../src/archive/create/run-backup.ts';
+import { fromText } from '../../src/archive/format/byte-string.ts';
+import { encodeEntry } from '../../src/archive/format/entry-line.ts';
+import { readSummary } from '../../src/archive/format/manifest-reader.ts';
+import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
 import {
   commitRestore,
   type RestoreOptions,
   restore,
   restoreStatus,
   rollbackRestore,
-} from '../../src/archive/restore.ts';
-import { runBackup } from '../../src/archive/run-backup.ts';
+} from '../../src/archive/restore/restore.ts';
 import { FileLock } from '../../src/posix/file-lock.ts';
 import { setTimes } from '../../src/posix/times.ts';
 import { setXattr } from '../../src/posix/xattr.ts';

@@ -1,4 +1,4 @@
-import { type RunOptions, runBackup } from '../../src/archive/run-backup.ts';
+import { type RunOptions, runBackup } from '../../src/archive/create/run-backup.ts';
 
 /*
  * Runs one backup and kills this process (SIGKILL) at the step of the given number; without one it runs to

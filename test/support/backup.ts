@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { type Run, type RunOptions, runBackup } from '../../src/archive/run-backup.ts';
+import { type Run, type RunOptions, runBackup } from '../../src/archive/create/run-backup.ts';
 
 export const checkout = path.join(import.meta.dirname, '../..');
 export const program = path.join(checkout, 'bin/km-backup');

@@ -3,11 +3,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import type { ByteString } from '../../src/archive/byte-string.ts';
-import { contentDigest } from '../../src/archive/content-digest.ts';
-import { PACKING } from '../../src/archive/cut.ts';
-import { type Entry, encodeEntry, ManifestWriter, type Member } from '../../src/archive/manifest.ts';
-import { encodeHeader, encodeSparseMap, packedSize } from '../../src/archive/tar-header.ts';
+import { PACKING } from '../../src/archive/create/chunker.ts';
+import type { ByteString } from '../../src/archive/format/byte-string.ts';
+import { contentDigest } from '../../src/archive/format/content-digest.ts';
+import type { Entry } from '../../src/archive/format/entry.ts';
+import { encodeEntry } from '../../src/archive/format/entry-line.ts';
+import type { Member } from '../../src/archive/format/manifest.ts';
+import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
+import { encodeHeader, encodeSparseMap, packedSize } from '../../src/archive/format/tar-header.ts';
 import { endOfArchive, pax, rawEntry, sealed } from './raw-tar.ts';
 
 /* Archives as somebody makes them who wants harm: every checksum is right, what they guard is not. */

@@ -1,4 +1,4 @@
-import { commitRestore, restore, resumeRestore, rollbackRestore } from '../../src/archive/restore.ts';
+import { commitRestore, restore, resumeRestore, rollbackRestore } from '../../src/archive/restore/restore.ts';
 
 /*
  * One run of restore in a process of its own, which kills itself by SIGKILL right before its Nth change on

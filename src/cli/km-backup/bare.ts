@@ -1,7 +1,6 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import { levels } from '../../archive/compress.ts';
-import { ArchiveError } from '../../archive/errors.ts';
+import { ArchiveError, levels } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { required } from './context.ts';
 import { backUp } from './create.ts';

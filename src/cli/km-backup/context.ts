@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
-import { ArchiveError, type ExitCode } from '../../archive/errors.ts';
+import { ArchiveError, type ExitCode } from '../../archive/index.ts';
 
 /** What a subcommand gets from the process that runs it. */
 export interface CliContext {

@@ -1,10 +1,13 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { RunResult } from '../../api/run-result.ts';
-import { levels } from '../../archive/compress.ts';
-import type { ExitCode } from '../../archive/errors.ts';
-import type { Compression } from '../../archive/managed-name.ts';
-import type { PackTotals } from '../../archive/pack.ts';
-import { type RunOptions, runBackup } from '../../archive/run-backup.ts';
+import {
+  type Compression,
+  type ExitCode,
+  levels,
+  type PackTotals,
+  type RunOptions,
+  runBackup,
+} from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { required } from './context.ts';
 import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';

@@ -1,6 +1,5 @@
 import { Command } from 'commander';
-import { display } from '../../archive/byte-string.ts';
-import { type ExtractProgress, extractEntries } from '../../archive/contents.ts';
+import { display, type ExtractProgress, extractEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory } from './context.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { type ArchiveInfo, listArchives } from '../../archive/inventory.ts';
+import { type ArchiveInfo, listArchives } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory, required } from './context.ts';
 import { formatBytes, table } from './table.ts';

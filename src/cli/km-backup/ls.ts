@@ -1,7 +1,5 @@
 import { Command } from 'commander';
-import { display } from '../../archive/byte-string.ts';
-import { listEntries } from '../../archive/contents.ts';
-import { type Entry, type EntryType, encodeEntry } from '../../archive/manifest.ts';
+import { display, type Entry, type EntryType, encodeEntry, listEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 
 const letter: Record<EntryType, string> = {

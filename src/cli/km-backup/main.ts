@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { ArchiveError, ExitCode } from '../../archive/errors.ts';
+import { ArchiveError, ExitCode } from '../../archive/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { programFor } from './commands.ts';
 import { abortOnSignals, type CliContext } from './context.ts';

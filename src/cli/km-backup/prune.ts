@@ -1,7 +1,11 @@
 import { Command } from 'commander';
-import { ArchiveError, ExitCode } from '../../archive/errors.ts';
-import { type PruneOutcome, pruneUnderLock } from '../../archive/prune.ts';
-import { lockDestination } from '../../archive/run-backup.ts';
+import {
+  ArchiveError,
+  ExitCode,
+  lockDestination,
+  type PruneOutcome,
+  pruneUnderLock,
+} from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory, required } from './context.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';

@@ -1,15 +1,15 @@
 import { Command, Option } from 'commander';
-import { ArchiveError } from '../../archive/errors.ts';
 import {
+  ArchiveError,
   commitRestore,
   type RestoreOptions,
+  type RestoreProgress,
   type RestoreReport,
   restore,
   restoreStatus,
   resumeRestore,
   rollbackRestore,
-} from '../../archive/restore.ts';
-import type { RestoreProgress } from '../../archive/restore-progress.ts';
+} from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import { formatBytes } from './table.ts';

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import type { RunResult } from '../../api/run-result.ts';
-import { ArchiveError } from '../../archive/errors.ts';
+import { ArchiveError } from '../../archive/index.ts';
 
 /** The kubelet keeps this much of a termination message, and no more. */
 export const RESULT_LIMIT = 4096;

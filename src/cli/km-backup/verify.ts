@@ -1,8 +1,13 @@
 import { statSync } from 'node:fs';
 import { Command } from 'commander';
-import { ArchiveError, ExitCode } from '../../archive/errors.ts';
-import { listArchives } from '../../archive/inventory.ts';
-import { type Verification, type VerifiedAgainst, verifyArchive } from '../../archive/verify.ts';
+import {
+  ArchiveError,
+  ExitCode,
+  listArchives,
+  type Verification,
+  type VerifiedAgainst,
+  verifyArchive,
+} from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory, required } from './context.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';

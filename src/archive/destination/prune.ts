@@ -1,0 +1,104 @@
+import { lstatSync, rmSync, unlinkSync } from 'node:fs';
+import { syncDirectory } from '../../posix/sync.ts';
+import { codeOf } from '../../posix/system-error.ts';
+import { planRetention, type RetentionDecision, type RetentionPolicy } from '../../retention/index.ts';
+import { ArchiveError } from '../errors.ts';
+import { manifestNameOf, timeOfName } from '../format/names.ts';
+import { type ArchiveInfo, listArchives } from './inventory.ts';
+
+export interface PruneOptions {
+  readonly destination: string;
+  /** Only archives of this series, and those without a manifest, are looked at. */
+  readonly series: string | undefined;
+  /** Undefined: nothing is removed. */
+  readonly policy: RetentionPolicy | undefined;
+  readonly now: Date;
+  readonly dryRun: boolean;
+  /** An archive that no rule removes: the one just made. */
+  readonly keep?: string | undefined;
+  readonly step?: ((name: string) => void) | undefined;
+}
+
+export interface PruneRow extends RetentionDecision {
+  readonly archive: ArchiveInfo;
+}
+
+export interface PruneOutcome {
+  readonly rows: readonly PruneRow[];
+  readonly pruned: string[];
+  /** `NAME: why` of each archive that should have gone and did not. */
+  readonly failures: string[];
+  /** Archives of the series that are there now, newest first. */
+  readonly present: { count: number; bytes: number; names: string[] };
+}
+
+/** Removes what the policy keeps no longer. Hold the lock, and call it after a success only. */
+export function pruneUnderLock(options: PruneOptions): PruneOutcome {
+  const { destination, policy, now, dryRun, keep, step } = options;
+  const archives = archivesOfSeries(destination, options.series);
+  const rows = planRows(archives, policy, now);
+  const pruned: string[] = [];
+  const failures: string[] = [];
+  for (const { archive, keep: stays } of rows) {
+    if (stays || archive.name === keep) continue;
+    if (dryRun) {
+      pruned.push(archive.name);
+      continue;
+    }
+    try {
+      remove(archive, step);
+      pruned.push(archive.name);
+    } catch (error) {
+      failures.push(`${archive.name}: ${codeOf(error) ?? (error instanceof Error ? error.message : error)}`);
+    }
+    step?.('archive pruned');
+  }
+  if (pruned.length > 0 && !dryRun) syncDirectory(destination);
+  const gone = new Set(dryRun ? [] : pruned);
+  const left = archives.filter(({ name }) => !gone.has(name));
+  return {
+    rows,
+    pruned,
+    failures,
+    present: {
+      count: left.length,
+      bytes: left.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      names: left.map(({ name }) => name),
+    },
+  };
+}
+
+export function archivesOfSeries(destination: string, series: string | undefined): ArchiveInfo[] {
+  return listArchives(destination).filter(
+    ({ summary }) => summary === undefined || summary.series === (series ?? null),
+  );
+}
+
+function planRows(
+  archives: readonly ArchiveInfo[],
+  policy: RetentionPolicy | undefined,
+  now: Date,
+): PruneRow[] {
+  const byName = new Map(archives.map((archive) => [archive.name, archive]));
+  const decisions = planRetention(
+    archives.map(({ name, class: kind, sizeBytes }) => ({
+      name,
+      timestampMs: timeOfName(name)?.getTime() ?? null,
+      class: kind,
+      sizeBytes,
+    })),
+    policy ?? { limit: 0 },
+    now.getTime(),
+  );
+  return decisions.map((decision) => ({ ...decision, archive: byName.get(decision.name)! }));
+}
+
+/** The archive first: a manifest left alone is swept by the next run, an archive left alone would count as unverified. */
+function remove(archive: ArchiveInfo, step: PruneOptions['step']): void {
+  if (!lstatSync(archive.path).isFile()) {
+    throw new ArchiveError('Internal', 'is no regular file any more');
+  }
+  unlinkSync(archive.path);
+  step?.('archive removed');
+  rmSync(manifestNameOf(archive.path), { force: true });
+}

@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+import type { Entry } from './entry.ts';
+import { sha256Hex } from './members.ts';
+
+const zeros = Buffer.alloc(1 << 20);
+
+/**
+ * Digest of the content that a reader of the file sees, from the bytes that the tar holds of it: of a
+ * sparse file its map and extents, whose holes count as zeros.
+ */
+export function contentDigest(entry: Entry, packed: Uint8Array): string {
+  if (!entry.extents) return sha256Hex(packed);
+  const hash = createHash('sha256');
+  const dataLength = entry.extents.reduce((sum, [, length]) => sum + length, 0);
+  let taken = packed.length - dataLength;
+  let position = 0;
+  const hole = (until: number) => {
+    while (position < until) {
+      const count = Math.min(zeros.length, until - position);
+      hash.update(zeros.subarray(0, count));
+      position += count;
+    }
+  };
+  for (const [offset, length] of entry.extents) {
+    hole(offset);
+    hash.update(packed.subarray(taken, taken + length));
+    taken += length;
+    position = offset + length;
+  }
+  hole(entry.size);
+  return hash.digest('hex');
+}

@@ -1,0 +1,132 @@
+import { type ByteString, fromText, toText } from './byte-string.ts';
+import type { Entry, EntryType, Extent } from './entry.ts';
+import { MAX_MEMBER_BYTES } from './manifest.ts';
+import { invalid, isCount, isHex, isRecord } from './manifest-checks.ts';
+
+/** What JSON writes as it stands. */
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+function encodeBytes(key: string, bytes: ByteString): string {
+  if (plain.test(bytes)) return `"${key}":"${bytes}"`;
+  const text = toText(bytes);
+  return text === undefined ? `"${key}Bytes":${JSON.stringify(bytes)}` : `"${key}":${JSON.stringify(text)}`;
+}
+
+/**
+ * What a walk sees of an entry, as the beginning of its line: the path first, for readers tell entry lines by
+ * it. Two entries are the same to a repeat run when these texts are.
+ */
+export function encodeIdentity(entry: Entry): string {
+  const { type, mode, uid, gid, size, mtime, ctime, ino, device } = entry;
+  const link = entry.link === undefined ? '' : `,${encodeBytes('link', entry.link)}`;
+  const node = device ? `,"device":[${device[0]},${device[1]}]` : '';
+  return `{${encodeBytes('path', entry.path)}${link},"type":"${type}","mode":${mode},"uid":${uid},"gid":${gid},"size":${size},"mtime":"${mtime}","ctime":"${ctime}","ino":"${ino}"${node}`;
+}
+
+/** One line, its newline included. */
+export function encodeEntry(entry: Entry): string {
+  const { sha256, parts, extents, xattrs, torn } = entry;
+  const digest = sha256 === undefined ? '' : `,"sha256":"${sha256}"`;
+  const rest = parts || extents || xattrs || torn ? JSON.stringify({ parts, extents, xattrs, torn }) : '{}';
+  return `${encodeIdentity(entry)}${digest}${rest === '{}' ? '' : `,${rest.slice(1, -1)}`}}\n`;
+}
+
+export function joinLines(lines: readonly string[]): string {
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+}
+
+/** The entries of lines that `joinLines` joined. Throws `ManifestInvalid`. */
+export function parseLines(lines: string, where: string): Entry[] {
+  if (lines === '') return [];
+  return lines
+    .slice(0, -1)
+    .split('\n')
+    .map((line) => parseEntryLine(line, where));
+}
+
+const isDecimal = (value: unknown): value is string =>
+  typeof value === 'string' && /^-?\d{1,20}$/.test(value);
+const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
+  'file',
+  'directory',
+  'symlink',
+  'hardlink',
+  'fifo',
+  'character',
+  'block',
+]);
+/** Whether a line has nothing behind its identity but what a regular file's or a directory's has. */
+export function isPlainTail(line: string, identityLength: number): boolean {
+  const length = line.length - identityLength;
+  if (length === 1) return line.endsWith('}');
+  return length === PLAIN_TAIL_LENGTH && plainTail.test(line.slice(identityLength));
+}
+
+const plainTail = /^,"sha256":"[0-9a-f]{64}"\}$/;
+const PLAIN_TAIL_LENGTH = ',"sha256":""}'.length + 64;
+
+/*
+ * Entries are checked by hand: there may be millions of them, and a schema library costs more at start-up
+ * than a small backup takes.
+ */
+export function parseEntryLine(line: string, where: string): Entry {
+  const value = parseObject(line, where);
+  const path = decodeBytes(value, 'path');
+  const link = decodeBytes(value, 'link');
+  const { size, mode, uid, gid } = value;
+  const sound =
+    path !== undefined &&
+    entryTypes.has(value['type']) &&
+    isCount(mode) &&
+    mode <= 0o7777 &&
+    isCount(uid) &&
+    isCount(gid) &&
+    isCount(size) &&
+    isDecimal(value['mtime']) &&
+    isDecimal(value['ctime']) &&
+    isDecimal(value['ino']) &&
+    (value['sha256'] === undefined || (isHex(value['sha256']) && size <= MAX_MEMBER_BYTES)) &&
+    (value['parts'] === undefined || isCount(value['parts'])) &&
+    (value['extents'] === undefined || isExtents(value['extents'], size)) &&
+    (value['xattrs'] === undefined || isTextRecord(value['xattrs'])) &&
+    (value['device'] === undefined || isExtents([value['device']], Number.POSITIVE_INFINITY)) &&
+    (link !== undefined) === (value['type'] === 'symlink' || value['type'] === 'hardlink');
+  if (!sound) throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`);
+  // Most names are ASCII: then there is nothing to decode, and a copy would cost as much as parsing did.
+  if (value['path'] === path && value['link'] === link) return value as unknown as Entry;
+  const { pathBytes: _, linkBytes: __, ...rest } = value;
+  return { ...rest, path, ...(link === undefined ? {} : { link }) } as unknown as Entry;
+}
+
+function parseObject(line: string, where: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch (error) {
+    throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`, error);
+  }
+}
+
+function decodeBytes(value: Record<string, unknown>, key: string): ByteString | undefined {
+  const text = value[key];
+  if (typeof text === 'string') return text.includes('\0') ? undefined : fromText(text);
+  const bytes = value[`${key}Bytes`];
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: bytes of a name, NUL excepted
+  return typeof bytes === 'string' && /^[\x01-\xff]*$/.test(bytes) ? (bytes as ByteString) : undefined;
+}
+
+function isExtents(value: unknown, size: number): value is Extent[] {
+  if (!Array.isArray(value)) return false;
+  let end = 0;
+  return value.every((extent: unknown) => {
+    if (!Array.isArray(extent) || extent.length !== 2 || !isCount(extent[0]) || !isCount(extent[1]))
+      return false;
+    if (size === Number.POSITIVE_INFINITY) return true;
+    const ordered = extent[0] >= end && extent[0] + extent[1] <= size;
+    end = extent[0] + extent[1];
+    return ordered;
+  });
+}
+
+function isTextRecord(value: unknown): value is Record<string, string> {
+  return isRecord(value) && Object.values(value).every((text) => typeof text === 'string');
+}

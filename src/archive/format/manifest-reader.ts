@@ -1,0 +1,187 @@
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
+import { createZstdDecompress, zstdDecompressSync } from 'node:zlib';
+import { codeOf } from '../../posix/system-error.ts';
+import { ArchiveError } from '../errors.ts';
+import { joinLines, parseEntryLine } from './entry-line.ts';
+import {
+  FOOTER_BYTES,
+  FOOTER_MAGIC,
+  FRAME_BYTES,
+  MAX_MEMBER_BYTES,
+  type Member,
+  type MemberEntries,
+  type MemberKind,
+  type MemberLines,
+  type Summary,
+} from './manifest.ts';
+import { invalid, isCount, isHex, isRecord } from './manifest-checks.ts';
+
+/** A line longer than this is no line of ours (a sparse file's extents are the longest). */
+const MAX_LINE = 256 * 1024 * 1024;
+
+/** The summary at the end of a manifest. Throws `ManifestInvalid`; a missing file gives undefined. */
+export function readSummary(path: string): Summary | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const size = fstatSync(fd).size;
+    const footer = Buffer.alloc(FOOTER_BYTES);
+    if (size < FOOTER_BYTES || readSync(fd, footer, 0, FOOTER_BYTES, size - FOOTER_BYTES) < FOOTER_BYTES) {
+      throw invalid(path, 'it is cut short');
+    }
+    if (footer.readUInt32LE(0) !== FOOTER_MAGIC || footer.readUInt32LE(4) !== 8) {
+      throw invalid(path, 'its last bytes are not those of a manifest');
+    }
+    const start = Number(footer.readBigUInt64LE(8));
+    const length = size - FOOTER_BYTES - start;
+    if (!Number.isSafeInteger(start) || length <= 0 || length > FRAME_BYTES)
+      throw invalid(path, 'its summary is out of place');
+    const bytes = Buffer.alloc(length);
+    readSync(fd, bytes, 0, length, start);
+    const record: unknown = JSON.parse(
+      zstdDecompressSync(bytes, { maxOutputLength: 64 * FRAME_BYTES }).toString('utf8'),
+    );
+    return parseSummary(isRecord(record) ? record['summary'] : undefined, path);
+  } catch (error) {
+    if (error instanceof ArchiveError) throw error;
+    throw invalid(path, error instanceof Error ? error.message : String(error), error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Every member with its entries, in the archive's order. Throws `ManifestInvalid` where the manifest is
+ * damaged, is cut, has a gap between members, or disagrees with its own summary.
+ */
+export async function* readManifest(path: string): AsyncGenerator<MemberEntries, Summary> {
+  const members = readMemberLines(path);
+  for (;;) {
+    const next = await members.next();
+    if (next.done) return next.value;
+    const { member, lines } = next.value;
+    yield { member, lines: joinLines(lines), entries: lines.map((line) => parseEntryLine(line, path)) };
+  }
+}
+
+/** As readManifest, with the entries' lines unparsed. */
+export async function* readMemberLines(path: string): AsyncGenerator<MemberLines, Summary> {
+  const totals = { members: 0, entries: 0, offset: 0 };
+  let member: Member | undefined;
+  let lines: string[] = [];
+  let summary: Summary | undefined;
+  try {
+    for await (const block of lineBlocks(path)) {
+      for (const line of block) {
+        if (summary) throw invalid(path, 'lines follow its summary');
+        if (line.startsWith('{"path')) {
+          if (!member) throw invalid(path, 'an entry stands outside a member');
+          lines.push(line);
+          totals.entries++;
+          continue;
+        }
+        if (member) {
+          yield { member, lines };
+          lines = [];
+          member = undefined;
+        }
+        const record: unknown = JSON.parse(line);
+        if (!isRecord(record)) throw invalid(path, 'a line is no object');
+        if ('member' in record) {
+          member = parseMember(record['member'], path);
+          if (member.offset !== totals.offset) throw invalid(path, `a gap before offset ${member.offset}`);
+          totals.members++;
+          totals.offset += member.size;
+        } else {
+          summary = parseSummary(record['summary'], path);
+        }
+      }
+    }
+  } catch (error) {
+    if (error instanceof ArchiveError) throw error;
+    throw invalid(path, error instanceof Error ? error.message : String(error), error);
+  }
+  if (!summary) throw invalid(path, 'it has no summary, so it was cut short');
+  if (
+    summary.members !== totals.members ||
+    summary.entries !== totals.entries ||
+    summary.sizeBytes !== totals.offset
+  ) {
+    throw invalid(path, 'its summary counts other members than it lists');
+  }
+  return summary;
+}
+
+async function* lineBlocks(path: string): AsyncGenerator<string[]> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  const source = createReadStream(path, { highWaterMark: 1 << 20 });
+  const plain = source.pipe(createZstdDecompress({ chunkSize: 1 << 18 }));
+  source.on('error', (error) => plain.destroy(error));
+  let rest = '';
+  try {
+    for await (const chunk of plain) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+      rest = lines.pop()!;
+      if (rest.length > MAX_LINE) throw invalid(path, 'a line is too long');
+      yield lines;
+    }
+  } finally {
+    source.destroy();
+  }
+  if (rest !== '') throw invalid(path, 'its last line is cut');
+}
+
+const memberKinds: ReadonlySet<unknown> = new Set<MemberKind>(['group', 'header', 'part', 'end']);
+
+function parseMember(value: unknown, where: string): Member {
+  if (
+    !isRecord(value) ||
+    !memberKinds.has(value['kind']) ||
+    !isCount(value['offset']) ||
+    !isCount(value['size']) ||
+    value['size'] > 2 * MAX_MEMBER_BYTES ||
+    !isCount(value['rawSize']) ||
+    value['rawSize'] > MAX_MEMBER_BYTES ||
+    !isHex(value['sha256']) ||
+    (value['kind'] === 'part') !== isHex(value['rawSha256'])
+  ) {
+    throw invalid(where, 'a member line is malformed');
+  }
+  return value as unknown as Member;
+}
+
+function parseSummary(value: unknown, where: string): Summary {
+  const counts = [
+    'level',
+    'sizeBytes',
+    'members',
+    'entries',
+    'files',
+    'sourceBytes',
+    'reusedBytes',
+    'socketsSkipped',
+    'excluded',
+  ];
+  if (
+    !isRecord(value) ||
+    value['format'] !== 1 ||
+    typeof value['archive'] !== 'string' ||
+    !(value['series'] === null || typeof value['series'] === 'string') ||
+    !['startedAt', 'finishedAt'].every((key) => !Number.isNaN(Date.parse(String(value[key])))) ||
+    !(value['compression'] === 'gzip' || value['compression'] === 'zstd') ||
+    typeof value['packing'] !== 'string' ||
+    !isHex(value['sha256']) ||
+    !counts.every((key) => isCount(value[key])) ||
+    !isRecord(value['warnings']) ||
+    !isCount(value['warnings']['count']) ||
+    !Array.isArray(value['warnings']['samples'])
+  ) {
+    throw invalid(where, 'its summary is malformed or of a later format');
+  }
+  return value as unknown as Summary;
+}

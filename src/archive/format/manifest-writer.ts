@@ -1,0 +1,57 @@
+import { constants as zlib, zstdCompressSync } from 'node:zlib';
+import { FOOTER_BYTES, FOOTER_MAGIC, FRAME_BYTES, type Member, type Summary } from './manifest.ts';
+
+function encodeMember(member: Member): string {
+  return `${JSON.stringify({ member })}\n`;
+}
+
+function frame(text: string): Buffer {
+  return zstdCompressSync(text, {
+    params: { [zlib.ZSTD_c_compressionLevel]: 3, [zlib.ZSTD_c_checksumFlag]: 1 },
+  });
+}
+
+/** Where a manifest goes: a file that grows at its end. */
+export interface Sink {
+  readonly position: number;
+  append(bytes: Uint8Array): void;
+}
+
+/** Writes a manifest in order, with bounded memory. */
+export class ManifestWriter {
+  readonly #sink: Sink;
+  #pending: string[] = [];
+  #pendingLength = 0;
+
+  constructor(sink: Sink) {
+    this.#sink = sink;
+  }
+
+  /** `lines`: the entries' lines, made by `encodeEntry`. */
+  add(member: Member, lines: string): void {
+    this.#push(encodeMember(member));
+    this.#push(lines);
+    if (this.#pendingLength >= FRAME_BYTES) this.#flush();
+  }
+
+  finish(summary: Summary): void {
+    this.#flush();
+    const footer = Buffer.alloc(FOOTER_BYTES);
+    footer.writeUInt32LE(FOOTER_MAGIC, 0);
+    footer.writeUInt32LE(8, 4);
+    footer.writeBigUInt64LE(BigInt(this.#sink.position), 8);
+    this.#sink.append(frame(`${JSON.stringify({ summary })}\n`));
+    this.#sink.append(footer);
+  }
+
+  #push(text: string): void {
+    this.#pending.push(text);
+    this.#pendingLength += text.length;
+  }
+
+  #flush(): void {
+    if (this.#pendingLength > 0) this.#sink.append(frame(this.#pending.join('')));
+    this.#pending = [];
+    this.#pendingLength = 0;
+  }
+}

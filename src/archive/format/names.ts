@@ -1,0 +1,72 @@
+/** How an archive is compressed; each has its file name ending. */
+export type Compression = 'gzip' | 'zstd';
+
+export const extensionOf: Record<Compression, string> = { gzip: '.tgz', zstd: '.tar.zst' };
+
+/** Names that retention may touch. Archives of the original script match too. */
+const managed = /^km-backup-.*\.(?:tgz|tar\.gz|tar\.zst)$/is;
+const stamped = /^km-backup-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z?\.(?:tgz|tar\.gz|tar\.zst)$/i;
+
+export const MANIFEST_SUFFIX = '.manifest';
+export const LOCK_NAME = '.km-backup.lock';
+/** Where a restore keeps its journal, its staging and the old state: beside the target, or inside a mount point. */
+export const RESTORE_STATE_NAME = '.km-restore';
+const TEMPORARY_PREFIX = '.km-backup-';
+const TEMPORARY_SUFFIX = '.tmp';
+
+export function isManagedName(name: string): boolean {
+  return managed.test(name);
+}
+
+export function isManifestName(name: string): boolean {
+  return name.endsWith(MANIFEST_SUFFIX) && isManagedName(name.slice(0, -MANIFEST_SUFFIX.length));
+}
+
+export function isTemporaryName(name: string): boolean {
+  return name.startsWith(TEMPORARY_PREFIX) && name.endsWith(TEMPORARY_SUFFIX);
+}
+
+/** Whether km-backup itself made a file of this name in a destination (archive, manifest, lock, temporary). */
+export function isOwnName(name: string): boolean {
+  return isManagedName(name) || isManifestName(name) || isTemporaryName(name) || name === LOCK_NAME;
+}
+
+export function manifestNameOf(archiveName: string): string {
+  return archiveName + MANIFEST_SUFFIX;
+}
+
+/** A hidden name outside the managed pattern, for a file that is still being written. */
+export function temporaryName(token: string): string {
+  return TEMPORARY_PREFIX + token + TEMPORARY_SUFFIX;
+}
+
+/** `km-backup-20240201T120000Z.tgz`: the instant in UTC, cut to the second. */
+export function formatName(at: Date, compression: Compression): string {
+  const stamp = at
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(/[-:]/g, '');
+  return `km-backup-${stamp}${extensionOf[compression]}`;
+}
+
+/** The instant a managed name tells, or undefined where it tells none. A stamp without `Z` (the original script's) counts as UTC. */
+export function timeOfName(name: string): Date | undefined {
+  const match = stamped.exec(name);
+  if (!match) return undefined;
+  const [year, month, day, hour, minute, second] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const at = new Date(Date.UTC(year, month - 1, day, hour, minute, second));
+  const faithful = at.getUTCMonth() === month - 1 && at.getUTCDate() === day && at.getUTCHours() === hour;
+  return faithful ? at : undefined;
+}
+
+/** The compression a managed name tells by its ending. */
+export function compressionOfName(name: string): Compression {
+  return name.toLowerCase().endsWith('.zst') ? 'zstd' : 'gzip';
+}

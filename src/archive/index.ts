@@ -1,0 +1,26 @@
+/** The only door of the archive room: everything that other rooms may use of it. */
+export type { PackTotals } from './create/pack.ts';
+export { type Run, type RunOptions, runBackup } from './create/run-backup.ts';
+export { ensureDirectory } from './destination/directory.ts';
+export { type ArchiveInfo, listArchives } from './destination/inventory.ts';
+export { lockDestination } from './destination/lock.ts';
+export { type PruneOutcome, pruneUnderLock } from './destination/prune.ts';
+export { ArchiveError, ExitCode } from './errors.ts';
+export { display } from './format/byte-string.ts';
+export { levels } from './format/compress.ts';
+export type { Entry, EntryType } from './format/entry.ts';
+export { encodeEntry } from './format/entry-line.ts';
+export { type Compression, isManagedName } from './format/names.ts';
+export { type ExtractProgress, extractEntries } from './restore/extract.ts';
+export { listEntries } from './restore/list-entries.ts';
+export type { RestoreProgress } from './restore/progress.ts';
+export {
+  commitRestore,
+  type RestoreOptions,
+  type RestoreReport,
+  restore,
+  restoreStatus,
+  resumeRestore,
+  rollbackRestore,
+} from './restore/restore.ts';
+export { type Verification, type VerifiedAgainst, verifyArchive } from './verify/verify.ts';

@@ -1,0 +1,107 @@
+import fs from 'node:fs';
+import type { ByteString } from '../format/byte-string.ts';
+import type { Entry } from '../format/entry.ts';
+import { parseLines } from '../format/entry-line.ts';
+import type { Member } from '../format/manifest.ts';
+import { contentsOf } from '../format/member-contents.ts';
+import { readMember } from '../format/members.ts';
+import type { Compression } from '../format/names.ts';
+import { encodeSparseMap, packedSize } from '../format/tar-header.ts';
+import { TreeWriter, writeAll } from './tree-writer.ts';
+import { isSkipped, type RestorePolicy, withoutPrivileges } from './validate.ts';
+
+/** Members to check and, where `root` is given, to write below it. Their directories are there already. */
+export interface RestoreJob {
+  readonly path: string;
+  readonly compression: Compression;
+  readonly members: readonly RestoreMember[];
+  /** Undefined: check only. */
+  readonly root: string | undefined;
+  readonly policy: RestorePolicy;
+  readonly owner: boolean;
+}
+
+export interface RestoreMember {
+  readonly member: Member;
+  /** The entries' lines of the manifest. */
+  readonly lines: string;
+  /** Of a `part`: the file it belongs to (created before), and where its slice starts in the packed bytes. */
+  readonly part?: { readonly entry: Entry; readonly start: number };
+}
+
+export interface Restored {
+  readonly warnings: readonly { readonly path: ByteString; readonly message: string }[];
+}
+
+/** Throws `ArchiveCorrupt` at the first member that is not as recorded; nothing of that member is written then. */
+export function restoreMembers({ path, compression, members, root, policy, owner }: RestoreJob): Restored {
+  const warnings: { path: ByteString; message: string }[] = [];
+  const fd = fs.openSync(path, 'r');
+  using writer =
+    root === undefined
+      ? undefined
+      : new TreeWriter(root, {
+          owner,
+          warn: (at, message) => warnings.push({ path: at, message }),
+        });
+  try {
+    for (const { member, lines, part } of members) {
+      const raw = readMember(fd, member, compression);
+      const entries = parseLines(lines, path);
+      // The digest of the compressed bytes was compared, so the contents' own would say nothing new.
+      if (member.kind === 'part') {
+        if (writer && part) writePart(writer, part.entry, raw, part.start);
+      } else {
+        const contents = contentsOf(raw, member, entries);
+        if (writer) writeFiles(writer, entries, contents, policy);
+      }
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return { warnings };
+}
+
+function writeFiles(
+  writer: TreeWriter,
+  entries: readonly Entry[],
+  contents: readonly (Buffer | undefined)[],
+  policy: RestorePolicy,
+): void {
+  entries.forEach((entry, index) => {
+    const content = contents[index];
+    if (!content || isSkipped(entry)) return;
+    const fd = writer.create(entry.path);
+    try {
+      writePacked(fd, entry, content, 0);
+      if (entry.extents) fs.ftruncateSync(fd, entry.size);
+      writer.finishFile(withoutPrivileges(entry, policy), fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  });
+}
+
+function writePart(writer: TreeWriter, entry: Entry, raw: Buffer, start: number): void {
+  const fd = writer.reopen(entry.path);
+  try {
+    writePacked(fd, entry, raw.subarray(0, Math.max(0, packedSize(entry) - start)), start);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Writes a slice of a file's packed bytes (see packedSize), which starts at `start` in them, to its places in the file. */
+export function writePacked(fd: number, entry: Entry, slice: Buffer, start: number): void {
+  if (!entry.extents) {
+    if (slice.length > 0) writeAll(fd, slice, start);
+    return;
+  }
+  let position = encodeSparseMap(entry.extents, entry.size).length;
+  for (const [offset, length] of entry.extents) {
+    const from = Math.max(start, position);
+    const to = Math.min(start + slice.length, position + length);
+    if (to > from) writeAll(fd, slice.subarray(from - start, to - start), offset + from - position);
+    position += length;
+  }
+}

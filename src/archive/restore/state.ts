@@ -1,0 +1,184 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { FileLock } from '../../posix/file-lock.ts';
+import { syncDirectory } from '../../posix/sync.ts';
+import { codeOf } from '../../posix/system-error.ts';
+import { setTimes } from '../../posix/times.ts';
+import { ArchiveError } from '../errors.ts';
+import { type ByteString, display, fromText, join, toBuffer, toPath } from '../format/byte-string.ts';
+import { LOCK_NAME, RESTORE_STATE_NAME } from '../format/names.ts';
+import {
+  foreignNames,
+  type Journal,
+  LOCK,
+  NEW,
+  OLD,
+  readJournal,
+  removeJournal,
+  writeJournal,
+} from './journal.ts';
+import { type Place, statePlaces } from './place.ts';
+import { carry, checkCarry, findArchives } from './preserved-archives.ts';
+import { removeTree } from './remove-tree.ts';
+import { present, type Step } from './swap.ts';
+
+/** The state directory of one target's restore, locked. */
+export class RestoreState implements Disposable {
+  readonly place: Place;
+  readonly #lock: FileLock;
+
+  private constructor(place: Place, lock: FileLock) {
+    this.place = place;
+    this.#lock = lock;
+  }
+
+  /** Throws `Locked` where another restore of this target is running, `RestoreRefused` where the name is taken. */
+  static open(place: Place): RestoreState {
+    const { state } = place;
+    for (;;) {
+      try {
+        keepingTimes(place, () => fs.mkdirSync(state, 0o700));
+      } catch (error) {
+        if (codeOf(error) !== 'EEXIST') throw error;
+      }
+      const stats = fs.lstatSync(state, { throwIfNoEntry: false });
+      if (!stats) continue;
+      const mine = stats.isDirectory() && stats.uid === process.geteuid?.();
+      if (!mine || foreignNames(state).length > 0) {
+        throw new ArchiveError(
+          'RestoreRefused',
+          `refused: ${state} is needed for the restore, but is there already and was not made by this program and user. Move it away.`,
+        );
+      }
+      try {
+        const attempt = FileLock.tryLock(path.join(state, LOCK));
+        if (!attempt.acquired) throw locked(`Another restore of ${place.target} is running`, attempt.holder);
+        return new RestoreState(place, attempt.lock);
+      } catch (error) {
+        // The last holder has just finished and removed the directory.
+        if (codeOf(error) !== 'ENOENT') throw error;
+      }
+    }
+  }
+
+  /** The state left by an earlier restore of the target, where there is one. Locked. */
+  static find(target: string): { state: RestoreState; journal: Journal } | undefined {
+    for (const place of statePlaces(target)) {
+      if (!readJournal(place.state)) continue;
+      const state = RestoreState.open(place);
+      const journal = readJournal(place.state);
+      if (journal) return { state, journal };
+      state[Symbol.dispose]();
+    }
+    return undefined;
+  }
+
+  get new(): string {
+    return path.join(this.place.state, NEW);
+  }
+
+  get old(): string {
+    return path.join(this.place.state, OLD);
+  }
+
+  get journal(): Journal | undefined {
+    return readJournal(this.place.state);
+  }
+
+  write(journal: Journal): void {
+    writeJournal(this.place.state, journal);
+  }
+
+  /** Removes both trees and the state itself. The journal, where there is one, says so first. */
+  remove(step: Step): void {
+    const { target, state } = this.place;
+    for (const tree of [this.old, this.new]) {
+      if (!present(tree)) continue;
+      const journal = this.journal;
+      // The tree that lived until now may have got another archive after the swap; staged copies are no archives.
+      const wasLive =
+        journal?.phase === 'removing' && tree === (journal.direction === 'forward' ? this.old : this.new);
+      if (wasLive) rescueArchives(tree, target, step);
+      step(`remove ${path.basename(tree)}`);
+      removeTree(fromText(tree));
+    }
+    step('remove the journal');
+    removeJournal(state);
+    step('remove the state directory');
+    fs.rmSync(path.join(state, LOCK), { force: true });
+    this.#lock.release();
+    try {
+      keepingTimes(this.place, () => fs.rmdirSync(state));
+      syncDirectory(path.dirname(state));
+    } catch (error) {
+      if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'ENOENT') throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#lock.release();
+  }
+}
+
+/** A state directory that comes and goes inside the target must not show in the target's times. */
+function keepingTimes({ kind, target }: Place, change: () => void): void {
+  const before = kind === 'inside' ? fs.lstatSync(target, { bigint: true }) : undefined;
+  change();
+  if (!before) return;
+  try {
+    setTimes(target, before.atimeNs, before.mtimeNs);
+  } catch (error) {
+    // Only the owner may set them.
+    if (codeOf(error) !== 'EPERM') throw error;
+  }
+}
+
+/** Archives must outlive the tree they lie in. Throws `RestoreFailed` where one cannot be moved. */
+function rescueArchives(tree: string, target: string, step: Step): void {
+  const { files } = findArchives(fromText(tree), RESTORE_STATE_NAME);
+  const left = files.filter((file) => !file.endsWith(`/${LOCK_NAME}`) && file !== LOCK_NAME);
+  if (left.length === 0) return;
+  const taken = left.find((file) => present(toPath(join(fromText(target), file))));
+  if (taken === undefined && present(target)) {
+    checkCarry(left, fromText(target));
+    carry(left, fromText(tree), fromText(target), step);
+    return;
+  }
+  throw new ArchiveError(
+    'RestoreFailed',
+    `${path.join(tree, display(taken ?? left[0]!))} is an archive that was added to the old state after the swap. Move it away, then run the same command again.`,
+  );
+}
+
+/** Holds the lock of every directory of archives in a tree, so that no backup or prune runs meanwhile. */
+export class ArchiveLocks implements Disposable {
+  readonly #locks: FileLock[] = [];
+
+  constructor(root: string, directories: readonly ByteString[]) {
+    try {
+      for (const directory of directories) this.#take(root, directory);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #take(root: string, directory: ByteString): void {
+    const inside = directory === '' ? fromText(root) : join(fromText(root), directory);
+    const attempt = FileLock.tryLock(toBuffer(join(inside, fromText(LOCK_NAME))));
+    if (!attempt.acquired) throw locked(`A backup into ${display(inside)} is running`, attempt.holder);
+    this.#locks.push(attempt.lock);
+  }
+
+  [Symbol.dispose](): void {
+    for (const lock of this.#locks.splice(0)) lock.release();
+  }
+}
+
+function locked(
+  what: string,
+  holder: { host: string; pid: number; since: string } | undefined,
+): ArchiveError {
+  const who = holder ? ` (pid ${holder.pid} on ${holder.host} since ${holder.since})` : '';
+  return new ArchiveError('Locked', `${what}${who}. Nothing was changed; try again when it has ended.`);
+}
