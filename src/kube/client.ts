@@ -3,7 +3,7 @@ import { Backoff } from './backoff.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import type { ApiServer } from './config.ts';
 import { KubeError } from './errors.ts';
-import { type Asked, noAnswer, noCredentials } from './no-answer.ts';
+import { type Asked, noAnswer, noCredentials } from './transport-errors.ts';
 
 export interface ApiRequest {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

@@ -21,7 +21,7 @@ export interface Applier {
 export interface ApplierOptions {
   resources: Resources;
   /** Writes an Event when there is time. */
-  announce: (event: EventDetails) => void;
+  recordEvent: (event: EventDetails) => void;
   /** Throws when this process may no longer lead; asked before every write. */
   assertLeading: () => void;
   /** Told of every object created. */
@@ -44,7 +44,7 @@ const REMEMBERED_DELETIONS = 1_000;
 /** The only writer of the operator. */
 export function createApplier({
   resources,
-  announce,
+  recordEvent,
   assertLeading,
   onWritten: written = () => {},
   onBackupMade: backupMade = () => {},
@@ -146,9 +146,9 @@ export function createApplier({
         return deleteAsSeen(backups, step.target);
       case 'deleteJob':
         return deleteAsSeen(jobs, step.target);
-      case 'announce': {
+      case 'recordEvent': {
         const { kind, apiVersion, metadata } = step.regarding;
-        announce({
+        recordEvent({
           regarding: {
             apiVersion,
             kind,

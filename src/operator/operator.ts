@@ -12,10 +12,10 @@ import type { JobSettings } from './backup/job.ts';
 import { observeBackup } from './backup/observe.ts';
 import { type PodsOnNodes, podsOnNodes } from './backup/pods-on-nodes.ts';
 import { decideSchedule } from './backupschedule/decide.ts';
-import { ClusterView, scheduleKey } from './cluster-view.ts';
+import { Cache, scheduleKey } from './cache.ts';
+import { ConcurrencyLimiter, type ConcurrencyLimits } from './concurrency-limiter.ts';
 import type { Plan } from './plan.ts';
 import { type Resources, resources } from './resources.ts';
-import { type RunSlotLimits, RunSlots } from './run-slots.ts';
 import { Rush } from './rush.ts';
 import { fromTime } from './time.ts';
 
@@ -31,7 +31,7 @@ export interface OperatorOptions {
   /** Empty: all namespaces. */
   namespaces: readonly string[];
   jobs: JobSettings;
-  limits: RunSlotLimits;
+  limits: ConcurrencyLimits;
   /** Reconciles at once, of each kind. */
   workers: number;
   clock: Clock;
@@ -57,8 +57,8 @@ export interface OperatorObservers {
  * reconcile starts from what is observed, so that a missed event, a restart or a second leader changes nothing.
  */
 export class Operator {
-  readonly view: ClusterView;
-  readonly slots: RunSlots;
+  readonly view: Cache;
+  readonly slots: ConcurrencyLimiter;
   readonly #options: OperatorOptions;
   readonly #schedules: WorkQueue;
   readonly #backups: WorkQueue;
@@ -77,7 +77,7 @@ export class Operator {
     this.#rush = new Rush(Math.ceil(options.workers / 2), clock);
     this.#applier = createApplier({
       resources: this.#resources,
-      announce: (event) => {
+      recordEvent: (event) => {
         const write = () => events.emit(event);
         const key = `event ${event.regarding.uid} ${event.reason} ${event.note}`;
         if (!this.#rush.defer(key, write)) write();
@@ -103,8 +103,8 @@ export class Operator {
       new WorkQueue({ clock, onIdle, ...(metrics?.queue && { metrics: metrics.queue(name) }) });
     this.#schedules = queue('schedules', () => this.#rush.recorded());
     this.#backups = queue('backups');
-    this.slots = new RunSlots(options.limits, (key) => this.#backups.add(key));
-    this.view = new ClusterView(
+    this.slots = new ConcurrencyLimiter(options.limits, (key) => this.#backups.add(key));
+    this.view = new Cache(
       {
         resources: this.#resources,
         namespaces,
@@ -125,7 +125,7 @@ export class Operator {
   }
 
   /** Looks at every schedule and unfinished run anew. */
-  lookAgain(): void {
+  resync(): void {
     for (const key of this.view.schedules.keys()) this.#schedules.add(key);
     for (const backup of this.view.unfinishedRuns()) this.#backups.add(keyOf(backup));
   }
@@ -177,7 +177,7 @@ export class Operator {
       if (Math.abs(jumpMs) < CLOCK_JUMP_MS) continue;
       known = offset();
       logger.warn({ jumpMs }, 'the clock was set; looking at everything anew');
-      this.lookAgain();
+      this.resync();
     }
   }
 

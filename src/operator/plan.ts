@@ -23,7 +23,7 @@ export interface NewJob {
 /** An object named for deletion as it was seen: a namesake, and one that has changed since, are safe. */
 export type Doomed = Pick<ObjectMeta, 'namespace' | 'name' | 'uid' | 'resourceVersion'>;
 
-export interface Announcement {
+export interface EventText {
   type: 'Normal' | 'Warning';
   reason: string;
   action: string;
@@ -43,7 +43,7 @@ export type Step =
   | { kind: 'createJob'; backup: KmBackup; job: NewJob }
   | { kind: 'deleteBackup'; target: Doomed }
   | { kind: 'deleteJob'; target: Doomed }
-  | { kind: 'announce'; regarding: KmBackup | KmBackupSchedule; event: Announcement };
+  | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule; event: EventText };
 
 export interface Plan {
   steps: Step[];

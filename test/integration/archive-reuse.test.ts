@@ -232,9 +232,9 @@ describe('a source that changes while it is read', () => {
       previous: undefined,
       signal: undefined,
       warn,
-      rotten: () => {},
+      corrupt: () => {},
       progress: () => {},
-      step: () => {},
+      failpoint: () => {},
     });
     await packer.pack(new Walk({ root: fromText(box.source), warn }));
     archive.close();

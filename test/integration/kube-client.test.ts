@@ -140,7 +140,7 @@ describe('what is told when no answer comes', () => {
       /^GET \S+configmaps: .*did not answer within 0\.3 s/,
     ],
     ['an answer that stops', { kind: 'freeze', afterBytes: 50 }, 'Timeout', /did not answer within 0\.3 s/],
-    ['a connection that breaks', { kind: 'drop' }, 'NoAnswer', /broke before the whole answer came/],
+    ['a connection that breaks', { kind: 'drop' }, 'TransportError', /broke before the whole answer came/],
   ] as const)('of %s', async (_, fault, reason, text) => {
     use({ timeoutMs: 300, attempts: 1 });
     proxy.add({ match: ALL, fault });

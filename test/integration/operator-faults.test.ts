@@ -254,7 +254,7 @@ describe.concurrent('interference', () => {
       });
       await scene.backupUntil(name, ({ reason }) => reason === 'ImagePullBackOff');
       clock.offsetMs = 301_000;
-      running.lookAgain();
+      running.resync();
       const backup = await scene.finished(name);
       expect(backup.status).toMatchObject({ phase: 'Failed', reason: 'StartDeadlineExceeded' });
       expect(backup.status?.message).toContain('no such image');
@@ -276,7 +276,7 @@ describe.concurrent('interference', () => {
       });
       await scene.backupUntil(name, ({ reason }) => reason === 'Unschedulable');
       clock.offsetMs = 301_000;
-      running.lookAgain();
+      running.resync();
       const backup = await scene.finished(name);
       expect(backup.status).toMatchObject({ phase: 'Failed', reason: 'StartDeadlineExceeded' });
       expect(backup.status?.message).toContain(said);

@@ -88,7 +88,7 @@ describe.concurrent('a slot is run once, and recorded', () => {
       for (let slot = 2; slot <= 3; slot += 1) {
         if (slot === 2) expect(proxy.freezeAll({ watch: true, path })).toBeGreaterThan(0);
         clock.offsetMs += MINUTE_MS;
-        operator.lookAgain();
+        operator.resync();
         await scene.succeeded('notes', slot);
       }
       const { status } = await scene.succeeded('notes', 3);
@@ -192,15 +192,15 @@ describe.concurrent('the clock', () => {
       const operator = await scene.operator({ clock });
       await scene.succeeded('notes', 1);
       clock.offsetMs -= 60 * MINUTE_MS;
-      operator.lookAgain();
+      operator.resync();
       for (let minutes = 0; minutes < 3; minutes += 1) {
         clock.offsetMs += MINUTE_MS;
-        operator.lookAgain();
+        operator.resync();
         await new Promise((resolve) => setTimeout(resolve, 300));
       }
       expect(scene.jobsEverMade).toHaveLength(1);
       clock.offsetMs += 58 * MINUTE_MS;
-      operator.lookAgain();
+      operator.resync();
       const { status } = await scene.succeeded('notes', 2);
       expect(status).toMatchObject({ runs: { succeeded: 2 }, missedSlots: 0 });
     }),
@@ -233,7 +233,7 @@ describe.concurrent('the clock', () => {
       const operator = await scene.operator({ clock });
       const first = await scene.succeeded('notes', 1);
       clock.offsetMs = Date.parse(after) - Date.now();
-      operator.lookAgain();
+      operator.resync();
       const second = await scene.succeeded('notes', 2);
       expect(second.status?.missedSlots).toBe(first.status?.missedSlots);
       expect(second.status?.lastScheduleTime).toBe(slot);

@@ -142,7 +142,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
         'remove the state directory',
       ]),
     );
-    expect(seen.some((name) => name.startsWith('carry '))).toBe(true);
+    expect(seen.some((name) => name.startsWith('preserve '))).toBe(true);
     expect(new Set(seen).size).toBe(seen.length);
     const swapping: Record<string, string[]> = {
       exchange: ['exchange', 'rename the old tree'],

@@ -157,10 +157,10 @@ describe('too little space (fault 27)', () => {
     expect(fs.lstatSync(bomb).size).toBeLessThan(300 * 1024);
     const before = fs.statfsSync(at('volume')).bfree;
     let staged = false;
-    const step = () => {
+    const failpoint = () => {
       staged = true;
     };
-    await expect(restore(options(bomb, { step }))).rejects.toMatchObject({ reason: 'NoSpace' });
+    await expect(restore(options(bomb, { failpoint }))).rejects.toMatchObject({ reason: 'NoSpace' });
     expect(staged).toBe(false);
     expect(fs.statfsSync(at('volume')).bfree).toBe(before);
   });
@@ -177,10 +177,10 @@ describe('too little space (fault 27)', () => {
   test('space that goes while it unpacks: what was staged is removed', async () => {
     fs.writeFileSync(at('source/large'), Buffer.alloc(6 * 1024 * 1024, 'x'));
     const archive = pack();
-    const step = (name: string) => {
+    const failpoint = (name: string) => {
       if (name === 'unpack') fs.writeFileSync(at('volume/ballast'), Buffer.alloc(8 * 1024 * 1024));
     };
-    await expect(restore(options(archive, { step }))).rejects.toMatchObject({ reason: 'NoSpace' });
+    await expect(restore(options(archive, { failpoint }))).rejects.toMatchObject({ reason: 'NoSpace' });
     fs.rmSync(at('volume/ballast'));
   });
 

@@ -637,10 +637,10 @@ describe('refused before live data is touched', () => {
 
   test('an abort leaves no trace', async () => {
     const controller = new AbortController();
-    const step = (name: string) => {
+    const failpoint = (name: string) => {
       if (name === 'unpack') controller.abort(new Error('stopped'));
     };
-    await expect(restore(options(good, { signal: controller.signal, step }))).rejects.toThrow('stopped');
+    await expect(restore(options(good, { signal: controller.signal, failpoint }))).rejects.toThrow('stopped');
     expect(describeTree(at('target'))).toEqual(live);
     expect(fs.readdirSync(base).sort()).toEqual(['archives', 'secret', 'target']);
   });

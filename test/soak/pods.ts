@@ -10,7 +10,7 @@ export function archiveOf({ metadata }: Pick<Pod, 'metadata'>): string | undefin
 }
 
 /**
- * What the pod reports. Its stock is cut: what is absent from a cut report is never taken for removed, so that
+ * What the pod reports. Its inventory is cut: what is absent from a cut report is never taken for removed, so that
  * every run leaves its KmBackup behind for the checks.
  */
 export function reportOf(pod: { metadata: { uid: string } }): StubReport {

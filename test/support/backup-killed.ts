@@ -24,7 +24,7 @@ const options: RunOptions = {
   retention: { limit: 2 },
   now: () => new Date(time),
   threads: 1,
-  step: (name) => {
+  failpoint: (name) => {
     steps.push(name);
     if (steps.length === Number(number)) process.kill(process.pid, 'SIGKILL');
   },

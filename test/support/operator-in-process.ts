@@ -2,9 +2,9 @@ import { KubeClient } from '../../src/kube/client.ts';
 import { type Clock, systemClock } from '../../src/kube/clock.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 import { EventRecorder } from '../../src/kube/events.ts';
+import type { ConcurrencyLimits } from '../../src/operator/concurrency-limiter.ts';
 import { Operator } from '../../src/operator/operator.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
-import type { RunSlotLimits } from '../../src/operator/run-slots.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -27,7 +27,7 @@ export async function startOperator(options: {
   kubeconfig: string;
   namespace: string;
   clock?: Clock;
-  limits?: RunSlotLimits;
+  limits?: ConcurrencyLimits;
   allowScripts?: boolean;
 }): Promise<RunningOperator> {
   const clock = options.clock ?? systemClock;

@@ -7,7 +7,7 @@ import { commitRestore, restore, resumeRestore, rollbackRestore } from '../../sr
  */
 const [kill = '', action, target = '', archive = '', swap, oldState] = process.argv.slice(2);
 let reached = 0;
-const step = (name: string) => {
+const failpoint = (name: string) => {
   process.stdout.write(`${name}\n`);
   if (reached++ === Number(kill)) process.kill(process.pid, 'SIGKILL');
 };
@@ -21,18 +21,18 @@ switch (action) {
       oldState: oldState === 'remove' ? 'remove' : 'keep',
       threads: 1,
       now: () => new Date(),
-      step,
+      failpoint,
       ...(swap === 'exchange' || swap === 'rename' || swap === 'children' ? { swap } : {}),
     });
     break;
   case 'rollback':
-    rollbackRestore(target, { step });
+    rollbackRestore(target, { failpoint });
     break;
   case 'commit':
-    commitRestore(target, step);
+    commitRestore(target, failpoint);
     break;
   case 'resume':
-    resumeRestore(target, step);
+    resumeRestore(target, failpoint);
     break;
   default:
     throw new Error(`no action ${action}`);

@@ -43,8 +43,8 @@ export interface CreateOptions {
   readonly now: () => Date;
   /** `expectedBytes`: what the previous archive's source had. */
   readonly progress?: ((totals: PackTotals, expectedBytes: number | undefined) => void) | undefined;
-  /** Called at each named step, for tests that stop a run there. */
-  readonly step?: ((name: string) => void) | undefined;
+  /** Called at each named failpoint, for tests that stop a run there. */
+  readonly failpoint?: ((name: string) => void) | undefined;
   readonly threads?: number | undefined;
 }
 
@@ -54,7 +54,7 @@ export interface Created {
   readonly manifestSha256: string;
   readonly summary: Summary;
   /** Members of the previous archive that no longer match their digests; packed anew. */
-  readonly rotten: { readonly archive: string; readonly members: number } | undefined;
+  readonly corrupt: { readonly archive: string; readonly members: number } | undefined;
 }
 
 const MAX_SAMPLES = 20;
@@ -65,7 +65,7 @@ const MAX_SAMPLES = 20;
  */
 export async function createArchive(options: CreateOptions): Promise<Created> {
   const startedAt = options.now();
-  const step = options.step ?? (() => {});
+  const failpoint = options.failpoint ?? (() => {});
   const root = sourceRoot(options.source);
   ensureDirectory(options.destination);
   const target = directoryStatus(options.destination);
@@ -78,9 +78,9 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     warnings++;
     if (samples.length < MAX_SAMPLES) samples.push(formatWarning(warning));
   };
-  const rotten = new Set<number>();
+  const corrupt = new Set<number>();
   const token = randomBytes(8).toString('hex');
-  step('begin');
+  failpoint('begin');
   const archive = new GrowingFile(path.join(options.destination, temporaryName(token)));
   let manifestFile: GrowingFile | undefined;
   let publishedManifest: string | undefined;
@@ -98,7 +98,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
   try {
     manifestFile = new GrowingFile(path.join(options.destination, temporaryName(`${token}-manifest`)));
     const manifest = new ManifestWriter(manifestFile);
-    step('temporaries made');
+    failpoint('temporaries made');
     await using pool = new WorkerPool<CreateJobs>(options.threads);
     pool.warm();
     await using previous = options.full ? undefined : findPrevious(options);
@@ -110,9 +110,9 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
       previous,
       signal: options.signal,
       warn,
-      rotten: ({ offset }) => rotten.add(offset),
+      corrupt: ({ offset }) => corrupt.add(offset),
       progress: (totals) => options.progress?.(totals, previous?.sourceBytes),
-      step,
+      failpoint,
     });
     await packer.pack(walk);
     const { totals } = packer;
@@ -124,10 +124,10 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
           : `${options.source} holds no files, only directories if anything (a volume that is not mounted?). Use --allow-empty if that is right.`,
       );
     }
-    step('members written');
+    failpoint('members written');
     await archive.sync();
     archive.close();
-    step('archive synced');
+    failpoint('archive synced');
     options.signal?.throwIfAborted();
 
     const name = options.outputName ?? freeName(options.destination, startedAt, options.compression);
@@ -151,7 +151,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     await manifestFile.sync();
     manifestFile.close();
     checkManifest(manifestFile);
-    step('manifest synced');
+    failpoint('manifest synced');
     options.signal?.throwIfAborted();
 
     const final = path.join(options.destination, name);
@@ -163,21 +163,21 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     } else {
       publish(manifestFile.path, finalManifest);
       publishedManifest = finalManifest;
-      step('manifest named');
+      failpoint('manifest named');
       publish(archive.path, final);
     }
     publishedManifest = undefined;
-    step('archive named');
+    failpoint('archive named');
     syncDirectory(options.destination);
-    step('directory synced');
+    failpoint('directory synced');
     return {
       name,
       path: final,
       manifestSha256: manifestFile.digest(),
       summary,
-      rotten:
-        rotten.size > 0 && previous
-          ? { archive: path.basename(previous.path), members: rotten.size }
+      corrupt:
+        corrupt.size > 0 && previous
+          ? { archive: path.basename(previous.path), members: corrupt.size }
           : undefined,
     };
   } catch (error) {

@@ -167,7 +167,7 @@ class Group {
             message: 'changed under every read; the stored content may mix states',
           });
         }
-        this.lines.push(encodeEntry({ ...entry, sha256, ...(steady ? {} : { torn: true }) }));
+        this.lines.push(encodeEntry({ ...entry, sha256, ...(steady ? {} : { inconsistent: true }) }));
         this.files++;
         this.sourceBytes += entry.size;
         return;

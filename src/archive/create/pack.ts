@@ -44,9 +44,9 @@ export interface PackContext {
   readonly signal: AbortSignal | undefined;
   readonly warn: (warning: Warning) => void;
   /** A member of the previous archive does not match its digest any more. */
-  readonly rotten: (member: Member) => void;
+  readonly corrupt: (member: Member) => void;
   readonly progress: (totals: PackTotals) => void;
-  readonly step: (name: string) => void;
+  readonly failpoint: (name: string) => void;
 }
 
 /** Units that may wait in order behind one that is being packed; those that are copied hold their names only. */
@@ -244,7 +244,7 @@ export class Packer {
           message: 'changed under every read; the stored content may mix states',
         });
       }
-      this.#record(header, encodeEntry({ ...entry, ...(steady ? {} : { torn: true as const }) }));
+      this.#record(header, encodeEntry({ ...entry, ...(steady ? {} : { inconsistent: true as const }) }));
       for (const member of members) this.#record(member, '');
       this.totals.reusedBytes += reused;
       this.#count(1, 1, entry.size);
@@ -335,7 +335,7 @@ export class Packer {
 
   /** Rot must not travel on: only bytes with the recorded digest are appended; undefined where they are not. */
   #appendCopy(member: Member): Member | undefined {
-    const { previous, rotten, archive, settings } = this.#context;
+    const { previous, corrupt, archive, settings } = this.#context;
     const { fd } = previous!;
     const offset = archive.position;
     try {
@@ -352,7 +352,7 @@ export class Packer {
       return { ...member, offset };
     } catch (error) {
       if (!(error instanceof ArchiveError) || error.reason !== 'ArchiveCorrupt') throw error;
-      rotten(member);
+      corrupt(member);
       return undefined;
     }
   }
@@ -376,7 +376,7 @@ export class Packer {
     this.#unchecked.push(member);
     this.#uncheckedBytes += member.size;
     if (this.#uncheckedBytes >= CHECK_BYTES) this.#check();
-    this.#context.step('member');
+    this.#context.failpoint('member');
   }
 
   #check(): void {

@@ -64,7 +64,7 @@ export class Previous implements AsyncDisposable {
   #isSame({ entry }: Found, line: string): boolean {
     const identity = encodeIdentity(entry);
     if (!line.startsWith(identity) || Number(entry.ctime) >= this.#settledBefore) return false;
-    return isPlainTail(line, identity.length) || !parseEntryLine(line, this.#manifestPath).torn;
+    return isPlainTail(line, identity.length) || !parseEntryLine(line, this.#manifestPath).inconsistent;
   }
 
   async #advance(): Promise<void> {

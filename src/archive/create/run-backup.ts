@@ -39,7 +39,7 @@ export async function runBackup(options: RunOptions): Promise<Run> {
       now: options.now(),
       dryRun: false,
       keep: created.name,
-      step: options.step,
+      failpoint: options.failpoint,
     });
     return succeeded(base, options.now(), created, pruning);
   } catch (error) {
@@ -61,14 +61,14 @@ export async function runBackup(options: RunOptions): Promise<Run> {
 function succeeded(
   base: Pick<RunResult, 'version' | 'startedAt'>,
   finishedAt: Date,
-  { name, path: file, manifestSha256, summary, rotten }: Created,
+  { name, path: file, manifestSha256, summary, corrupt }: Created,
   { pruned, present, failures }: PruneOutcome,
 ): Run {
   const { warnings } = summary;
   const incomplete = warnings.count > 0;
   const notes = [
-    rotten
-      ? ` ${rotten.members} damaged piece(s) of ${rotten.archive} were packed anew: check that archive and its volume.`
+    corrupt
+      ? ` ${corrupt.members} damaged piece(s) of ${corrupt.archive} were packed anew: check that archive and its volume.`
       : '',
     failures.length > 0 ? ` Could not remove ${failures.length} old archive(s): ${failures[0]}.` : '',
   ].join('');

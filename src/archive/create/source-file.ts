@@ -7,7 +7,7 @@ import { type ByteString, toBuffer, toPath } from '../format/byte-string.ts';
 import type { Entry, Extent } from '../format/entry.ts';
 import { encodeSparseMap } from '../format/tar-header.ts';
 
-/** A file is read this often before it is stored as torn. */
+/** A file is read this often before it is stored as inconsistent. */
 export const READ_ATTEMPTS = 4;
 
 /** Holes that save less than this are stored as zeros: compressed they cost next to nothing. */

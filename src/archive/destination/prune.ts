@@ -16,7 +16,7 @@ export interface PruneOptions {
   readonly dryRun: boolean;
   /** An archive that no rule removes: the one just made. */
   readonly keep?: string | undefined;
-  readonly step?: ((name: string) => void) | undefined;
+  readonly failpoint?: ((name: string) => void) | undefined;
 }
 
 export interface PruneRow extends RetentionDecision {
@@ -34,7 +34,7 @@ export interface PruneOutcome {
 
 /** Removes what the policy keeps no longer. Hold the lock, and call it after a success only. */
 export function pruneUnderLock(options: PruneOptions): PruneOutcome {
-  const { destination, policy, now, dryRun, keep, step } = options;
+  const { destination, policy, now, dryRun, keep, failpoint } = options;
   const archives = archivesOfSeries(destination, options.series);
   const rows = planRows(archives, policy, now);
   const pruned: string[] = [];
@@ -46,12 +46,12 @@ export function pruneUnderLock(options: PruneOptions): PruneOutcome {
       continue;
     }
     try {
-      remove(archive, step);
+      remove(archive, failpoint);
       pruned.push(archive.name);
     } catch (error) {
       failures.push(`${archive.name}: ${codeOf(error) ?? (error instanceof Error ? error.message : error)}`);
     }
-    step?.('archive pruned');
+    failpoint?.('archive pruned');
   }
   if (pruned.length > 0 && !dryRun) syncDirectory(destination);
   const gone = new Set(dryRun ? [] : pruned);
@@ -94,11 +94,11 @@ function planRows(
 }
 
 /** The archive first: a manifest left alone is swept by the next run, an archive left alone would count as unverified. */
-function remove(archive: ArchiveInfo, step: PruneOptions['step']): void {
+function remove(archive: ArchiveInfo, failpoint: PruneOptions['failpoint']): void {
   if (!lstatSync(archive.path).isFile()) {
     throw new ArchiveError('Internal', 'is no regular file any more');
   }
   unlinkSync(archive.path);
-  step?.('archive removed');
+  failpoint?.('archive removed');
   rmSync(manifestNameOf(archive.path), { force: true });
 }

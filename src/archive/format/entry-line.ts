@@ -25,9 +25,12 @@ export function encodeIdentity(entry: Entry): string {
 
 /** One line, its newline included. */
 export function encodeEntry(entry: Entry): string {
-  const { sha256, parts, extents, xattrs, torn } = entry;
+  const { sha256, parts, extents, xattrs, inconsistent } = entry;
   const digest = sha256 === undefined ? '' : `,"sha256":"${sha256}"`;
-  const rest = parts || extents || xattrs || torn ? JSON.stringify({ parts, extents, xattrs, torn }) : '{}';
+  const rest =
+    parts || extents || xattrs || inconsistent
+      ? JSON.stringify({ parts, extents, xattrs, inconsistent })
+      : '{}';
   return `${encodeIdentity(entry)}${digest}${rest === '{}' ? '' : `,${rest.slice(1, -1)}`}}\n`;
 }
 
@@ -93,6 +96,7 @@ export function parseEntryLine(line: string, where: string): Entry {
     (link !== undefined) === (value['type'] === 'symlink' || value['type'] === 'hardlink');
   if (!sound) throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`);
   // Most names are ASCII: then there is nothing to decode, and a copy would cost as much as parsing did.
+  if (value['torn'] === true) value['inconsistent'] = true;
   if (value['path'] === path && value['link'] === link) return value as unknown as Entry;
   const { pathBytes: _, linkBytes: __, ...rest } = value;
   return { ...rest, path, ...(link === undefined ? {} : { link }) } as unknown as Entry;

@@ -33,7 +33,7 @@ export interface Entry {
   /** Major and minor number of a device. */
   readonly device?: readonly [major: number, minor: number];
   /** The content changed under every read: what is stored may mix states, and is padded or cut to `size`. */
-  readonly torn?: true;
+  readonly inconsistent?: true;
 }
 
 /** Bytes of a file that are not holes. */

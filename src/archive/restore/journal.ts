@@ -16,7 +16,7 @@ const RootMetadata = z.object({
 /** What a directory that stays in place (a mount point) takes over from the tree that moves in. */
 export type RootMetadata = z.infer<typeof RootMetadata>;
 
-const Journal = z.object({
+const Fields = z.object({
   version: z.literal(1),
   /** Given by the caller, so that a repeated request is known again. */
   id: z.string(),
@@ -50,12 +50,20 @@ const Journal = z.object({
   /** Both trees are in their places; what is left of the swap is to carry the archives over. */
   moved: z.boolean(),
   /** Files (archives) that go from the tree moving out to the one moving in, relative, one byte a character. */
-  carry: z.array(z.string()),
+  preservedArchives: z.array(z.string()),
   /** Of a directory that stays in place: before the restore, and of the archive. */
   rootBefore: RootMetadata.optional(),
   rootAfter: RootMetadata.optional(),
 });
-export type Journal = z.infer<typeof Journal>;
+/** `carry` is what version 0.1.0 called `preservedArchives`. */
+const Journal = z.preprocess(
+  (value) =>
+    typeof value === 'object' && value !== null && 'carry' in value
+      ? { ...value, preservedArchives: value.carry }
+      : value,
+  Fields,
+);
+export type Journal = z.infer<typeof Fields>;
 
 const JOURNAL = 'journal';
 const TEMPORARY = 'journal.tmp';

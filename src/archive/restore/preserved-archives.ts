@@ -7,7 +7,7 @@ import { type ByteString, display, join, toBuffer, toPath } from '../format/byte
 import { isManagedName, isManifestName, LOCK_NAME } from '../format/names.ts';
 
 /** Archives below a tree, with what belongs to them. */
-export interface Carried {
+export interface PreservedArchives {
   /** Directories that hold archives, relative to the root. */
   readonly directories: readonly ByteString[];
   /** Archives, manifests and lock files, relative to the root. */
@@ -18,7 +18,7 @@ export interface Carried {
  * Finds the managed archives in a tree: the default destination lies inside the source. Symlinks are not
  * followed, other file systems not entered. `skip` is a name directly below the root.
  */
-export function findArchives(root: ByteString, skip: string): Carried {
+export function findArchives(root: ByteString, skip: string): PreservedArchives {
   const directories: ByteString[] = [];
   const files: ByteString[] = [];
   const device = fs.lstatSync(toPath(root)).dev;
@@ -48,7 +48,7 @@ export function findArchives(root: ByteString, skip: string): Carried {
 }
 
 /** Throws `RestoreRefused` where a file could not be carried over, because its directory is none in the new tree. */
-export function checkCarry(files: readonly ByteString[], to: ByteString): void {
+export function checkPreservable(files: readonly ByteString[], to: ByteString): void {
   for (const file of files) {
     for (const directory of ancestors(file)) {
       const stats = fs.lstatSync(toPath(join(to, directory)), { throwIfNoEntry: false });
@@ -73,18 +73,18 @@ export function checkCarry(files: readonly ByteString[], to: ByteString): void {
  * Moves files from one tree to the same place in another, replacing copies there. What has left `from`
  * counts as moved, so it can be repeated after a crash.
  */
-export function carry(
+export function preserve(
   files: readonly ByteString[],
   from: ByteString,
   to: ByteString,
-  step: (name: string) => void,
+  failpoint: (name: string) => void,
 ): void {
   const touched = new Set<ByteString>();
   for (const file of files) {
     const source = toPath(join(from, file));
     if (!fs.lstatSync(source, { throwIfNoEntry: false })) continue;
     for (const directory of ancestors(file)) makeLike(join(from, directory), join(to, directory));
-    step(`carry ${file}`);
+    failpoint(`preserve ${file}`);
     fs.renameSync(source, toPath(join(to, file)));
     const cut = file.lastIndexOf('/');
     const directory = (cut === -1 ? '' : file.slice(0, cut)) as ByteString;

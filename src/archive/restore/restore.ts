@@ -13,13 +13,13 @@ import type { RestoreJobs } from './jobs.ts';
 import { type Journal, readJournal } from './journal.ts';
 import { describeUsers, findUsers } from './open-files.ts';
 import { type Place, placeOf, statePlaces } from './place.ts';
-import { type Carried, checkCarry, findArchives } from './preserved-archives.ts';
+import { checkPreservable, findArchives, type PreservedArchives } from './preserved-archives.ts';
 import type { RestorePhase, RestoreProgress } from './progress.ts';
 import { removeTree } from './remove-tree.ts';
 import { type Source, sourceOf } from './source.ts';
 import { check, type StageOptions, stage, type Totals, type Validated, validate } from './stage.ts';
 import { ArchiveLocks, RestoreState } from './state.ts';
-import { completeSwap, inodeOf, isKeptName, namesIn, present, rootMetadata, type Step } from './swap.ts';
+import { completeSwap, type Failpoint, inodeOf, isKeptName, namesIn, present, rootMetadata } from './swap.ts';
 import { lackOfSpace, type RestorePolicy, spaceNeeded } from './validate.ts';
 
 export interface RestoreOptions {
@@ -39,7 +39,7 @@ export interface RestoreOptions {
   readonly now: () => Date;
   readonly progress?: ((progress: RestoreProgress) => void) | undefined;
   /** Tests see, and may die at, each change on disk. */
-  readonly step?: Step;
+  readonly failpoint?: Failpoint;
   /** Tests: how to swap, in place of what the target asks for. */
   readonly swap?: 'exchange' | 'rename' | 'children';
 }
@@ -84,12 +84,12 @@ const MAX_SAMPLES = 20;
  */
 export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   const { signal } = options;
-  const step = options.step ?? (() => {});
+  const failpoint = options.failpoint ?? (() => {});
   const id = options.id ?? randomUUID();
   const archive = path.resolve(options.archive);
   if (options.dryRun) refuseAfterUnfinished(options.target);
   else {
-    const earlier = finishEarlier(options, archive, step);
+    const earlier = finishEarlier(options, archive, failpoint);
     if (earlier) return earlier;
   }
 
@@ -148,29 +148,29 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     hasIncoming: true,
     incomingNames: [],
     moved: false,
-    carry: [],
+    preservedArchives: [],
   };
   let swapping: Journal;
   let locks: ArchiveLocks | undefined;
   try {
     discardTrees(state);
-    step('journal staging');
+    failpoint('journal staging');
     state.write(journal);
-    await stageTree({ source, validated }, state, stageOptions, pool, step);
+    await stageTree({ source, validated }, state, stageOptions, pool, failpoint);
     signal?.throwIfAborted();
     locks = new ArchiveLocks(place.target, found.directories);
     swapping = prepareSwap(state, journal, found.directories, options);
-    step('journal swapping');
+    failpoint('journal swapping');
     state.write(swapping);
   } catch (error) {
     locks?.[Symbol.dispose]();
-    throw await discard(state, pool, step, stagingError(error, place));
+    throw await discard(state, pool, failpoint, stagingError(error, place));
   }
   try {
     tellPhase('swapping', totals, stageOptions);
-    const swapped = swap(state, swapping, step);
+    const swapped = swap(state, swapping, failpoint);
     if (swapped.phase === 'removing') tellPhase('removing the old state', totals, stageOptions);
-    const kept = settle(state, swapped, step);
+    const kept = settle(state, swapped, failpoint);
     return { ...base, outcome: 'restored', warnings: warnings.summary, oldState: kept };
   } finally {
     locks[Symbol.dispose]();
@@ -178,15 +178,15 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 }
 
 /** Deletes the old state that a restore kept. Completes the swap first, where that was interrupted. */
-export function commitRestore(target: string, step: Step = () => {}): string {
+export function commitRestore(target: string, failpoint: Failpoint = () => {}): string {
   using found = required(target);
-  const journal = completed(found.state, found.journal, step);
-  if (journal.phase === 'staging') return nothingSwapped(found.state, step);
+  const journal = completed(found.state, found.journal, failpoint);
+  if (journal.phase === 'staging') return nothingSwapped(found.state, failpoint);
   if (journal.phase === 'swapped') {
-    step('journal removing');
+    failpoint('journal removing');
     found.state.write({ ...journal, phase: 'removing' });
   }
-  found.state.remove(step);
+  found.state.remove(failpoint);
   return journal.direction === 'forward'
     ? `${journal.target}: the restore of ${journal.archive} is final; the old state was removed.`
     : `${journal.target}: the old state is back; the restored one was removed.`;
@@ -195,19 +195,19 @@ export function commitRestore(target: string, step: Step = () => {}): string {
 /** Swaps the old state in again and deletes the restored one. Archives made meanwhile are kept. */
 export function rollbackRestore(
   target: string,
-  options: { ignoreWriters?: boolean; step?: Step } = {},
+  options: { ignoreWriters?: boolean; failpoint?: Failpoint } = {},
 ): string {
-  const step = options.step ?? (() => {});
+  const failpoint = options.failpoint ?? (() => {});
   using found = required(target);
   const { state } = found;
-  const journal = completed(state, found.journal, step);
-  if (journal.phase === 'staging') return nothingSwapped(state, step);
+  const journal = completed(state, found.journal, failpoint);
+  if (journal.phase === 'staging') return nothingSwapped(state, failpoint);
   if (journal.direction === 'back') {
-    state.remove(step);
+    state.remove(failpoint);
     return `${journal.target}: the old state is back; the restored one was removed.`;
   }
   if (journal.phase === 'removing') {
-    state.remove(step);
+    state.remove(failpoint);
     throw new ArchiveError(
       'RestoreRefused',
       `${journal.target}: there is no old state any more to go back to.`,
@@ -216,7 +216,7 @@ export function rollbackRestore(
   refuseUsers(state.place, options);
   const { files, directories } = findArchives(fromText(journal.target), RESTORE_STATE_NAME);
   using _locks = new ArchiveLocks(journal.target, directories);
-  checkCarry(files, fromText(state.old));
+  checkPreservable(files, fromText(state.old));
   const names = journal.mode === 'children' ? namesIn(state.old) : [];
   const back: Journal = {
     ...journal,
@@ -225,22 +225,22 @@ export function rollbackRestore(
     incomingInode: inodeOf(state.old),
     incomingNames: names,
     moved: false,
-    carry: [...files],
+    preservedArchives: [...files],
   };
-  step('journal swapping');
+  failpoint('journal swapping');
   state.write(back);
-  completeSwap(state.place, back, step);
-  state.remove(step);
+  completeSwap(state.place, back, failpoint);
+  state.remove(failpoint);
   return `${journal.target}: the old state is back; the restored one was removed.`;
 }
 
 /** Completes what an interrupted restore, commit or rollback began. */
-export function resumeRestore(target: string, step: Step = () => {}): string {
+export function resumeRestore(target: string, failpoint: Failpoint = () => {}): string {
   using found = required(target);
-  const journal = completed(found.state, found.journal, step);
-  if (journal.phase === 'staging') return nothingSwapped(found.state, step);
+  const journal = completed(found.state, found.journal, failpoint);
+  if (journal.phase === 'staging') return nothingSwapped(found.state, failpoint);
   if (journal.phase === 'removing') {
-    found.state.remove(step);
+    found.state.remove(failpoint);
     return `${journal.target}: completed; nothing is left to do.`;
   }
   return describe(journal, found.state.place);
@@ -278,28 +278,32 @@ function describe(journal: Journal, place: Place): string {
 }
 
 /** Deals with what an earlier run left. A report where that was this very restore. */
-function finishEarlier(options: RestoreOptions, archive: string, step: Step): RestoreFound | undefined {
+function finishEarlier(
+  options: RestoreOptions,
+  archive: string,
+  failpoint: Failpoint,
+): RestoreFound | undefined {
   const found = RestoreState.find(options.target);
   if (!found) return undefined;
   using state = found.state;
   const wasSwapping = found.journal.phase === 'swapping' && found.journal.direction === 'forward';
-  const journal = completed(state, found.journal, step);
+  const journal = completed(state, found.journal, failpoint);
   const same =
     options.id === undefined ? wasSwapping && journal.archive === archive : journal.id === options.id;
   if (journal.phase === 'staging' || (journal.phase === 'removing' && !same)) {
-    state.remove(step);
+    state.remove(failpoint);
     return undefined;
   }
   if (journal.direction === 'back') {
-    state.remove(step);
+    state.remove(failpoint);
     return undefined;
   }
   if (!same) throw refused(`${describe(journal, state.place)} Do one of these first`);
-  const kept = settle(state, journal, step);
+  const kept = settle(state, journal, failpoint);
   return {
     outcome: wasSwapping ? 'completed' : 'already-restored',
     target: journal.target,
-    archivesKept: journal.carry.length,
+    archivesKept: journal.preservedArchives.length,
     oldState: kept,
   };
 }
@@ -315,13 +319,13 @@ function refuseAfterUnfinished(target: string): void {
 }
 
 /** Where not even the first step can be done, the swap is given up and leaves no trace. */
-function swap(state: RestoreState, journal: Journal, step: Step): Journal {
+function swap(state: RestoreState, journal: Journal, failpoint: Failpoint): Journal {
   try {
-    return completeSwap(state.place, journal, step);
+    return completeSwap(state.place, journal, failpoint);
   } catch (error) {
     if (!isUntouched(state, journal)) throw swapError(error, state.place);
     state.write({ ...journal, phase: 'staging' });
-    state.remove(step);
+    state.remove(failpoint);
     throw stagingError(error, state.place);
   }
 }
@@ -336,25 +340,25 @@ function isUntouched(state: RestoreState, journal: Journal): boolean {
   );
 }
 
-function completed(state: RestoreState, journal: Journal, step: Step): Journal {
+function completed(state: RestoreState, journal: Journal, failpoint: Failpoint): Journal {
   if (journal.phase !== 'swapping') return journal;
   try {
-    return completeSwap(state.place, journal, step);
+    return completeSwap(state.place, journal, failpoint);
   } catch (error) {
     throw swapError(error, state.place);
   }
 }
 
-function nothingSwapped(state: RestoreState, step: Step): string {
+function nothingSwapped(state: RestoreState, failpoint: Failpoint): string {
   const { target } = state.place;
-  state.remove(step);
+  state.remove(failpoint);
   return `${target}: the restore had not begun to swap, so the target is as it was; what was staged is removed.`;
 }
 
 /** After the swap: keeps the old state and returns its place, or removes it. */
-function settle(state: RestoreState, journal: Journal, step: Step): string | undefined {
+function settle(state: RestoreState, journal: Journal, failpoint: Failpoint): string | undefined {
   if (journal.phase !== 'swapped') {
-    state.remove(step);
+    state.remove(failpoint);
     return undefined;
   }
   // What is left of a tree that moved in child by child: its empty shell.
@@ -376,7 +380,7 @@ function refuseUsers(place: Place, { ignoreWriters }: { ignoreWriters?: boolean 
   );
 }
 
-function archivesIn(place: Place): Carried {
+function archivesIn(place: Place): PreservedArchives {
   return place.exists
     ? findArchives(fromText(place.target), RESTORE_STATE_NAME)
     : { directories: [], files: [] };
@@ -404,10 +408,10 @@ async function stageTree(
   state: RestoreState,
   options: StageOptions,
   pool: WorkerPool<RestoreJobs>,
-  step: Step,
+  failpoint: Failpoint,
 ): Promise<void> {
   const { place } = state;
-  step('make the staging directory');
+  failpoint('make the staging directory');
   fs.mkdirSync(state.new, 0o700);
   if (place.exists) {
     // Where the archive does not tell how its root looks, it stays as it is.
@@ -417,9 +421,9 @@ async function stageTree(
   } else {
     fs.chmodSync(state.new, 0o755);
   }
-  step('unpack');
+  failpoint('unpack');
   await stage(source, validated, state.new, options, pool);
-  step('sync');
+  failpoint('sync');
   tellPhase('syncing', validated.totals, options);
   syncFileSystem(place.state);
 }
@@ -443,11 +447,11 @@ function prepareSwap(
   if (directories.some((directory) => !locked.includes(directory))) {
     throw refused(`a backup wrote a first archive into ${place.target} meanwhile. Run again`);
   }
-  checkCarry(files, fromText(state.new));
+  checkPreservable(files, fromText(state.new));
   return {
     ...journal,
     phase: 'swapping',
-    carry: [...files],
+    preservedArchives: [...files],
     incomingInode: inodeOf(state.new),
     incomingNames: journal.mode === 'children' ? namesIn(state.new).filter((name) => !isKeptName(name)) : [],
     ...(journal.mode === 'children'
@@ -459,13 +463,13 @@ function prepareSwap(
 async function discard(
   state: RestoreState,
   pool: WorkerPool<RestoreJobs>,
-  step: Step,
+  failpoint: Failpoint,
   reason: unknown,
 ): Promise<unknown> {
   // Threads may still write into what is to be removed.
   await pool[Symbol.asyncDispose]();
   try {
-    state.remove(step);
+    state.remove(failpoint);
   } catch (error) {
     return new AggregateError(
       [reason, error],

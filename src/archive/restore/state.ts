@@ -18,9 +18,9 @@ import {
   writeJournal,
 } from './journal.ts';
 import { type Place, statePlaces } from './place.ts';
-import { carry, checkCarry, findArchives } from './preserved-archives.ts';
+import { checkPreservable, findArchives, preserve } from './preserved-archives.ts';
 import { removeTree } from './remove-tree.ts';
-import { present, type Step } from './swap.ts';
+import { type Failpoint, present } from './swap.ts';
 
 /** The state directory of one target's restore, locked. */
 export class RestoreState implements Disposable {
@@ -90,7 +90,7 @@ export class RestoreState implements Disposable {
   }
 
   /** Removes both trees and the state itself. The journal, where there is one, says so first. */
-  remove(step: Step): void {
+  remove(failpoint: Failpoint): void {
     const { target, state } = this.place;
     for (const tree of [this.old, this.new]) {
       if (!present(tree)) continue;
@@ -98,13 +98,13 @@ export class RestoreState implements Disposable {
       // The tree that lived until now may have got another archive after the swap; staged copies are no archives.
       const wasLive =
         journal?.phase === 'removing' && tree === (journal.direction === 'forward' ? this.old : this.new);
-      if (wasLive) rescueArchives(tree, target, step);
-      step(`remove ${path.basename(tree)}`);
+      if (wasLive) rescueArchives(tree, target, failpoint);
+      failpoint(`remove ${path.basename(tree)}`);
       removeTree(fromText(tree));
     }
-    step('remove the journal');
+    failpoint('remove the journal');
     removeJournal(state);
-    step('remove the state directory');
+    failpoint('remove the state directory');
     fs.rmSync(path.join(state, LOCK), { force: true });
     this.#lock.release();
     try {
@@ -134,14 +134,14 @@ function keepingTimes({ kind, target }: Place, change: () => void): void {
 }
 
 /** Archives must outlive the tree they lie in. Throws `RestoreFailed` where one cannot be moved. */
-function rescueArchives(tree: string, target: string, step: Step): void {
+function rescueArchives(tree: string, target: string, failpoint: Failpoint): void {
   const { files } = findArchives(fromText(tree), RESTORE_STATE_NAME);
   const left = files.filter((file) => !file.endsWith(`/${LOCK_NAME}`) && file !== LOCK_NAME);
   if (left.length === 0) return;
   const taken = left.find((file) => present(toPath(join(fromText(target), file))));
   if (taken === undefined && present(target)) {
-    checkCarry(left, fromText(target));
-    carry(left, fromText(tree), fromText(target), step);
+    checkPreservable(left, fromText(target));
+    preserve(left, fromText(tree), fromText(target), failpoint);
     return;
   }
   throw new ArchiveError(

@@ -8,10 +8,10 @@ import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText, join, toBuffer, toPath } from '../format/byte-string.ts';
 import { RESTORE_STATE_NAME } from '../format/names.ts';
 import { type Journal, NEW, OLD, type RootMetadata, writeJournal } from './journal.ts';
-import { carry } from './preserved-archives.ts';
+import { preserve } from './preserved-archives.ts';
 
 /** Called before each change on disk with its name; tests kill the process in it. */
-export type Step = (name: string) => void;
+export type Failpoint = (name: string) => void;
 
 /** Names directly below a mount point that belong to it and not to the tree. */
 export function isKeptName(name: string): boolean {
@@ -28,7 +28,7 @@ export interface Trees {
  * Completes the swap that the journal describes and returns the journal then valid. Every step is told done
  * or not from what lies on disk, so this may run again after a kill at any point.
  */
-export function completeSwap({ state, target }: Trees, begun: Journal, step: Step): Journal {
+export function completeSwap({ state, target }: Trees, begun: Journal, failpoint: Failpoint): Journal {
   const forward = begun.direction === 'forward';
   const incoming = path.join(state, forward ? NEW : OLD);
   const outgoing = path.join(state, forward ? OLD : NEW);
@@ -36,31 +36,31 @@ export function completeSwap({ state, target }: Trees, begun: Journal, step: Ste
   if (!journal.moved) {
     if (
       journal.mode === 'exchange' &&
-      exchange(journal, incoming, outgoing, { state, target }, step) === 'unsupported'
+      exchange(journal, incoming, outgoing, { state, target }, failpoint) === 'unsupported'
     ) {
       journal = { ...journal, mode: 'rename' };
-      step('journal rename');
+      failpoint('journal rename');
       writeJournal(state, journal);
     }
-    if (journal.mode === 'rename') moveWhole(journal, incoming, outgoing, { state, target }, step);
-    if (journal.mode === 'children') moveChildren(journal, incoming, outgoing, { state, target }, step);
+    if (journal.mode === 'rename') moveWhole(journal, incoming, outgoing, { state, target }, failpoint);
+    if (journal.mode === 'children') moveChildren(journal, incoming, outgoing, { state, target }, failpoint);
     // From here on names in the target tell nothing more: carrying makes directories there.
     journal = { ...journal, moved: true };
-    step('journal moved');
+    failpoint('journal moved');
     writeJournal(state, journal);
   }
   if (journal.hasOutgoing && journal.hasIncoming) {
-    carry(journal.carry as ByteString[], fromText(outgoing), fromText(target), step);
+    preserve(journal.preservedArchives as ByteString[], fromText(outgoing), fromText(target), failpoint);
   }
   const root = forward ? journal.rootAfter : journal.rootBefore;
   if (journal.mode === 'children' && root) {
-    step('metadata of the mount point');
+    failpoint('metadata of the mount point');
     applyRootMetadata(target, root);
     syncDirectory(target);
   }
   const keeps = forward && journal.hasOutgoing && journal.oldState === 'keep';
   const kept: Journal = { ...journal, phase: keeps ? 'swapped' : 'removing' };
-  step(`journal ${kept.phase}`);
+  failpoint(`journal ${kept.phase}`);
   writeJournal(state, kept);
   return kept;
 }
@@ -70,12 +70,12 @@ function exchange(
   incoming: string,
   outgoing: string,
   { state, target }: Trees,
-  step: Step,
+  failpoint: Failpoint,
 ): 'done' | 'unsupported' {
   if (present(outgoing)) return 'done';
   const inode = present(incoming) ? inodeOf(incoming) : undefined;
   if (inode === journal.incomingInode) {
-    step('exchange');
+    failpoint('exchange');
     if (renameExchange(incoming, target) === 'unsupported') return 'unsupported';
     syncDirectory(path.dirname(target));
     syncDirectory(state);
@@ -85,7 +85,7 @@ function exchange(
       `${target}: it was replaced by something else while a restore was unfinished. Both trees are left as they are: compare ${target} and ${incoming}, put the right one in place, and remove ${state}.`,
     );
   }
-  step('rename the old tree');
+  failpoint('rename the old tree');
   fs.renameSync(incoming, outgoing);
   syncDirectory(state);
   return 'done';
@@ -96,16 +96,16 @@ function moveWhole(
   incoming: string,
   outgoing: string,
   { state, target }: Trees,
-  step: Step,
+  failpoint: Failpoint,
 ): void {
   if (journal.hasOutgoing && !present(outgoing)) {
-    step('move the live tree out');
+    failpoint('move the live tree out');
     fs.renameSync(target, outgoing);
     syncDirectory(path.dirname(target));
     syncDirectory(state);
   }
   if (journal.hasIncoming && present(incoming)) {
-    step('move the other tree in');
+    failpoint('move the other tree in');
     moveNew(incoming, target);
     syncDirectory(path.dirname(target));
     syncDirectory(state);
@@ -117,10 +117,10 @@ function moveChildren(
   incoming: string,
   outgoing: string,
   { state, target }: Trees,
-  step: Step,
+  failpoint: Failpoint,
 ): void {
   if (!present(outgoing)) {
-    step('make a place for the old tree');
+    failpoint('make a place for the old tree');
     fs.mkdirSync(outgoing, 0o700);
     syncDirectory(state);
   }
@@ -131,14 +131,14 @@ function moveChildren(
   const placed = (name: string) => arriving.has(name) && !present(toPath(join(from, name as ByteString)));
   for (const name of namesIn(target)) {
     if (isKeptName(name) || placed(name)) continue;
-    step(`move out ${name}`);
+    failpoint(`move out ${name}`);
     moveNew(toPath(join(live, name)), toPath(join(out, name)));
   }
   syncDirectory(outgoing);
   syncDirectory(target);
   for (const name of journal.incomingNames as ByteString[]) {
     if (placed(name)) continue;
-    step(`move in ${name}`);
+    failpoint(`move in ${name}`);
     moveNew(toPath(join(from, name)), toPath(join(live, name)));
   }
   if (present(incoming)) syncDirectory(incoming);

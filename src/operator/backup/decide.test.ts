@@ -124,10 +124,10 @@ describe('what a run needs next', () => {
       archive: { name: 'km-backup-20260301T010000Z.tgz', claimName: 'state', path: 'backups/archives' },
       present: { count: 1 },
     });
-    expect(kinds(plan)).toEqual(['writeBackupStatus', 'announce', 'announce']);
+    expect(kinds(plan)).toEqual(['writeBackupStatus', 'recordEvent', 'recordEvent']);
   });
 
-  it('takes no stock from a run without an archive', () => {
+  it('takes no inventory from a run without an archive', () => {
     const result = runResult({
       outcome: 'Failed',
       archive: undefined,

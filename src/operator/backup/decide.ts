@@ -1,7 +1,7 @@
 import { isFinished, type KmBackup, type KmBackupStatus } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
-import { type Announcement, NOTHING, type Plan, type Step } from '../plan.ts';
+import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import { destinationOfJob, type Job, type JobReference, type Pod } from '../workloads.ts';
 import { buildJob, destinationOf, type JobSettings } from './job.ts';
@@ -69,7 +69,7 @@ function durationOf({ result }: Finished, startTime: string | undefined, nowMs: 
   return startTime === undefined ? undefined : (nowMs - fromTime(startTime)) / 1000;
 }
 
-function announcement(outcome: Finished): Announcement {
+function eventText(outcome: Finished): EventText {
   const clean = outcome.phase === 'Succeeded';
   return {
     type: clean ? 'Normal' : 'Warning',
@@ -126,9 +126,9 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
   );
   const steps: Step[] = [
     write(observed, next),
-    { kind: 'announce', regarding: backup, event: announcement(outcome) },
+    { kind: 'recordEvent', regarding: backup, event: eventText(outcome) },
   ];
-  if (schedule) steps.push({ kind: 'announce', regarding: schedule, event: announcement(outcome) });
+  if (schedule) steps.push({ kind: 'recordEvent', regarding: schedule, event: eventText(outcome) });
   return { steps };
 }
 

@@ -1,9 +1,9 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
 import { isNotFound } from '../../kube/errors.ts';
-import { type ClusterView, scheduleKey } from '../cluster-view.ts';
+import { type Cache, scheduleKey } from '../cache.ts';
+import type { ConcurrencyLimiter } from '../concurrency-limiter.ts';
 import type { Resources } from '../resources.ts';
-import type { RunSlots } from '../run-slots.ts';
 import { type Job, type PersistentVolumeClaim, type Pod, trimJob, trimPod } from '../workloads.ts';
 import type { ObservedBackup } from './decide.ts';
 import { destinationOf } from './job.ts';
@@ -18,7 +18,7 @@ async function podsOfJob({ metadata }: Job, { pods }: Resources): Promise<Pod[]>
 
 async function observeJob(
   backup: KmBackup,
-  view: ClusterView,
+  view: Cache,
   resources: Resources,
 ): Promise<ObservedBackup['job']> {
   const job = view.jobOf(backup);
@@ -42,10 +42,7 @@ async function observeJob(
 }
 
 /** First come, first served; a run that has a Job goes before any that has none. */
-function queueOf(
-  backup: KmBackup,
-  view: ClusterView,
-): { ahead: string | undefined; behind: string | undefined } {
+function queueOf(backup: KmBackup, view: Cache): { ahead: string | undefined; behind: string | undefined } {
   const order = (run: KmBackup) =>
     `${view.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
   const mine = order(backup);
@@ -108,7 +105,7 @@ async function observePlacement(
 
 async function observeSchedule(
   backup: KmBackup,
-  view: ClusterView,
+  view: Cache,
   resources: Resources,
 ): Promise<KmBackupSchedule | undefined> {
   const { namespace } = backup.metadata;
@@ -127,9 +124,9 @@ async function observeSchedule(
 /** Everything that `decideBackup` reads. Takes and gives back the run's slot, as what it sees demands. */
 export async function observeBackup(
   backup: KmBackup,
-  view: ClusterView,
+  view: Cache,
   resources: Resources,
-  slots: RunSlots,
+  slots: ConcurrencyLimiter,
   podsOnNodes: PodsOnNodes,
 ): Promise<ObservedBackup> {
   const { namespace, name } = backup.metadata;

@@ -21,7 +21,7 @@ function of<K extends Step['kind']>(plan: Plan, kind: K): Extract<Step, { kind: 
 const createdSlots = (plan: Plan) =>
   of(plan, 'createBackup').map((step) => step.backup.spec.scheduledTime?.slice(11, 19));
 const statusOf = (plan: Plan): KmBackupScheduleStatus => of(plan, 'writeScheduleStatus')[0]!.status;
-const reasons = (plan: Plan) => of(plan, 'announce').map((step) => step.event.reason);
+const reasons = (plan: Plan) => of(plan, 'recordEvent').map((step) => step.event.reason);
 
 const settled = (time: string, more: Partial<KmBackupScheduleStatus> = {}): KmBackupScheduleStatus => ({
   settledUntil: `2026-03-01T${time}Z`,

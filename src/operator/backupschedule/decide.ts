@@ -4,11 +4,11 @@ import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { type Cadence, latestDueSlot, nextSlot } from '../../schedule/index.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { backupName, foundName, labelValue } from '../naming.ts';
-import { type Announcement, type NewBackup, NOTHING, type Plan, type Step } from '../plan.ts';
+import { type EventText, type NewBackup, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { Job } from '../workloads.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
-import { archiveStock, isArchiveGone, strangers } from './stock.ts';
+import { archiveInventory, isArchiveGone, untrackedArchives } from './inventory.ts';
 
 export interface ObservedSchedule {
   schedule: KmBackupSchedule;
@@ -130,7 +130,7 @@ function slotBackup(schedule: KmBackupSchedule, slotMs: number): NewBackup {
 /** KmBackups for archives made by hand or by the original script, so that they are seen and can be restored. */
 function foundBackups(schedule: KmBackupSchedule, finished: readonly KmBackup[]): Step[] {
   const { name, uid } = schedule.metadata;
-  return strangers(finished).map((archiveName) => ({
+  return untrackedArchives(finished).map((archiveName) => ({
     kind: 'createBackup',
     backup: newBackup(schedule, foundName(name, uid, archiveName), { archiveName }),
     scheduleUid: uid,
@@ -151,7 +151,7 @@ const TOTAL: Record<string, keyof RunTotals> = {
   Skipped: 'skipped',
 };
 
-interface Ledger {
+interface RunCounts {
   runs: RunTotals;
   retentionDeletes: number;
   countedBackups: string[];
@@ -164,7 +164,7 @@ interface Ledger {
 const UNSEEN_REMEMBERED = 8;
 
 /** Adds every finished run once: those counted before are known by UID. */
-function tally(status: KmBackupScheduleStatus | undefined, finished: readonly KmBackup[]): Ledger {
+function countRuns(status: KmBackupScheduleStatus | undefined, finished: readonly KmBackup[]): RunCounts {
   const before = status?.countedBackups ?? [];
   const counted = new Set(before);
   const runs = { ...(status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 }) };
@@ -257,7 +257,7 @@ function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step[] {
 
 /** KmBackups whose archive is gone, and failed ones beyond the history limit; only after they were counted. */
 function expiredBackups(observed: ObservedSchedule, finished: readonly KmBackup[]): Step[] {
-  const stock = archiveStock(finished);
+  const inventory = archiveInventory(finished);
   const counted = new Set(observed.schedule.status?.countedBackups);
   let failures = 0;
   const steps: Step[] = [];
@@ -265,7 +265,7 @@ function expiredBackups(observed: ObservedSchedule, finished: readonly KmBackup[
     const withArchive = backup.status?.archive !== undefined;
     if (!withArchive) failures += 1;
     const expired = withArchive
-      ? isArchiveGone(backup, finished, stock)
+      ? isArchiveGone(backup, finished, inventory)
       : failures > observed.schedule.spec.failedJobsHistoryLimit;
     if (expired && counted.has(backup.metadata.uid) && !backup.metadata.deletionTimestamp) {
       steps.push({ kind: 'deleteBackup', target: backup.metadata });
@@ -317,7 +317,7 @@ function statusOf(
   const last = latestOf('Succeeded', 'Incomplete', 'Failed');
   const success = latestOf('Succeeded');
   const failure = latestOf('Failed', 'Incomplete');
-  const stock = archiveStock(finished);
+  const inventory = archiveInventory(finished);
   const time = (ms: number | undefined) => (ms === undefined ? undefined : toTime(ms));
   return {
     conditions: withConditions(
@@ -340,9 +340,9 @@ function statusOf(
       nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,
       lastBackup: last ? lastBackupOf(last) : before?.lastBackup,
       lastSuccessfulBackup: success ? lastSuccessOf(success) : before?.lastSuccessfulBackup,
-      archives: stock ? { count: stock.count, bytes: stock.bytes } : before?.archives,
+      archives: inventory ? { count: inventory.count, bytes: inventory.bytes } : before?.archives,
     }),
-    ...tally(before, finished),
+    ...countRuns(before, finished),
   };
 }
 
@@ -367,12 +367,12 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       };
 
   const steps: Step[] = [];
-  const announce = (event: Announcement) => steps.push({ kind: 'announce', regarding: schedule, event });
+  const recordEvent = (event: EventText) => steps.push({ kind: 'recordEvent', regarding: schedule, event });
   if (due.slot !== undefined) {
     // Once the run is seen, the status follows from it: the Jobs of a busy minute go before its status writes.
     const backup = slotBackup(schedule, due.slot);
     steps.push({ kind: 'createBackup', backup, scheduleUid: schedule.metadata.uid });
-    announce({
+    recordEvent({
       type: 'Normal',
       reason: 'BackupCreated',
       action: 'Schedule',
@@ -389,7 +389,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     steps.push({ kind: 'writeScheduleStatus', schedule, status });
   }
   if (due.missed > 0 && due.lastMissedMs !== undefined) {
-    announce({
+    recordEvent({
       type: 'Warning',
       reason: 'MissedSchedule',
       action: 'Schedule',
@@ -398,7 +398,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   }
   const wasReady = before?.conditions?.find((condition) => condition.type === 'Ready')?.reason;
   if (!validity.ok && wasReady !== validity.reason) {
-    announce({ type: 'Warning', reason: validity.reason, action: 'Validate', note: validity.message });
+    recordEvent({ type: 'Warning', reason: validity.reason, action: 'Validate', note: validity.message });
   }
   steps.push(
     ...foundBackups(schedule, finished),

@@ -11,7 +11,7 @@ export interface ArchiveStock {
 }
 
 /** `finished` in order of completion. Undefined: no run has reported yet. */
-export function archiveStock(finished: readonly KmBackup[]): ArchiveStock | undefined {
+export function archiveInventory(finished: readonly KmBackup[]): ArchiveStock | undefined {
   for (const { status } of [...finished].reverse()) {
     if (!status?.present || !status.completionTime) continue;
     const { count, bytes, names } = status.present;
@@ -26,7 +26,7 @@ export function archiveStock(finished: readonly KmBackup[]): ArchiveStock | unde
 }
 
 /** Archives that the latest report names and no KmBackup stands for, as far as it was not cut. */
-export function strangers(finished: readonly KmBackup[]): string[] {
+export function untrackedArchives(finished: readonly KmBackup[]): string[] {
   const latest = finished.filter(({ status }) => status?.present).at(-1)?.status;
   const known = new Set(finished.map(({ status }) => status?.archive?.name));
   const pruned = new Set(latest?.pruned?.names);
@@ -37,12 +37,13 @@ export function strangers(finished: readonly KmBackup[]): string[] {
 export function isArchiveGone(
   backup: KmBackup,
   finished: readonly KmBackup[],
-  stock: ArchiveStock | undefined,
+  inventory: ArchiveStock | undefined,
 ): boolean {
   const archive = backup.status?.archive?.name;
   const madeAt = backup.status?.completionTime;
   if (archive === undefined || madeAt === undefined) return false;
   const pruned = finished.some((other) => other !== backup && other.status?.pruned?.names.includes(archive));
-  const unseen = stock?.names !== undefined && stock.seenAtMs > fromTime(madeAt) && !stock.names.has(archive);
+  const unseen =
+    inventory?.names !== undefined && inventory.seenAtMs > fromTime(madeAt) && !inventory.names.has(archive);
   return pruned || unseen;
 }

@@ -48,11 +48,11 @@ function explain({ name, message, code }: Cause, { url, timeoutMs }: Asked): [re
     ];
   }
   if (code !== undefined && NO_NAME.has(code)) {
-    return ['NoAnswer', `the host of ${url} has no address (${said}). Check the name and the DNS`];
+    return ['TransportError', `the host of ${url} has no address (${said}). Check the name and the DNS`];
   }
   if (code !== undefined && NO_WAY.has(code)) {
     return [
-      'NoAnswer',
+      'TransportError',
       `${url} cannot be reached (${said}). Check the network, its policies and firewalls between here and the API server`,
     ];
   }
@@ -62,7 +62,7 @@ function explain({ name, message, code }: Cause, { url, timeoutMs }: Asked): [re
       `no trusted connection to ${url} (${said}). Check the certificate authority in the kubeconfig or service account, and the clock`,
     ];
   }
-  return ['NoAnswer', `the connection to ${url} broke before the whole answer came (${said})`];
+  return ['TransportError', `the connection to ${url} broke before the whole answer came (${said})`];
 }
 
 /** Says of a request that got no answer what was asked, where, and why none came. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { noAnswer, noCredentials } from './no-answer.ts';
+import { noAnswer, noCredentials } from './transport-errors.ts';
 
 const asked = { what: 'GET /api/v1/pods', url: 'https://10.0.0.1:443', timeoutMs: 30_000 };
 const failed = (code: string, message: string) => Object.assign(new Error(message), { code });
@@ -15,15 +15,15 @@ describe('a request without an answer', () => {
       'ConnectionRefused',
       'Check that the API server runs',
     ],
-    [failed('ENOTFOUND', 'getaddrinfo ENOTFOUND nowhere'), 'NoAnswer', 'DNS'],
-    [failed('UND_ERR_CONNECT_TIMEOUT', 'Connect Timeout Error'), 'NoAnswer', 'policies and firewalls'],
+    [failed('ENOTFOUND', 'getaddrinfo ENOTFOUND nowhere'), 'TransportError', 'DNS'],
+    [failed('UND_ERR_CONNECT_TIMEOUT', 'Connect Timeout Error'), 'TransportError', 'policies and firewalls'],
     [
       failed('UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'unable to verify the first certificate'),
       'Untrusted',
       'certificate authority',
     ],
-    [failed('UND_ERR_SOCKET', 'other side closed'), 'NoAnswer', 'UND_ERR_SOCKET: other side closed'],
-    ['thrown by somebody', 'NoAnswer', 'thrown by somebody'],
+    [failed('UND_ERR_SOCKET', 'other side closed'), 'TransportError', 'UND_ERR_SOCKET: other side closed'],
+    ['thrown by somebody', 'TransportError', 'thrown by somebody'],
   ])('is told with what, where, why: %s', (error, reason, text) => {
     const told = noAnswer(error, asked);
     expect(told).toMatchObject({ status: 0, reason, cause: error });

@@ -37,7 +37,7 @@ export interface ChangeHandlers {
   backup(key: string): void;
 }
 
-export interface ClusterViewOptions {
+export interface CacheOptions {
   resources: Resources;
   /** Empty: all namespaces. */
   namespaces: readonly string[];
@@ -47,7 +47,7 @@ export interface ClusterViewOptions {
 }
 
 /** What the operator sees of the cluster: only its own Jobs and pods, and of them only what it reads. */
-export class ClusterView {
+export class Cache {
   readonly schedules: Store<KmBackupSchedule>;
   readonly backups: Store<KmBackup>;
   readonly jobs: Store<Job>;
@@ -60,7 +60,7 @@ export class ClusterView {
     reflector: Pick<Reflector<KubeObject>, 'run' | 'synced' | 'expect'>;
   }[] = [];
 
-  constructor(options: ClusterViewOptions, handlers: ChangeHandlers) {
+  constructor(options: CacheOptions, handlers: ChangeHandlers) {
     this.schedules = new Store<KmBackupSchedule>();
     this.backups = new Store<KmBackup>(
       {
@@ -115,7 +115,7 @@ export class ClusterView {
   }
 
   #watch<T extends KubeObject>(
-    { namespaces, logger, clock, metrics }: ClusterViewOptions,
+    { namespaces, logger, clock, metrics }: CacheOptions,
     resource: ResourceClient<T>,
     store: Store<T>,
     changed: (object: T, type: ChangeType) => void,

@@ -1,4 +1,4 @@
-export interface RunSlotLimits {
+export interface ConcurrencyLimits {
   /** Runs at once, in all. */
   total: number;
   /** Runs at once in one namespace. */
@@ -12,8 +12,8 @@ export type SlotAnswer = { granted: true } | { granted: false; message: string }
  * served within each, so that a namespace with a thousand schedules does not starve its neighbours.
  * Holds no truth: it is filled again from the cluster at every start.
  */
-export class RunSlots {
-  readonly #limits: RunSlotLimits;
+export class ConcurrencyLimiter {
+  readonly #limits: ConcurrencyLimits;
   readonly #onGrant: (key: string) => void;
   readonly #held = new Map<string, string>();
   readonly #heldByNamespace = new Map<string, number>();
@@ -21,7 +21,7 @@ export class RunSlots {
   readonly #waiting = new Map<string, Set<string>>();
 
   /** `onGrant` is told of a waiting run that got a slot. */
-  constructor(limits: RunSlotLimits, onGrant: (key: string) => void) {
+  constructor(limits: ConcurrencyLimits, onGrant: (key: string) => void) {
     this.#limits = limits;
     this.#onGrant = onGrant;
   }

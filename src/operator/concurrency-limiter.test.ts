@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { RunSlots } from './run-slots.ts';
+import { ConcurrencyLimiter } from './concurrency-limiter.ts';
 
 describe('the cap on concurrent runs', () => {
   it('never runs more than it may and serves everyone, namespaces in turn', () => {
@@ -11,7 +11,7 @@ describe('the cap on concurrent runs', () => {
         fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 60 }),
         (total, perNamespace, namespaces) => {
           const granted: string[] = [];
-          const slots = new RunSlots({ total, perNamespace }, (key) => granted.push(key));
+          const slots = new ConcurrencyLimiter({ total, perNamespace }, (key) => granted.push(key));
           const keys = namespaces.map((namespace, index) => ({
             namespace: `ns${namespace}`,
             key: `ns${namespace}/${index}`,
@@ -35,7 +35,7 @@ describe('the cap on concurrent runs', () => {
 
   it('alternates between namespaces', () => {
     const granted: string[] = [];
-    const slots = new RunSlots({ total: 1, perNamespace: 1 }, (key) => granted.push(key));
+    const slots = new ConcurrencyLimiter({ total: 1, perNamespace: 1 }, (key) => granted.push(key));
     slots.hold('x/0', 'x');
     for (const key of ['a/1', 'a/2', 'b/1']) slots.request(key, key.split('/')[0]!);
     slots.release('x/0', 'x');
