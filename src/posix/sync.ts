@@ -1,14 +1,29 @@
 import fs from 'node:fs';
 import { call, tryCall } from './libc.ts';
 import { nodePath } from './node-path.ts';
-import type { RawPath } from './system-error.ts';
+import { codeOf, type RawPath } from './system-error.ts';
 
-/** Makes the renames, creations and removals in a directory durable. */
+/**
+ * Makes the renames, creations and removals in a directory durable. Some file systems (FUSE, SMB, 9p) cannot
+ * sync a directory and answer EINVAL or ENOTSUP: there is nothing more to be done there, so it is not an error.
+ */
 export function syncDirectory(path: RawPath): void {
-  withDirectory(path, (fd) => fs.fsyncSync(fd));
+  withDirectory(path, (fd) => {
+    try {
+      fs.fsyncSync(fd);
+    } catch (error) {
+      if (!cannotSync.has(codeOf(error) ?? '')) throw error;
+    }
+  });
 }
 
-/** Makes everything written so far to the file system that holds `path` (a directory) durable. Throws EIO where a write was lost. */
+const cannotSync: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/**
+ * Makes everything written so far to the file system that holds `path` (a directory) durable.
+ *
+ * @throws EIO when a write was lost.
+ */
 export function syncFileSystem(path: RawPath): void {
   withDirectory(path, (fd) => call('syncfs', path, fd));
 }
@@ -16,8 +31,8 @@ export function syncFileSystem(path: RawPath): void {
 const SYNC_FILE_RANGE_WRITE = 2;
 
 /**
- * Has the kernel begin to write a part of an open file to its device, so that the fsync at the end finds
- * little left to do. A hint: file systems without it, and errors (which fsync tells), are passed over.
+ * Starts writing a part of an open file to its device, so that the fsync at the end has little left to do.
+ * Only a hint: errors are ignored here, because fsync reports them.
  */
 export function startWriting(fd: number, offset: number, length: number): void {
   tryCall('sync_file_range', fd, offset, length, SYNC_FILE_RANGE_WRITE);

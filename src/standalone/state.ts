@@ -1,6 +1,7 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { writeJsonAtomic } from '../posix/atomic-file.ts';
 
 const ms = z.number();
 const total = z.int().nonnegative();
@@ -82,25 +83,6 @@ export class StateFile {
   }
 
   save(state: State): void {
-    const temporary = `${this.path}.${process.pid}.tmp`;
-    try {
-      const fd = openSync(temporary, 'w', 0o644);
-      try {
-        writeSync(fd, `${JSON.stringify(state, undefined, 2)}\n`);
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(temporary, this.path);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
-    }
-    const directory = openSync(path.dirname(this.path), 'r');
-    try {
-      fsyncSync(directory);
-    } finally {
-      closeSync(directory);
-    }
+    writeJsonAtomic(this.path, state, { mode: 0o644, indent: 2 });
   }
 }

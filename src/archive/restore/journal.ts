@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { writeJsonAtomic } from '../../posix/atomic-file.ts';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
@@ -92,16 +93,7 @@ export function readJournal(state: string): Journal | undefined {
 
 /** Replaces the journal atomically and durably. */
 export function writeJournal(state: string, journal: Journal): void {
-  const temporary = path.join(state, TEMPORARY);
-  const fd = fs.openSync(temporary, 'w', 0o600);
-  try {
-    fs.writeSync(fd, `${JSON.stringify(journal)}\n`);
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
-  fs.renameSync(temporary, path.join(state, JOURNAL));
-  syncDirectory(state);
+  writeJsonAtomic(path.join(state, JOURNAL), journal, { mode: 0o600, temporary: TEMPORARY });
 }
 
 export function removeJournal(state: string): void {
