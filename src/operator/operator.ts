@@ -12,6 +12,7 @@ import type { JobSettings } from './backup/job.ts';
 import { observeBackup } from './backup/observe.ts';
 import { type PodsOnNodes, podsOnNodes } from './backup/pods-on-nodes.ts';
 import { decideSchedule } from './backupschedule/decide.ts';
+import { observeSchedule } from './backupschedule/observe.ts';
 import { Cache, scheduleKey } from './cache.ts';
 import { ConcurrencyLimiter, type ConcurrencyLimits } from './concurrency-limiter.ts';
 import type { Plan } from './plan.ts';
@@ -198,13 +199,10 @@ export class Operator {
   }
 
   async #reconcileSchedule(key: string): Promise<void> {
-    const schedule = this.view.schedules.get(key);
-    if (this.#isBehind('KmBackupSchedule', key, schedule)) return;
-    if (!schedule) return;
-    const backups = this.view.runsOf(key);
-    const jobs = backups.flatMap((backup) => this.view.jobOf(backup) ?? []);
-    const { allowScripts } = this.#options.jobs;
-    const plan = decideSchedule({ schedule, backups, jobs, allowScripts }, this.#options.clock.now());
+    const observed = observeSchedule(key, this.view, this.#options.jobs);
+    if (this.#isBehind('KmBackupSchedule', key, observed?.schedule)) return;
+    if (!observed) return;
+    const plan = decideSchedule(observed, this.#options.clock.now());
     this.#requeue(this.#schedules, key, plan);
     if (plan.mayWait && this.#rush.defer(`schedule ${key}`, () => this.#schedules.add(key))) return;
     await this.#applier.apply(plan);

@@ -3,7 +3,8 @@ import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../../api/backup-schedule.ts';
 import type { Plan, Step } from '../plan.ts';
 import { at, job, schedule, scheduledBackup } from '../testing/fixtures.ts';
-import { decideSchedule, type ObservedSchedule } from './decide.ts';
+import { decideSchedule } from './decide.ts';
+import type { ObservedSchedule } from './observe.ts';
 
 function decide(
   scheduleObject: KmBackupSchedule,

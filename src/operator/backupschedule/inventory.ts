@@ -1,6 +1,14 @@
 import type { KmBackup } from '../../api/backup.ts';
 import { fromTime } from '../time.ts';
 
+/** Sorts finished runs in the order of completion. */
+export function byCompletion(a: KmBackup, b: KmBackup): number {
+  return (
+    (a.status?.completionTime ?? '').localeCompare(b.status?.completionTime ?? '') ||
+    a.metadata.name.localeCompare(b.metadata.name)
+  );
+}
+
 /** The archives of a schedule as the latest run found them on the destination. */
 export interface ArchiveStock {
   count: number;

@@ -1,0 +1,169 @@
+/** What a schedule reports of its runs. Pure. */
+import type { BackupPhase, KmBackup } from '../../api/backup.ts';
+import type { KmBackupSchedule, KmBackupScheduleStatus, RunTotals } from '../../api/backup-schedule.ts';
+import { type ConditionState, withConditions } from '../conditions.ts';
+import { toTime } from '../time.ts';
+import { describeCadence } from './cadence.ts';
+import type { Due, Validity } from './due.ts';
+import { archiveInventory } from './inventory.ts';
+
+const TOTAL: Record<string, keyof RunTotals> = {
+  Succeeded: 'succeeded',
+  Incomplete: 'incomplete',
+  Failed: 'failed',
+  Skipped: 'skipped',
+};
+
+interface RunCounts {
+  runs: RunTotals;
+  retentionDeletes: number;
+  countedBackups: string[];
+}
+
+/**
+ * Counted runs that are not seen, and are remembered all the same, latest first to stay: mostly they were removed,
+ * but a new leader's view of runs may also be behind its view of schedules.
+ */
+const UNSEEN_REMEMBERED = 8;
+
+/** Adds every finished run once: those counted before are known by UID. */
+function countRuns(status: KmBackupScheduleStatus | undefined, finished: readonly KmBackup[]): RunCounts {
+  const before = status?.countedBackups ?? [];
+  const counted = new Set(before);
+  const runs = { ...(status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 }) };
+  let retentionDeletes = status?.retentionDeletes ?? 0;
+  for (const backup of finished) {
+    if (counted.has(backup.metadata.uid) || backup.status?.phase === 'Found') continue;
+    runs[TOTAL[backup.status?.phase ?? ''] ?? 'failed'] += 1;
+    retentionDeletes += backup.status?.pruned?.count ?? 0;
+  }
+  const seen = new Set(finished.map((backup) => backup.metadata.uid));
+  const forgotten = new Set(before.filter((uid) => !seen.has(uid)).slice(0, -UNSEEN_REMEMBERED));
+  const countedBackups = [...before.filter((uid) => !forgotten.has(uid)), ...seen.difference(counted)];
+  return { runs, retentionDeletes, countedBackups };
+}
+
+type Known<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The fields that have a value. */
+function known<T extends object>(fields: T): Known<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Known<T>;
+}
+
+function lastBackupOf({ metadata, status }: KmBackup): NonNullable<KmBackupScheduleStatus['lastBackup']> {
+  const { archive } = status ?? {};
+  return {
+    name: metadata.name,
+    phase: status?.phase ?? 'Failed',
+    ...known({
+      message: status?.message?.slice(0, 1024),
+      archive: archive?.name,
+      sizeBytes: archive?.sizeBytes,
+      sha256: archive?.sha256,
+      sourceBytes: archive?.sourceBytes,
+      reusedBytes: archive?.reusedBytes,
+      durationSeconds: status?.durationSeconds,
+      warnings: status?.warnings?.count,
+    }),
+  };
+}
+
+function lastSuccessOf({
+  metadata,
+  status,
+}: KmBackup): NonNullable<KmBackupScheduleStatus['lastSuccessfulBackup']> {
+  return {
+    name: metadata.name,
+    archive: status?.archive?.name ?? '',
+    sizeBytes: status?.archive?.sizeBytes ?? 0,
+    pruned: status?.pruned?.count ?? 0,
+  };
+}
+
+function health(last: KmBackup | undefined, before: KmBackupScheduleStatus | undefined): ConditionState {
+  if (!last) {
+    const kept = before?.conditions?.find((condition) => condition.type === 'Healthy');
+    if (kept && before?.lastBackup)
+      return { type: 'Healthy', status: kept.status, reason: kept.reason, message: kept.message };
+    return { type: 'Healthy', status: 'Unknown', reason: 'NoRunYet', message: 'No run has finished yet.' };
+  }
+  const phase = last.status?.phase ?? 'Failed';
+  return {
+    type: 'Healthy',
+    status: phase === 'Succeeded' ? 'True' : 'False',
+    reason: phase,
+    message: `${last.metadata.name}: ${last.status?.message ?? phase}`,
+  };
+}
+
+function readiness(validity: Validity, schedule: KmBackupSchedule): ConditionState {
+  if (!validity.ok)
+    return { type: 'Ready', status: 'False', reason: validity.reason, message: validity.message };
+  return schedule.spec.suspend
+    ? { type: 'Ready', status: 'True', reason: 'Suspended', message: 'Suspended: no runs are started.' }
+    : { type: 'Ready', status: 'True', reason: 'Scheduled', message: `Runs ${describeCadence(schedule)}.` };
+}
+
+function progress(active: readonly string[]): ConditionState {
+  return active.length > 0
+    ? {
+        type: 'Progressing',
+        status: 'True',
+        reason: 'Running',
+        message: `Active: ${active.slice(0, 5).join(', ')}.`,
+      }
+    : { type: 'Progressing', status: 'False', reason: 'Idle', message: 'No run is active.' };
+}
+
+const later = (a: string | undefined, b: string | undefined) =>
+  a === undefined || (b !== undefined && b > a) ? b : a;
+
+export interface Runs {
+  /** In the order of their ends. */
+  finished: readonly KmBackup[];
+  /** Of the latest slot that has a run; epoch ms. */
+  latestSlotMs: number | undefined;
+  active: readonly string[];
+}
+
+export function statusOf(
+  schedule: KmBackupSchedule,
+  { finished, latestSlotMs, active }: Runs,
+  validity: Validity,
+  due: Due,
+  nowMs: number,
+): KmBackupScheduleStatus {
+  const before = schedule.status;
+  const latestOf = (...phases: readonly BackupPhase[]) =>
+    finished.findLast((backup) => phases.includes(backup.status?.phase ?? 'Failed'));
+  const last = latestOf('Succeeded', 'Incomplete', 'Failed');
+  const success = latestOf('Succeeded');
+  const failure = latestOf('Failed', 'Incomplete');
+  const inventory = archiveInventory(finished);
+  const time = (ms: number | undefined) => (ms === undefined ? undefined : toTime(ms));
+  return {
+    conditions: withConditions(
+      before?.conditions,
+      [readiness(validity, schedule), progress(active), health(last, before)],
+      schedule.metadata.generation,
+      nowMs,
+    ),
+    active: [...active],
+    missedSlots: (before?.missedSlots ?? 0) + due.missed,
+    settledUntil: toTime(due.settledUntilMs),
+    cadence: describeCadence(schedule),
+    schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
+    ...known({
+      observedGeneration: schedule.metadata.generation,
+      lastScheduleTime: later(before?.lastScheduleTime, time(latestSlotMs)),
+      lastSuccessfulTime: later(before?.lastSuccessfulTime, success?.status?.completionTime),
+      lastFailureTime: later(before?.lastFailureTime, failure?.status?.completionTime),
+      lastMissedTime: time(due.lastMissedMs) ?? before?.lastMissedTime,
+      nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,
+      lastBackup: last ? lastBackupOf(last) : before?.lastBackup,
+      lastSuccessfulBackup: success ? lastSuccessOf(success) : before?.lastSuccessfulBackup,
+      archives: inventory ? { count: inventory.count, bytes: inventory.bytes } : before?.archives,
+    }),
+    ...countRuns(before, finished),
+  };
+}
