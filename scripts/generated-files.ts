@@ -13,8 +13,10 @@ import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
 import { installManifest } from './install-manifest.ts';
+import { troubleshootingPage } from './troubleshooting.ts';
 
-const CHART = join(import.meta.dirname, '../charts/km-backup-operator');
+const ROOT = join(import.meta.dirname, '..');
+const CHART = join(ROOT, 'charts/km-backup-operator');
 const BANNER = '# Generated from src/api by "npm run generate". Do not edit.\n';
 
 /** Every generated file of the repository: path from its root -> content. */
@@ -31,6 +33,8 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
   files.set('docs/cli.md', await cliPage());
   files.set('docs/operator-cli.md', operatorCliPage());
+  const troubleshooting = 'docs/troubleshooting.md';
+  files.set(troubleshooting, troubleshootingPage(readFileSync(join(ROOT, troubleshooting), 'utf8')));
   files.set('docs/metrics.md', backupMetricsPage());
   files.set(
     'docs/chart-values.md',

@@ -1,42 +1,8 @@
+import { ExitCode, exitCodeOf, type FailureReason } from '../api/reasons.ts';
 import { codeOf } from '../posix/system-error.ts';
 
-/** Exit status of `km-backup`; docs/troubleshooting.md prints this table. */
-export const ExitCode = {
-  ok: 0,
-  failure: 1,
-  usage: 2,
-  /** The archive is written and verified, but some files are not captured faithfully. */
-  incomplete: 3,
-  /** Another run holds the destination's lock. */
-  locked: 4,
-  /** An archive does not match its manifest, or is damaged. */
-  verification: 5,
-  interrupted: 130,
-  terminated: 143,
-} as const;
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
-
-/** CamelCase reasons, for machines; each has one exit code. */
-const exitCodeOf = {
-  Usage: ExitCode.usage,
-  SourceMissing: ExitCode.failure,
-  SourceEmpty: ExitCode.failure,
-  DestinationUnusable: ExitCode.failure,
-  NoSpace: ExitCode.failure,
-  WriteFailed: ExitCode.failure,
-  OutputExists: ExitCode.failure,
-  ArchiveMissing: ExitCode.failure,
-  EntryMissing: ExitCode.failure,
-  RestoreRefused: ExitCode.failure,
-  RestoreFailed: ExitCode.failure,
-  Internal: ExitCode.failure,
-  Locked: ExitCode.locked,
-  ArchiveCorrupt: ExitCode.verification,
-  ManifestInvalid: ExitCode.verification,
-  Terminated: ExitCode.terminated,
-  Interrupted: ExitCode.interrupted,
-} as const satisfies Record<string, ExitCode>;
-export type Reason = keyof typeof exitCodeOf;
+export { ExitCode };
+export type Reason = FailureReason;
 
 /** An expected failure: `message` says what, where, why and what to do. */
 export class ArchiveError extends Error {
@@ -49,7 +15,7 @@ export class ArchiveError extends Error {
   }
 
   get exitCode(): ExitCode {
-    return exitCodeOf[this.reason];
+    return exitCodeOf(this.reason);
   }
 }
 

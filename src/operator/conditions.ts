@@ -1,10 +1,11 @@
+import type { ConditionReason } from '../api/reasons.ts';
 import type { Condition } from '../api/schema.ts';
 import { toTime } from './time.ts';
 
 export interface ConditionState {
   type: string;
   status: 'True' | 'False' | 'Unknown';
-  reason: string;
+  reason: ConditionReason;
   message: string;
 }
 

@@ -1,4 +1,5 @@
 import type { ObjectMeta } from '../api/metadata.ts';
+import type { BackupReason } from '../api/reasons.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
 import { isConflict, isNotFound, KubeError } from '../kube/errors.ts';
@@ -256,7 +257,7 @@ function isOlder(version: string, than: string): boolean {
 }
 
 /** An answer of the API server that only a person can change: quota, admission, a name that is taken. */
-function refusalOf(error: unknown): { reason: string; message: string } | undefined {
+function refusalOf(error: unknown): { reason: BackupReason; message: string } | undefined {
   if (error instanceof NameTakenError) return { reason: 'NameTaken', message: error.message };
   if (error instanceof KubeError && (error.status === 403 || error.status === 422) && !isNotFound(error)) {
     return { reason: error.reason === 'Forbidden' ? 'JobForbidden' : 'JobInvalid', message: error.message };

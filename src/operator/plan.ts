@@ -2,6 +2,7 @@ import type { V1JobSpec } from '@kubernetes/client-node';
 import type { KmBackup, KmBackupSpec, KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
 import type { ObjectMeta, OwnerReference } from '../api/metadata.ts';
+import type { EventReason } from '../api/reasons.ts';
 
 interface NewMetadata {
   name: string;
@@ -25,7 +26,7 @@ export type Doomed = Pick<ObjectMeta, 'namespace' | 'name' | 'uid' | 'resourceVe
 
 export interface EventText {
   type: 'Normal' | 'Warning';
-  reason: string;
+  reason: EventReason;
   action: string;
   note: string;
 }

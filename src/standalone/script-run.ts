@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import type { FailureReason, RunReason } from '../api/reasons.ts';
 import type { RunResult } from '../api/run-result.ts';
 import {
   type ArchiveError,
@@ -47,7 +48,7 @@ export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
   const startedAt = now().toISOString();
   const told = (
     outcome: RunResult['outcome'],
-    reason: string,
+    reason: RunReason,
     message: string,
     more: Partial<RunResult> = {},
   ): RunResult => ({
@@ -62,7 +63,7 @@ export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
     present: { count: 0, bytes: 0, names: [] },
     ...more,
   });
-  const failed = (reason: string, message: string): Run => ({
+  const failed = (reason: FailureReason, message: string): Run => ({
     exitCode: ExitCode.failure,
     result: told('Failed', reason, message),
   });

@@ -1,5 +1,6 @@
 import { isFinished, type KmBackup, type KmBackupStatus } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
+import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from '../../api/reasons.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
@@ -53,7 +54,7 @@ function write(observed: ObservedBackup, next: KmBackupStatus): Step {
 function waiting(
   observed: ObservedBackup,
   nowMs: number,
-  reason: string,
+  reason: ConditionReason,
   message: string,
   fields: KmBackupStatus = {},
 ): KmBackupStatus {
@@ -69,11 +70,17 @@ function durationOf({ result }: Finished, startTime: string | undefined, nowMs: 
   return startTime === undefined ? undefined : (nowMs - fromTime(startTime)) / 1000;
 }
 
+const EVENT_OF = {
+  Succeeded: 'BackupSucceeded',
+  Incomplete: 'BackupIncomplete',
+  Failed: 'BackupFailed',
+  Skipped: 'BackupSkipped',
+} as const satisfies Record<Finished['phase'], EventReason>;
+
 function eventText(outcome: Finished): EventText {
-  const clean = outcome.phase === 'Succeeded';
   return {
-    type: clean ? 'Normal' : 'Warning',
-    reason: clean ? 'BackupSucceeded' : `Backup${outcome.phase}`,
+    type: outcome.phase === 'Succeeded' ? 'Normal' : 'Warning',
+    reason: EVENT_OF[outcome.phase],
     action: 'Backup',
     note: outcome.message,
   };
@@ -132,7 +139,7 @@ function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Pla
   return { steps };
 }
 
-const failure = (reason: string, message: string): Finished => ({
+const failure = (reason: BackupReason | ScheduleReason, message: string): Finished => ({
   state: 'finished',
   phase: 'Failed',
   reason,
@@ -140,7 +147,7 @@ const failure = (reason: string, message: string): Finished => ({
 });
 
 /** What is said of a pod that needs no longer than pods do, so that its steps cost no writes. */
-const STARTING = { reason: 'Starting', message: 'The pod is starting.' };
+const STARTING = { reason: 'Starting' as const, message: 'The pod is starting.' };
 const USUAL_START_MS = 10_000;
 
 /** A run whose schedule is gone meanwhile keeps the default. */
@@ -200,7 +207,7 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
       failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
     );
   }
-  const hold = (reason: string, message: string): Plan => ({
+  const hold = (reason: BackupReason, message: string): Plan => ({
     steps: [write(observed, waiting(observed, nowMs, reason, message))],
     mayWait: true,
   });
@@ -270,7 +277,7 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
  */
 export function decideRefused(
   observed: ObservedBackup,
-  refusal: { reason: string; message: string },
+  refusal: { reason: BackupReason; message: string },
   nowMs: number,
 ): { plan: Plan; final: boolean } {
   const { backup, schedule } = observed;

@@ -2,6 +2,7 @@ import type { V1Affinity, V1Container, V1PodSpec, V1ResourceRequirements } from 
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import { NOT_RETRIED } from '../../api/reasons.ts';
 import { jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { destinationText } from '../workloads.ts';
@@ -172,8 +173,10 @@ export function buildJob(
       activeDeadlineSeconds: spec.activeDeadlineSeconds,
       podFailurePolicy: {
         rules: [
-          // 2 bad configuration, 3 incomplete, 4 locked: trying again at once would change nothing.
-          { action: 'FailJob', onExitCodes: { containerName: CONTAINER, operator: 'In', values: [2, 3, 4] } },
+          {
+            action: 'FailJob',
+            onExitCodes: { containerName: CONTAINER, operator: 'In', values: [...NOT_RETRIED] },
+          },
           { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
         ],
       },

@@ -1,23 +1,24 @@
 import type { BackupPhase } from '../../api/backup.ts';
+import { type ConditionReason, quoteReason } from '../../api/reasons.ts';
 import { RunResult } from '../../api/run-result.ts';
 import type { Job, Pod } from '../workloads.ts';
 import { CONTAINER } from './job.ts';
 
 export type Outcome =
   /** The pod is not running yet; `reason` and `message` say what it waits for. */
-  | { state: 'waiting'; reason: string; message: string }
+  | { state: 'waiting'; reason: ConditionReason; message: string }
   | { state: 'running'; startedAt?: string }
   | {
       state: 'finished';
       phase: Extract<BackupPhase, 'Succeeded' | 'Incomplete' | 'Failed' | 'Skipped'>;
-      reason: string;
+      reason: ConditionReason;
       message: string;
       result?: RunResult;
     };
 
 type Finished = Extract<Outcome, { state: 'finished' }>;
 
-const failed = (reason: string, message: string): Finished => ({
+const failed = (reason: ConditionReason, message: string): Finished => ({
   state: 'finished',
   phase: 'Failed',
   reason,
@@ -57,7 +58,7 @@ function archiveReported(pods: readonly Pod[]): RunResult | undefined {
 }
 
 /** Why a pod ended without a result of its own: evicted, out of memory, node lost… */
-function whyPodEnded(pod: Pod | undefined): { reason: string; message: string } | undefined {
+function whyPodEnded(pod: Pod | undefined): { reason: ConditionReason; message: string } | undefined {
   if (!pod) return undefined;
   const where = `pod ${pod.metadata.name}${pod.spec.nodeName ? ` on node ${pod.spec.nodeName}` : ''}`;
   const disrupted = pod.status?.conditions?.find(
@@ -71,10 +72,13 @@ function whyPodEnded(pod: Pod | undefined): { reason: string; message: string } 
     };
   }
   if (pod.status?.reason)
-    return { reason: pod.status.reason, message: `The ${where}: ${pod.status.message ?? pod.status.reason}` };
+    return {
+      reason: quoteReason(pod.status.reason, 'JobFailed'),
+      message: `The ${where}: ${pod.status.message ?? pod.status.reason}`,
+    };
   if (disrupted)
     return {
-      reason: disrupted.reason ?? 'Disrupted',
+      reason: quoteReason(disrupted.reason, 'Disrupted'),
       message: `The ${where} was disrupted: ${disrupted.message ?? disrupted.reason ?? ''}`,
     };
   if (ended) {
@@ -88,21 +92,30 @@ function whyPodEnded(pod: Pod | undefined): { reason: string; message: string } 
 }
 
 function fromResult(result: RunResult): Finished {
-  return { state: 'finished', phase: result.outcome, reason: result.reason, message: result.message, result };
+  return {
+    state: 'finished',
+    phase: result.outcome,
+    reason: quoteReason(result.reason, 'ProgramFailed'),
+    message: result.message,
+    result,
+  };
 }
 
 /** Why a pod that is not running waits, in the words of the scheduler or the kubelet. */
-function waitingFor(pod: Pod | undefined): { reason: string; message: string } {
+function waitingFor(pod: Pod | undefined): { reason: ConditionReason; message: string } {
   if (!pod) return { reason: 'WaitingForPod', message: 'The Job has made no pod yet.' };
   const waiting = container(pod)?.waiting;
   if (waiting?.reason)
-    return { reason: waiting.reason, message: waiting.message ?? `The container waits: ${waiting.reason}` };
+    return {
+      reason: quoteReason(waiting.reason, 'PodStarting'),
+      message: waiting.message ?? `The container waits: ${waiting.reason}`,
+    };
   const condition = pod.status?.conditions?.find(
     (candidate) => candidate.type === 'PodScheduled' && candidate.status === 'False',
   );
   if (condition)
     return {
-      reason: condition.reason ?? 'Unschedulable',
+      reason: quoteReason(condition.reason, 'Unschedulable'),
       message: condition.message ?? 'The pod cannot be scheduled.',
     };
   return { reason: 'PodStarting', message: `Pod ${pod.metadata.name} is starting.` };
@@ -149,7 +162,7 @@ export function outcomeOf(job: Job, pods: readonly Pod[]): Outcome {
     if (result && result.outcome !== 'Succeeded') return fromResult(result);
     const why = whyPodEnded(last);
     return failed(
-      why?.reason ?? jobFailed.reason ?? 'JobFailed',
+      why?.reason ?? quoteReason(jobFailed.reason, 'JobFailed'),
       why?.message ?? jobFailed.message ?? 'The Job failed and left no pod to ask.',
     );
   }

@@ -1,3 +1,4 @@
+import type { BackupReason } from '../../api/reasons.ts';
 import type { PersistentVolumeClaim, Pod, Toleration } from '../workloads.ts';
 
 /** Where a run must go because a claim is already in use there. */
@@ -8,7 +9,7 @@ export interface Placement {
 
 export type PlacementResult =
   | { ok: true; placement: Placement }
-  | { ok: false; reason: string; message: string };
+  | { ok: false; reason: BackupReason; message: string };
 
 function inUse(pod: Pod): boolean {
   return (

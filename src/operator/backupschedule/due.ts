@@ -1,6 +1,7 @@
 /** Whether a schedule can run at all, and which of its scheduled times is due. Pure. */
 import type { KmBackup } from '../../api/backup.ts';
 import { LABELS } from '../../api/names.ts';
+import type { ScheduleReason } from '../../api/reasons.ts';
 import { type Cadence, latestDueSlot, nextSlot } from '../../schedule/index.ts';
 import { fromTime } from '../time.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
@@ -8,7 +9,7 @@ import type { ObservedSchedule } from './observe.ts';
 
 export type Validity =
   | { ok: true; cadence: Cadence; nextMs: number }
-  | { ok: false; reason: string; message: string };
+  | { ok: false; reason: ScheduleReason; message: string };
 
 export function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: number): Validity {
   if (schedule.spec.script && !allowScripts) {

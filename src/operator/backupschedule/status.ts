@@ -1,6 +1,7 @@
 /** What a schedule reports of its runs. Pure. */
 import type { BackupPhase, KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus, RunTotals } from '../../api/backup-schedule.ts';
+import { quoteReason } from '../../api/reasons.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { toTime } from '../time.ts';
 import { describeCadence } from './cadence.ts';
@@ -84,15 +85,20 @@ function health(last: KmBackup | undefined, before: KmBackupScheduleStatus | und
   if (!last) {
     const kept = before?.conditions?.find((condition) => condition.type === 'Healthy');
     if (kept && before?.lastBackup)
-      return { type: 'Healthy', status: kept.status, reason: kept.reason, message: kept.message };
+      return {
+        type: 'Healthy',
+        status: kept.status,
+        reason: quoteReason(kept.reason, 'NoRunYet'),
+        message: kept.message,
+      };
     return { type: 'Healthy', status: 'Unknown', reason: 'NoRunYet', message: 'No run has finished yet.' };
   }
-  const phase = last.status?.phase ?? 'Failed';
+  const phase = last.status?.phase;
   return {
     type: 'Healthy',
     status: phase === 'Succeeded' ? 'True' : 'False',
-    reason: phase,
-    message: `${last.metadata.name}: ${last.status?.message ?? phase}`,
+    reason: phase === 'Succeeded' || phase === 'Incomplete' ? phase : 'Failed',
+    message: `${last.metadata.name}: ${last.status?.message ?? 'ended without a message'}`,
   };
 }
 

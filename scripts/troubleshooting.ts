@@ -1,0 +1,81 @@
+/** The tables of docs/troubleshooting.md, from the one table of reasons. */
+import {
+  BACKUP_REASONS,
+  EVENT_REASONS,
+  EXIT_CODES,
+  ExitCode,
+  type Explanation,
+  exitCodeOf,
+  RUN_REASONS,
+  type RunReason,
+  SCHEDULE_REASONS,
+} from '../src/api/reasons.ts';
+import { table, withSections } from './sections.ts';
+
+function advice({ kubectl, shell }: Explanation): string {
+  if (kubectl === shell) return kubectl ?? '';
+  return [kubectl, shell && `In a shell: ${shell}`].filter(Boolean).join(' ');
+}
+
+function exitCodes(): string {
+  const names = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
+  return table(
+    ['Code', 'Meaning', 'Phase of the KmBackup', 'Retried by the Job'],
+    names.map((name) => {
+      const { meaning, phase, retried } = EXIT_CODES[name];
+      return [`${ExitCode[name]}`, meaning, phase ? `\`${phase}\`` : '', retried ? 'yes' : 'no'];
+    }),
+  );
+}
+
+function runReasons(): string {
+  return table(
+    ['Reason', 'Exit code', 'Meaning', 'What to do'],
+    Object.entries(RUN_REASONS).map(([reason, explanation]) => [
+      `\`${reason}\``,
+      `${exitCodeOf(reason as RunReason)}`,
+      explanation.meaning,
+      advice(explanation),
+    ]),
+  );
+}
+
+function backupReasons(states: readonly string[]): string {
+  return table(
+    ['Reason', 'Meaning', 'What to do'],
+    Object.entries(BACKUP_REASONS)
+      .filter(([, { state }]) => states.includes(state))
+      .map(([reason, explanation]) => [`\`${reason}\``, explanation.meaning, advice(explanation)]),
+  );
+}
+
+function scheduleReasons(): string {
+  return table(
+    ['Condition', 'Reason', 'Meaning', 'What to do'],
+    Object.entries(SCHEDULE_REASONS).map(([reason, explanation]) => [
+      `\`${explanation.condition}=${explanation.status}\``,
+      `\`${reason}\``,
+      explanation.meaning,
+      advice(explanation),
+    ]),
+  );
+}
+
+function events(): string {
+  return table(
+    ['Event', 'Meaning'],
+    Object.entries(EVENT_REASONS).map(([reason, { meaning }]) => [`\`${reason}\``, meaning]),
+  );
+}
+
+/** @param current the page as it is: only its generated sections are replaced */
+export function troubleshootingPage(current: string): string {
+  return withSections(current, {
+    'exit-codes': exitCodes(),
+    'run-reasons': runReasons(),
+    'waiting-reasons': backupReasons(['waiting', 'running']),
+    'ended-reasons': backupReasons(['ended']),
+    'schedule-reasons': scheduleReasons(),
+    events: events(),
+  });
+}

@@ -1,0 +1,67 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  BACKUP_REASONS,
+  EVENT_REASONS,
+  type Explanation,
+  exitCodeOf,
+  NOT_RETRIED,
+  quoteReason,
+  RUN_REASONS,
+  SCHEDULE_REASONS,
+} from '../../src/api/reasons.ts';
+
+const root = join(import.meta.dirname, '../..');
+const all: Record<string, Explanation> = {
+  ...RUN_REASONS,
+  ...BACKUP_REASONS,
+  ...SCHEDULE_REASONS,
+  ...EVENT_REASONS,
+};
+const source = globSync('src/**/*.ts', { cwd: root })
+  .filter((file) => !file.endsWith('.test.ts') && !file.endsWith('api/reasons.ts'))
+  .map((file) => readFileSync(join(root, file), 'utf8'))
+  .join('\n');
+
+describe('the table of reasons', () => {
+  it.each(Object.keys(all))('%s is given somewhere', (reason) => {
+    expect(source).toContain(`'${reason}'`);
+  });
+
+  it('has no reason twice', () => {
+    const names = [RUN_REASONS, BACKUP_REASONS, SCHEDULE_REASONS, EVENT_REASONS].flatMap(Object.keys);
+    expect(names.toSorted()).toEqual([...new Set(names)].toSorted());
+  });
+
+  it.each(Object.entries(RUN_REASONS))('%s says what to do, unless it is a success', (_, explanation) => {
+    const { kubectl, shell }: Explanation = explanation;
+    expect(explanation.exit === 'ok' || (kubectl ?? shell) !== undefined).toBe(true);
+  });
+
+  it('gives up at once where another try would end the same way', () => {
+    expect(NOT_RETRIED).toEqual([2, 3, 4]);
+    expect([exitCodeOf('Usage'), exitCodeOf('Locked'), exitCodeOf('NoSpace')]).toEqual([2, 4, 1]);
+  });
+});
+
+describe('the troubleshooting page', () => {
+  const page = readFileSync(join(root, 'docs/troubleshooting.md'), 'utf8');
+
+  it.each(Object.keys(all))('explains %s', (reason) => expect(page).toContain(`| \`${reason}\` |`));
+
+  it('explains no other', () => {
+    const listed = [...page.matchAll(/^\|(?: `\w+=\w+` \|)? `(\w+)` \|/gm)].map(([, reason]) => reason!);
+    expect(listed.filter((reason) => !(reason in all))).toEqual([]);
+    expect(listed).toHaveLength(Object.keys(all).length);
+  });
+});
+
+describe('quoting a reason of others', () => {
+  it.each([
+    ['ImagePullBackOff', 'ImagePullBackOff'],
+    [undefined, 'PodStarting'],
+    ['', 'PodStarting'],
+    ['not fit for a condition', 'PodStarting'],
+  ])('%s becomes %s', (given, expected) => expect(quoteReason(given, 'PodStarting')).toBe(expected));
+});
