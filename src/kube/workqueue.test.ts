@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FakeClock } from './testing/fake-clock.ts';
+import { FakeClock } from '../clock/testing/fake-clock.ts';
 import { WorkQueue } from './workqueue.ts';
 
 const DAY_MS = 86_400_000;

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, systemClock } from '../clock/index.ts';
 
 export interface WorkQueueMetrics {
   onDepth?(depth: number): void;

@@ -2,7 +2,7 @@ import { isFinished, type KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { MANAGED_SELECTOR } from '../api/names.ts';
-import type { Clock } from '../kube/clock.ts';
+import type { Clock } from '../clock/index.ts';
 import { type Change, type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
 import type { KubeObject, ResourceClient } from '../kube/resources.ts';
 import { keyOf, Store } from '../kube/store.ts';

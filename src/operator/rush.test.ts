@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FakeClock } from '../kube/testing/fake-clock.ts';
+import { FakeClock } from '../clock/testing/fake-clock.ts';
 import { Rush } from './rush.ts';
 
 describe('a rush of runs', () => {

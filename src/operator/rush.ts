@@ -1,4 +1,4 @@
-import type { Clock } from '../kube/clock.ts';
+import type { Clock } from '../clock/index.ts';
 
 /** What is put off waits no longer than this, however long a rush lasts; milliseconds. */
 const LONGEST_MS = 30_000;

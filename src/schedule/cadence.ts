@@ -2,7 +2,11 @@ import { type CadenceResult, parseCron } from './cron.ts';
 import type { CronCadence } from './cron-cadence.ts';
 import { nextCronSlot, previousCronSlot } from './cron-slots.ts';
 
-/** Slots at `anchorMs + k * everyMs` for k >= 1: they never drift, whatever the length of a run. */
+/**
+ * Scheduled times at `anchorMs + k * everyMs`: they never drift, whatever the length of a run. A schedule is
+ * settled until its anchor at first, so that the first run comes one interval later. Times before the anchor
+ * matter only if a clock that was ahead set it.
+ */
 export interface IntervalCadence {
   readonly kind: 'interval';
   readonly everyMs: number;
@@ -11,12 +15,17 @@ export interface IntervalCadence {
 
 export type Cadence = CronCadence | IntervalCadence;
 
-/** A cron expression wins over the interval, as in the playbook. Times are epoch milliseconds. */
-export function parseCadence(spec: {
+/**
+ * The cadence of a schedule, for the operator and the standalone scheduler alike. A cron expression takes
+ * precedence over the interval, as in the playbook.
+ */
+export function cadenceOf(spec: {
   cron?: string | undefined;
   timeZone: string;
+  /** Where `H` in the expression gets its values from; without it, `H` is refused. */
   hashSeed?: string | undefined;
   intervalMinutes: number;
+  /** Intervals count from here; epoch ms. */
   anchorMs: number;
 }): CadenceResult<Cadence> {
   if (spec.cron !== undefined) {
@@ -25,7 +34,7 @@ export function parseCadence(spec: {
   if (!Number.isSafeInteger(spec.intervalMinutes) || spec.intervalMinutes < 1)
     return {
       ok: false,
-      message: `interval of ${spec.intervalMinutes} minutes: must be a whole number from 1`,
+      message: `interval of ${spec.intervalMinutes} minutes: must be a whole number of at least 1`,
     };
   return {
     ok: true,
@@ -33,18 +42,18 @@ export function parseCadence(spec: {
   };
 }
 
-/** The first slot strictly after the instant (epoch ms), or null for an expression that names no coming date. */
+/** The first scheduled time strictly after the instant (epoch ms), or null if the expression names no future date. */
 export function nextSlot(cadence: Cadence, afterMs: number): number | null {
   if (cadence.kind === 'cron') return nextCronSlot(cadence, afterMs);
   const passed = Math.floor((afterMs - cadence.anchorMs) / cadence.everyMs);
-  return cadence.anchorMs + Math.max(1, passed + 1) * cadence.everyMs;
+  return cadence.anchorMs + (passed + 1) * cadence.everyMs;
 }
 
-/** The last slot in `(afterMs, atMs]`, or null. */
+/** The last scheduled time in `(afterMs, atMs]`, or null. */
 export function previousSlot(cadence: Cadence, afterMs: number, atMs: number): number | null {
   if (atMs <= afterMs) return null;
   if (cadence.kind === 'cron') return previousCronSlot(cadence, atMs, afterMs);
   const index = Math.floor((atMs - cadence.anchorMs) / cadence.everyMs);
   const slotMs = cadence.anchorMs + index * cadence.everyMs;
-  return index >= 1 && slotMs > afterMs ? slotMs : null;
+  return slotMs > afterMs ? slotMs : null;
 }

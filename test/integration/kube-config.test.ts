@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig, inCluster } from '../../src/kube/config.ts';
-import { FakeClock } from '../../src/kube/testing/fake-clock.ts';
+import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { type OwnNamespace, ownNamespace } from '../support/kube.ts';
 
 let own: OwnNamespace;

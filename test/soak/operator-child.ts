@@ -5,7 +5,7 @@
  */
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
-import { systemClock } from '../../src/kube/clock.ts';
+import { systemClock } from '../../src/clock/index.ts';
 import type { WallClock } from './replica.ts';
 
 const [, , first = '{"offsetMs":0}', ...options] = process.argv;

@@ -5,7 +5,7 @@
 import { flushCompileCache } from 'node:module';
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
-import { systemClock } from '../../src/kube/clock.ts';
+import { systemClock } from '../../src/clock/index.ts';
 
 // Of what they compiled, killed processes leave nothing by themselves.
 flushCompileCache();

@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { FIELD_MANAGER } from '../../api/names.ts';
 import { backupCheck, healthRoutes, startHttpServer } from '../../health/index.ts';
 import { KubeClient } from '../../kube/client.ts';
-import { type Clock, systemClock } from '../../kube/clock.ts';
+import { type Clock, systemClock } from '../../clock/index.ts';
 import { fromKubeconfig, inCluster } from '../../kube/config.ts';
 import { EventRecorder } from '../../kube/events.ts';
 import { LeaderElector, LeadershipLostError } from '../../kube/lease.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../kube/clock.ts';
+import type { Clock } from '../../clock/index.ts';
 import type { ResourceClient } from '../../kube/resources.ts';
 import type { Pod } from '../workloads.ts';
 

@@ -117,7 +117,7 @@ describe('which slot a schedule runs', () => {
       ['03:00:00'],
       1,
     ],
-    ['nothing when the clock went back', {}, settled('05:00:00'), '02:00:00', [], [], 0],
+    ['nothing when the clock went back a little', {}, settled('05:00:00'), '04:59:10', [], [], 0],
   ];
   it.each(cases)('%s', (_name, spec, status, now, backups, slots, missed) => {
     let plan = decide(schedule(spec, status), at(now), backups);
@@ -131,6 +131,34 @@ describe('which slot a schedule runs', () => {
     expect(createdSlots(plan)).toEqual(slots);
     const counts = of(plan, 'writeScheduleStatus').map((step) => step.status.missedSlots);
     expect(counts).toEqual(slots.length > 0 ? [] : [missed]);
+  });
+
+  it('continues from now after a clock that was ahead by a year was corrected, and says so once', () => {
+    const ahead = { ...settled('01:00:00'), settledUntil: '2027-03-01T01:00:00Z' };
+    const runOfThatTime = scheduledBackup(Date.parse(ahead.settledUntil), {
+      phase: 'Succeeded',
+      completionTime: '2026-03-01T01:29:00Z',
+    });
+    const corrected = decide(schedule({}, ahead), at('01:30:00'), [runOfThatTime]);
+    expect(reasons(corrected)).toEqual(['ClockCorrected']);
+    expect(statusOf(corrected)).toMatchObject({
+      settledUntil: '2026-03-01T01:30:00Z',
+      nextScheduleTime: '2026-03-01T02:00:00Z',
+    });
+    expect(statusOf(corrected).missedSlots).toBe(0);
+    const next = decide(schedule({}, statusOf(corrected)), at('02:00:00'), [runOfThatTime]);
+    expect(createdSlots(next)).toEqual(['02:00:00']);
+    expect(reasons(next)).toEqual(['BackupCreated']);
+  });
+
+  it('runs an interval schedule that was created while the clock was ahead', () => {
+    const interval = schedule({ cron: undefined, intervalMinutes: 30 });
+    interval.metadata.creationTimestamp = '2027-03-01T00:10:00Z';
+    const corrected = decide(interval, at('01:00:00'));
+    expect(reasons(corrected)).toEqual(['ClockCorrected']);
+    const status = statusOf(corrected);
+    expect(status.nextScheduleTime).toBe('2026-03-01T01:10:00Z');
+    expect(createdSlots(decide({ ...interval, status }, at('01:10:00')))).toEqual(['01:10:00']);
   });
 
   it('reaches a state in which nothing more is written', () => {

@@ -67,6 +67,14 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       note: `${due.missed} ${due.missed === 1 ? 'slot' : 'slots'} passed without a run, the last at ${toTime(due.lastMissedMs)}.`,
     });
   }
+  if (due.clockWasAheadMs !== undefined) {
+    recordEvent({
+      type: 'Warning',
+      reason: 'ClockCorrected',
+      action: 'Schedule',
+      note: `status.settledUntil was ${before?.settledUntil ?? schedule.metadata.creationTimestamp}, ahead of the clock: it was wrong then and has been corrected. The schedule continues from now.`,
+    });
+  }
   const wasReady = before?.conditions?.find((condition) => condition.type === 'Ready')?.reason;
   if (!validity.ok && wasReady !== validity.reason) {
     recordEvent({ type: 'Warning', reason: validity.reason, action: 'Validate', note: validity.message });

@@ -2,7 +2,7 @@
 import type { KmBackup } from '../../api/backup.ts';
 import { LABELS } from '../../api/names.ts';
 import type { ScheduleReason } from '../../api/reasons.ts';
-import { type Cadence, latestDueSlot, nextSlot } from '../../schedule/index.ts';
+import { type Cadence, nextSlot, settle } from '../../schedule/index.ts';
 import { fromTime } from '../time.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
 import type { ObservedSchedule } from './observe.ts';
@@ -40,51 +40,43 @@ export function slotOf(backup: KmBackup): number | undefined {
 }
 
 export interface Due {
-  /** Slot to run now. */
+  /** Scheduled time (epoch ms) to run now. */
   slot: number | undefined;
-  /** Slots newly found to have passed without a run. */
+  /** Scheduled times newly found to have passed without a run. */
   missed: number;
   lastMissedMs: number | undefined;
-  /** Every slot up to here has had its run or was counted; epoch ms. */
+  /** Every scheduled time up to here has had its run or was counted; epoch ms. */
   settledUntilMs: number;
+  /** A clock was ahead by this much when the schedule was last settled, and was corrected. */
+  clockWasAheadMs?: number | undefined;
 }
 
-/**
- * The slots between what is settled and now. A change of cadence, and a suspension, settle everything
- * before the moment they are seen, so that no edit or resume fires a slot of the past.
- */
+/** What is due, missed and settled. Suspending and resuming are changes of cadence too. */
 export function dueSlots(
-  observed: ObservedSchedule,
+  { schedule, backups }: ObservedSchedule,
   cadence: Cadence,
   mayStart: boolean,
   nowMs: number,
 ): Due {
-  const { schedule, backups } = observed;
   const { status, spec, metadata } = schedule;
-  const changed = status?.cadence !== undefined && status.cadence !== describeCadence(schedule);
-  const recorded =
-    status?.settledUntil === undefined ? fromTime(metadata.creationTimestamp) : fromTime(status.settledUntil);
-  let settledUntilMs = changed ? nowMs : recorded;
-  for (const backup of backups) {
-    const slot = slotOf(backup);
-    // A run whose slot was not written down yet: the operator was stopped in between.
-    if (slot !== undefined && backup.metadata.labels?.[LABELS.scheduleUid] === metadata.uid)
-      settledUntilMs = Math.max(settledUntilMs, slot);
-  }
-  if (spec.suspend) return { slot: undefined, missed: 0, lastMissedMs: undefined, settledUntilMs };
-
-  const found = latestDueSlot({
+  const runs = backups.filter((backup) => backup.metadata.labels?.[LABELS.scheduleUid] === metadata.uid);
+  const { dueMs, missed, lastMissedMs, settledUntilMs, clockWasAheadMs } = settle({
     cadence,
-    afterMs: settledUntilMs,
     nowMs,
-    ...(spec.startingDeadlineSeconds !== undefined && {
-      startingDeadlineMs: spec.startingDeadlineSeconds * 1000,
-    }),
+    settledUntilMs: fromTime(status?.settledUntil ?? metadata.creationTimestamp),
+    runsMs: runs.map(slotOf).filter((slot) => slot !== undefined),
+    changed: status?.cadence !== undefined && status.cadence !== describeCadence(schedule),
+    suspended: spec.suspend,
+    startingDeadlineMs:
+      spec.startingDeadlineSeconds === undefined ? undefined : spec.startingDeadlineSeconds * 1000,
   });
-  const lastMissedMs = found.lastMissedMs ?? undefined;
-  const settled = Math.max(settledUntilMs, lastMissedMs ?? 0);
-  // Misses are written down before the slot after them is run: its run would settle them uncounted.
-  if (found.slotMs === null || found.missed > 0 || !mayStart)
-    return { slot: undefined, missed: found.missed, lastMissedMs, settledUntilMs: settled };
-  return { slot: found.slotMs, missed: 0, lastMissedMs, settledUntilMs: found.slotMs };
+  // Misses are written down before the scheduled time after them is run: its run would settle them uncounted.
+  const slot = missed === 0 && mayStart ? (dueMs ?? undefined) : undefined;
+  return {
+    slot,
+    missed,
+    lastMissedMs: lastMissedMs ?? undefined,
+    settledUntilMs: slot ?? settledUntilMs,
+    clockWasAheadMs,
+  };
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { MAX_TIMEOUT_MS, sleep, systemClock } from './clock.ts';
+import { MAX_TIMEOUT_MS, sleep, systemClock } from './index.ts';
 import { FakeClock } from './testing/fake-clock.ts';
 
 describe('systemClock.after', () => {

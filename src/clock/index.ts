@@ -1,13 +1,18 @@
-/** `setTimeout` fires at once beyond this many milliseconds. */
+/** `setTimeout` fires at once when the delay exceeds this many milliseconds. */
 export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Time as the rooms above see it; tests put their own in its place. */
+/** The one source of time. Tests replace it with `testing/fake-clock.ts`. */
 export interface Clock {
-  /** Wall clock, epoch milliseconds; may jump. */
+  /** Wall clock in epoch milliseconds. It may jump in either direction. */
   now(): number;
-  /** Milliseconds from an arbitrary start; never jumps, and runs on while the process is stopped. */
+  /** Milliseconds since an arbitrary start. Never jumps, and advances while the process is stopped. */
   monotonic(): number;
-  /** Calls back once after the delay, however long; the answer cancels. */
+  /**
+   * Calls back once after the delay.
+   *
+   * @param delayMs Any length; delays beyond `MAX_TIMEOUT_MS` are waited out in steps.
+   * @returns A function that cancels the timer.
+   */
   after(delayMs: number, callback: () => void): () => void;
 }
 
