@@ -392,6 +392,11 @@ export const EVENT_REASONS = {
     meaning:
       'Scheduled times passed without a run: the operator was down, or an earlier run had not ended by then. At most one run catches up.',
   },
+  ClockCorrected: {
+    meaning:
+      'A clock was ahead when the schedule was last settled, and has been corrected. The schedule continues from now.',
+    kubectl: 'Check the time synchronization of the nodes.',
+  },
 } as const satisfies Record<string, Explanation>;
 
 export type EventReason = keyof typeof EVENT_REASONS | ScheduleReason;
