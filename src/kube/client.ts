@@ -1,6 +1,6 @@
 import { Agent, type Dispatcher } from 'undici';
-import { Backoff } from './backoff.ts';
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
+import { Backoff } from './backoff.ts';
 import type { ApiServer } from './config.ts';
 import { KubeError } from './errors.ts';
 import { type Asked, noAnswer, noCredentials } from './transport-errors.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { KubeClient } from './client.ts';
 import { type Clock, systemClock } from '../clock/index.ts';
+import type { KubeClient } from './client.ts';
 import { isNotFound } from './errors.ts';
 import type { KubeLogger } from './reflector.ts';
 import { type KubeObject, resource } from './resources.ts';

@@ -1,5 +1,5 @@
-import type { KubeClient } from './client.ts';
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
+import type { KubeClient } from './client.ts';
 import { isAlreadyExists, isConflict, isNotFound } from './errors.ts';
 import type { KubeLogger } from './reflector.ts';
 import { type KubeObject, resource } from './resources.ts';

@@ -1,5 +1,5 @@
-import { Backoff } from './backoff.ts';
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
+import { Backoff } from './backoff.ts';
 import { isExpired, KubeError } from './errors.ts';
 import type { KubeObject, ResourceClient } from './resources.ts';
 import { keyOf, type Store } from './store.ts';

@@ -1,7 +1,7 @@
 import type { ObjectMeta } from '../api/metadata.ts';
 import type { BackupReason } from '../api/reasons.ts';
-import type { KubeClient } from '../kube/client.ts';
 import { type Clock, sleep } from '../clock/index.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { isConflict, isNotFound, KubeError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeLogger, ReflectorMetrics } from '../kube/reflector.ts';

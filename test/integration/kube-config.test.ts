@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig, inCluster } from '../../src/kube/config.ts';
-import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { type OwnNamespace, ownNamespace } from '../support/kube.ts';
 
 let own: OwnNamespace;

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { type ApiRequest, KubeClient } from '../../src/kube/client.ts';
 import { LeaderElector, LeadershipLostError } from '../../src/kube/lease.ts';
 import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
-import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
 import { type OwnNamespace, ownNamespace, quiet, until } from '../support/kube.ts';
 

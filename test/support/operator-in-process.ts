@@ -1,5 +1,5 @@
-import { KubeClient } from '../../src/kube/client.ts';
 import { type Clock, systemClock } from '../../src/clock/index.ts';
+import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 import { EventRecorder } from '../../src/kube/events.ts';
 import type { ConcurrencyLimits } from '../../src/operator/concurrency-limiter.ts';

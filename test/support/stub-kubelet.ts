@@ -1,7 +1,7 @@
 import { LABELS, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
-import { KubeClient } from '../../src/kube/client.ts';
 import { sleep, systemClock } from '../../src/clock/index.ts';
+import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 import { isNotFound } from '../../src/kube/errors.ts';
 import { Reflector } from '../../src/kube/reflector.ts';

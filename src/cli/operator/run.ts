@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import { Registry } from 'prom-client';
 import { FIELD_MANAGER } from '../../api/names.ts';
+import { type Clock, systemClock } from '../../clock/index.ts';
 import { backupCheck, healthRoutes, startHttpServer } from '../../health/index.ts';
 import { KubeClient } from '../../kube/client.ts';
-import { type Clock, systemClock } from '../../clock/index.ts';
 import { fromKubeconfig, inCluster } from '../../kube/config.ts';
 import { EventRecorder } from '../../kube/events.ts';
 import { LeaderElector, LeadershipLostError } from '../../kube/lease.ts';
