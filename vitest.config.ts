@@ -17,10 +17,10 @@ export default defineConfig({
           name: 'integration',
           // Most of these wait for a control plane; one at a time, as vitest would have it on two cores, takes twice as long.
           maxWorkers: 3,
-          // Hundreds of Node.js processes are started, and half the start of each is compiling.
+          // Processes that run the sources, with a clock or a kill of the test's own, spend half their start compiling.
           env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/compiled') },
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
-          globalSetup: ['test/integration/control-plane.ts'],
+          globalSetup: ['test/support/build-programs.ts', 'test/integration/control-plane.ts'],
           testTimeout: 300_000,
           hookTimeout: 900_000,
         },

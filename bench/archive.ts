@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildPrograms } from '../scripts/build.ts';
 import { type Row, toMarkdown, toText } from './archive/report.ts';
 import { apply, buildTrees, type Tree } from './archive/trees.ts';
 
@@ -122,7 +123,7 @@ const km = (...args: string[]) => [
   process.execPath,
   // As bin/km-backup passes it.
   '--max-semi-space-size=8',
-  path.join(checkout, 'dist/cli/km-backup.js'),
+  path.join(checkout, 'dist/km-backup.js'),
   ...args,
 ];
 const create = (tree: Pick<Tree, 'path'>, compression: string, ...args: string[]) =>
@@ -421,12 +422,7 @@ function benchMemory(): void {
 
 try {
   ensurePeers();
-  must(
-    process.execPath,
-    path.join(checkout, 'node_modules/typescript/bin/tsc'),
-    '-p',
-    path.join(checkout, 'tsconfig.build.json'),
-  );
+  await buildPrograms();
   for (const tree of buildTrees(work, checkout, options.quick, options.tree)) {
     using live = tree;
     benchTree(live);

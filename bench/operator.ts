@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildPrograms } from '../scripts/build.ts';
 import { elapsedLog } from '../test/cluster/index.ts';
 import {
   type Context,
@@ -16,7 +17,6 @@ import {
   scale,
   scheduleLag,
 } from './operator/cases.ts';
-import { buildProgram } from './operator/operator-process.ts';
 import { type Figures, report } from './operator/report.ts';
 
 const { values } = parseArgs({
@@ -49,7 +49,7 @@ const context: Context = {
   nodeOptions: profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`],
 };
 context.log(`the operator's log: ${logFile}`);
-buildProgram();
+await buildPrograms();
 
 const figures: Figures = {
   at: new Date().toISOString(),

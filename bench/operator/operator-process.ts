@@ -1,12 +1,12 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** As the image holds it: from source, Node would keep its compiler of types in memory. */
-const PROGRAM = join(ROOT, 'dist/cli/operator.js');
+/** What users run. From source, Node.js would keep its type stripper in memory. */
+const PROGRAM = join(ROOT, 'dist/km-backup-operator.js');
 const TICKS_PER_SECOND = 100;
 
 /** CPU seconds that a process has used. */
@@ -66,13 +66,7 @@ const CALM_CPU_SECONDS = 0.05;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Compiles the program that is measured. */
-export function buildProgram(): void {
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json')], { stdio: 'inherit' });
-}
-
-/** The operator as users run it, as a process of its own; `buildProgram` comes before. */
+/** The operator as users run it, as a process of its own. `npm run build` comes before. */
 export async function startOperatorProcess(
   kubeconfig: string,
   options: readonly string[],

@@ -1,3 +1,10 @@
-import { main } from './km-backup/main.ts';
+import packageJson from '../../package.json' with { type: 'json' };
 
-process.exitCode = await main(process.argv.slice(2), process.env);
+const argv = process.argv.slice(2);
+if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
+  // Answered without loading the commands, in half the time.
+  process.stdout.write(`${packageJson.version}\n`);
+} else {
+  const { main } = await import('./km-backup/main.ts');
+  process.exitCode = await main(argv, process.env);
+}

@@ -1,6 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
 import { parseArguments } from './operator/arguments.ts';
-import { runOperator } from './operator/run.ts';
 
 // A heap full of what is watched is to hold little garbage besides: by itself V8 lets it double.
 setFlagsFromString('--heap-growing-percent=30');
@@ -12,6 +11,8 @@ const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(signal));
 
 try {
+  // Loaded only now, so that --help and a mistaken flag are answered at once.
+  const { runOperator } = await import('./operator/run.ts');
   await runOperator(options, stop.signal);
   process.exit(0);
 } catch (error) {

@@ -10,10 +10,12 @@ import {
   realpath,
   rename,
   rm,
+  stat,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { bundle, EXTERNAL_PACKAGES } from '../../scripts/build.ts';
 import { cached, withLock } from './cache.ts';
 import { defaultCacheDir, dockerAnswers } from './index.ts';
 import { writeOciArchive } from './oci.ts';
@@ -24,10 +26,6 @@ import { type Log, silent, step } from './progress.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const BASE_KEY = 'base-bookworm-4';
 const BASE_IMAGE = `localhost/km-cluster/${BASE_KEY}:latest`;
-
-/** The operator's entry program; km-backup's own is bin/km-backup. */
-const OPERATOR =
-  '#!/bin/sh\nexec /app/bin/node --disable-warning=ExperimentalWarning --max-semi-space-size=4 /app/dist/cli/operator.js "$@"\n';
 
 export interface ImageOptions {
   /** Default: `localhost/km-backup-operator:<version of package.json>`. */
@@ -72,16 +70,17 @@ async function baseArchive(cacheDir: string, log: Log): Promise<string> {
   return join(dir, 'base.tar');
 }
 
-/** The dependencies the programs need at run time, installed once for each lockfile. */
-async function productionModules(cacheDir: string, log: Log): Promise<string> {
-  const lockfile = await readFile(join(ROOT, 'package-lock.json'));
-  const key = `node-modules-${createHash('sha256').update(lockfile).digest('hex').slice(0, 16)}`;
-  const dir = await cached(cacheDir, key, log, 'installing the production dependencies', async (out) => {
-    for (const file of ['package.json', 'package-lock.json'])
-      await copyFile(join(ROOT, file), join(out, file));
-    await run('npm', ['ci', '--omit=dev', '--no-audit', '--no-fund'], { cwd: out });
-  });
-  return join(dir, 'node_modules');
+/** Copies the packages that a bundle leaves out, without their sources and documentation. */
+async function copyExternalPackages(to: string): Promise<void> {
+  const modules = join(ROOT, 'node_modules');
+  const native = (await readdir(join(modules, '@koromix'))).map((name) => join('@koromix', name));
+  for (const name of [...EXTERNAL_PACKAGES, ...native]) {
+    await cp(join(modules, name), join(to, name), {
+      recursive: true,
+      filter: async (path) =>
+        (await stat(path)).isDirectory() || /\.(c?js|json|node)$|LICENSE/.test(basename(path)),
+    });
+  }
 }
 
 /** Digest over the names and contents of everything below the folder. */
@@ -141,26 +140,23 @@ export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage
   const tag = options.tag ?? `localhost/km-backup-operator:${version}`;
   const folder = join(cacheDir, 'images');
   const tarball = join(folder, `${tag.replace(/[^A-Za-z0-9.-]+/g, '_')}.tar`);
-  const modules = await productionModules(cacheDir, log);
   await mkdir(folder, { recursive: true });
   return withLock(join(cacheDir, 'locks', 'image.lock'), log, async () => {
     const context = await mkdtemp(join(tmpdir(), 'km-image-'));
     try {
-      const tsc = join(ROOT, 'node_modules', '.bin', 'tsc');
-      await run(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(context, 'dist')], { cwd: ROOT });
+      await bundle(join(context, 'dist'));
       await cp(join(ROOT, 'bin'), join(context, 'bin'), { recursive: true });
-      await writeFile(join(context, 'bin', 'km-backup-operator'), OPERATOR, { mode: 0o755 });
+      await copyExternalPackages(join(context, 'node_modules'));
       for (const file of ['package.json', 'LICENSE', 'Dockerfile'])
         await copyFile(join(ROOT, file), join(context, file));
       const node = await realpath(join(ROOT, 'node_modules', 'node', 'bin', 'node'));
       const nodeVersion = (await run(node, ['--version'])).stdout.trim();
-      const key = [tag, nodeVersion, modules, BASE_KEY, await digestOf(context)].join('\n');
+      const key = [tag, nodeVersion, BASE_KEY, await digestOf(context)].join('\n');
       if (existsSync(tarball) && (await readFile(`${tarball}.key`, 'utf8').catch(() => '')) === key) {
         return { tag, tarball };
       }
       await step(log, `building ${tag}`, async () => {
         await copyFile(node, join(context, 'node'));
-        await cp(modules, join(context, 'node_modules'), { recursive: true, verbatimSymlinks: true });
         const partial = `${tarball}.partial`;
         await rm(partial, { force: true });
         await ((await dockerAnswers())

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 /** What a pod's log tells of a restore: standard error is no terminal there. */
 
-const program = path.join(import.meta.dirname, '../../src/cli/km-backup.ts');
+const program = path.join(import.meta.dirname, '../../bin/km-backup');
 const km = (...args: string[]) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
   return { status, stdout, stderr };
 };
 const FILES = 300;

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import packageJson from '../../../package.json' with { type: 'json' };
 import { HELP } from '../help.ts';
 import type { CliContext, MakeCommand } from './context.ts';
 
@@ -37,12 +37,7 @@ export async function programFor(argv: readonly string[], context: CliContext): 
     return program.addCommand(command(context).configureHelp(HELP).exitOverride());
   }
   for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) program.command(name).description(summary);
-  program.version(packageVersion());
+  program.version(packageJson.version);
   const { bareCommand } = await import('./bare.ts');
   return bareCommand(program, context);
-}
-
-function packageVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

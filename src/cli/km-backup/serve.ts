@@ -1,3 +1,4 @@
+import { findPackageJSON } from 'node:module';
 import path from 'node:path';
 import { Command, Option } from 'commander';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../../log/index.ts';
@@ -10,8 +11,8 @@ interface Flags {
   logLevel: LogLevel;
 }
 
-/** The same three folders up from the sources as from the compiled files. */
-const PROGRAM = path.join(import.meta.dirname, '../../../bin/km-backup');
+/** Found from the package's root, which lies elsewhere from a bundle than from this file. */
+const PROGRAM = path.join(path.dirname(findPackageJSON(import.meta.url)!), 'bin/km-backup');
 
 export function command(context: CliContext): Command {
   return new Command('serve')
