@@ -15,6 +15,15 @@ launch() {
   while [ "$1" != -- ]; do flags="$flags $1" && shift; done
   shift
   for node in "$root/node_modules/.bin/node" "$root/bin/node" node; do [ -x "$node" ] && break; done
+  if [ "$node" = node ]; then
+    case $(node --version 2>/dev/null) in
+      v2[6-9].* | v[3-9][0-9].*) ;;
+      *)
+        echo "${0##*/} needs Node.js 26 or later: install it, or in a checkout run \"npm ci\", which brings it along." >&2
+        exit 1
+        ;;
+    esac
+  fi
   # shellcheck disable=SC2086 # flags have no spaces
   exec "$node" $flags "$program" "$@"
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -59,6 +59,24 @@ test.each<[string, () => void]>([
 ])('%s: the sources are run', (_, change) => {
   change();
   expect(run(at('bin/km-backup'), 'x')).toBe('source x');
+});
+
+test('without a Node.js that can run it: what to do, in words', () => {
+  fs.rmSync(at('node_modules'), { recursive: true });
+  const tools = at('tools');
+  fs.mkdirSync(tools);
+  for (const tool of ['readlink', 'find', 'cmp'])
+    fs.symlinkSync(execFileSync('which', [tool], { encoding: 'utf8' }).trim(), path.join(tools, tool));
+  const start = () => spawnSync('/bin/sh', [at('bin/km-backup')], { encoding: 'utf8', env: { PATH: tools } });
+  expect(start()).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/^km-backup needs Node\.js 26 .*\n$/),
+  });
+  fs.writeFileSync(path.join(tools, 'node'), '#!/bin/sh\necho v20.11.1\n', { mode: 0o755 });
+  expect(start()).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/^km-backup needs Node\.js 26 .*\n$/),
+  });
 });
 
 test('an installed package has no sources: its build is run', () => {
