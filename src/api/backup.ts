@@ -49,6 +49,16 @@ export const KmBackupStatus = z.object({
     .optional()
     .describe('Where this run writes, whatever becomes of the schedule.'),
   startTime: Time.optional().describe('When the operator started the run.'),
+  awaiting: z
+    .object({
+      event: z.enum(['ScheduleCreated', 'JobAccepted', 'PodCreated', 'PodStarted', 'PodEnded', 'Completed']),
+      pod: z.string().optional(),
+      since: Time,
+    })
+    .optional()
+    .describe(
+      'What an unfinished run waits for. `spec.startDeadlineSeconds` of the schedule counts from `since`; for `Completed`, which means that km-backup runs, `spec.activeDeadlineSeconds` does.',
+    ),
   completionTime: Time.optional(),
   durationSeconds: z.number().optional(),
   archive: z

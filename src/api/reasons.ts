@@ -232,7 +232,7 @@ export const BACKUP_REASONS = {
   WaitingForPod: {
     state: 'waiting',
     meaning: 'The Job has not created a pod.',
-    kubectl: 'If it lasts, look at the Events of the Job: a quota or an admission rule may refuse the pod.',
+    kubectl: 'If it lasts, the message quotes the newest warning about the Job, such as an exceeded quota.',
   },
   PodStarting: { state: 'waiting', meaning: 'The pod is scheduled, and its container has not started.' },
   Starting: { state: 'waiting', meaning: 'The pod was created a moment ago.' },
@@ -259,18 +259,20 @@ export const BACKUP_REASONS = {
   Running: { state: 'running', meaning: 'km-backup is running.' },
   StartDeadlineExceeded: {
     state: 'ended',
-    meaning: 'The pod did not start within `spec.startDeadlineSeconds`. The message says what it waited for.',
+    meaning:
+      'The Job did not create a pod, or its pod did not start, within `spec.startDeadlineSeconds`. The message says what it waited for.',
     kubectl: 'Correct the cause; the next scheduled run tries again.',
   },
   DeadlineExceeded: {
     state: 'ended',
-    meaning: 'The run took longer than `spec.activeDeadlineSeconds`.',
+    meaning: 'km-backup ran for longer than `spec.activeDeadlineSeconds`.',
     kubectl: 'Raise the deadline, or find out why the run takes so long.',
   },
   ScheduleNotFound: {
-    state: 'ended',
-    meaning: 'No KmBackupSchedule of this namespace has the name in `spec.scheduleName`.',
-    kubectl: 'Correct the name and create another KmBackup.',
+    state: 'waiting',
+    meaning:
+      'No KmBackupSchedule of this namespace has the name in `spec.scheduleName`. A run that was applied before its schedule waits 10 minutes for it, then fails.',
+    kubectl: 'Create the schedule, or create another KmBackup with the right name.',
   },
   ClaimNotFound: {
     state: 'ended',

@@ -80,7 +80,12 @@ export class Cache {
       options,
       resources.schedules,
       this.schedules,
-      (schedule) => handlers.schedule(keyOf(schedule)),
+      (schedule, type) => {
+        handlers.schedule(keyOf(schedule));
+        // Its runs may have been created before it.
+        if (type === 'added')
+          for (const run of this.unfinishedRunsOf(keyOf(schedule))) handlers.backup(keyOf(run));
+      },
       { transform: withTrimmedMeta },
     );
     const backupChanged = (backup: KmBackup, type: ChangeType) => {

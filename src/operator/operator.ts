@@ -227,7 +227,14 @@ export class Operator {
       return;
     }
     const { clock, jobs, metrics } = this.#options;
-    const observed = await observeBackup(backup, this.view, this.#resources, this.slots, this.#podsOnNodes);
+    const observed = await observeBackup(
+      backup,
+      this.view,
+      this.#resources,
+      this.slots,
+      this.#podsOnNodes,
+      clock.now(),
+    );
     const plan = decideBackup(observed, jobs, clock.now());
     this.#requeue(this.#backups, key, plan);
     if (plan.mayWait && this.#rush.defer(`backup ${key}`, () => this.#backups.add(key))) return;
@@ -243,6 +250,8 @@ export class Operator {
       const current = await this.#resources.backups.get(backup.metadata.namespace, backup.metadata.name);
       const { plan: refused, final } = decideRefused({ ...observed, backup: current }, refusal, clock.now());
       await this.#applier.apply(refused);
+      // Other runs may be accepted meanwhile.
+      this.slots.release(key, backup.metadata.namespace);
       if (!final) throw error;
     }
   }

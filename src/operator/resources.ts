@@ -3,6 +3,7 @@ import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { GROUP, VERSION } from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ResourceClient, resource } from '../kube/resources.ts';
+import type { WarningEvent } from './backup/events.ts';
 import type { Job, PersistentVolumeClaim, Pod } from './workloads.ts';
 
 /** Every kind the operator reads or writes. */
@@ -12,6 +13,7 @@ export interface Resources {
   jobs: ResourceClient<Job>;
   pods: ResourceClient<Pod>;
   claims: ResourceClient<PersistentVolumeClaim>;
+  events: ResourceClient<WarningEvent>;
 }
 
 export function resources(client: KubeClient): Resources {
@@ -26,6 +28,13 @@ export function resources(client: KubeClient): Resources {
       version: 'v1',
       plural: 'persistentvolumeclaims',
       kind: 'PersistentVolumeClaim',
+      namespaced: true,
+    }),
+    events: resource(client, {
+      group: 'events.k8s.io',
+      version: 'v1',
+      plural: 'events',
+      kind: 'Event',
       namespaced: true,
     }),
   };

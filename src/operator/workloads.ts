@@ -23,6 +23,15 @@ interface Terminated {
   finishedAt?: string;
 }
 
+interface ContainerStatus {
+  name: string;
+  state?: {
+    waiting?: { reason?: string; message?: string };
+    running?: { startedAt?: string };
+    terminated?: Terminated;
+  };
+}
+
 /** The parts of a pod that the operator reads. */
 export interface Pod {
   metadata: ObjectMeta;
@@ -36,14 +45,8 @@ export interface Pod {
     reason?: string;
     message?: string;
     conditions?: { type: string; status: string; reason?: string; message?: string }[];
-    containerStatuses?: {
-      name: string;
-      state?: {
-        waiting?: { reason?: string; message?: string };
-        running?: { startedAt?: string };
-        terminated?: Terminated;
-      };
-    }[];
+    initContainerStatuses?: ContainerStatus[];
+    containerStatuses?: ContainerStatus[];
   };
 }
 
@@ -87,6 +90,8 @@ export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
   };
 }
 
+const READ_ANNOTATIONS: ReadonlySet<string> = new Set(Object.values(ANNOTATIONS));
+
 interface Destination {
   claimName: string;
   path: string;
@@ -94,21 +99,39 @@ interface Destination {
 
 export const destinationText = ({ claimName, path }: Destination): string => `${claimName}/${path}`;
 
-/** Where the run of this Job writes, as its schedule said when the Job was made. */
+/** Where the run of this Job writes, as its schedule said when the Job was created. */
 export function destinationOfJob({ metadata }: Job): Destination | undefined {
   const text = metadata.annotations?.[ANNOTATIONS.destination];
   const slash = text?.indexOf('/') ?? -1;
   return text && slash > 0 ? { claimName: text.slice(0, slash), path: text.slice(slash + 1) } : undefined;
 }
 
+export interface Deadlines {
+  startSeconds: number;
+  activeSeconds: number;
+}
+
+export const deadlinesText = ({ startSeconds, activeSeconds }: Deadlines): string =>
+  `${startSeconds}/${activeSeconds}`;
+
+/** The deadlines of the run, as its schedule said when the Job was created. */
+export function deadlinesOfJob({ metadata }: Job): Deadlines | undefined {
+  const [startSeconds, activeSeconds] = (metadata.annotations?.[ANNOTATIONS.deadlines] ?? '')
+    .split('/')
+    .map(Number);
+  return startSeconds && activeSeconds ? { startSeconds, activeSeconds } : undefined;
+}
+
 /** Drops what no decision reads, so that 10,000 Jobs cost little memory. */
 export function trimJob(job: Job): Job {
   const { startTime, completionTime, conditions } = job.status ?? {};
-  const destination = job.metadata.annotations?.[ANNOTATIONS.destination];
+  const annotations = Object.entries(job.metadata.annotations ?? {}).filter(([name]) =>
+    READ_ANNOTATIONS.has(name),
+  );
   return {
     metadata: {
       ...trimmedMeta(job.metadata),
-      ...(destination && { annotations: { [ANNOTATIONS.destination]: destination } }),
+      ...(annotations.length > 0 && { annotations: Object.fromEntries(annotations) }),
     },
     status: {
       ...(startTime && { startTime }),
@@ -120,7 +143,8 @@ export function trimJob(job: Job): Job {
 
 /** Drops what no decision reads. */
 export function trimPod(pod: Pod): Pod {
-  const { phase, reason, message, conditions, containerStatuses } = pod.status ?? {};
+  const { phase, reason, message, conditions, containerStatuses, initContainerStatuses } = pod.status ?? {};
+  const trimmed = ({ name, state }: ContainerStatus) => ({ name, ...(state && { state }) });
   return {
     metadata: trimmedMeta(pod.metadata),
     spec: pod.spec.nodeName ? { nodeName: pod.spec.nodeName } : {},
@@ -133,9 +157,8 @@ export function trimPod(pod: Pod): Pod {
           (condition) => condition.status !== 'True' || condition.type === 'DisruptionTarget',
         ),
       }),
-      ...(containerStatuses && {
-        containerStatuses: containerStatuses.map(({ name, state }) => ({ name, ...(state && { state }) })),
-      }),
+      ...(initContainerStatuses && { initContainerStatuses: initContainerStatuses.map(trimmed) }),
+      ...(containerStatuses && { containerStatuses: containerStatuses.map(trimmed) }),
     },
   };
 }

@@ -229,11 +229,6 @@ describe('a run that cannot succeed', () => {
     );
     expect(await archives()).toEqual(before);
   });
-
-  it('names a schedule that does not exist', async () => {
-    const backup = await runNow(kubectl, 'nobody');
-    expect(backup.status).toMatchObject({ phase: 'Failed', reason: 'ScheduleNotFound' });
-  });
 });
 
 describe('another claim as destination, with zstd', () => {

@@ -15,7 +15,7 @@ const RIGHTS = [
   ...allow(['get', 'list', 'watch', 'create', 'delete'], 'jobs.batch'),
   ...allow(['get', 'list', 'watch'], 'pods.'),
   ...allow(['get'], 'persistentvolumeclaims.'),
-  ...allow(['create', 'patch'], 'events.events.k8s.io'),
+  ...allow(['create', 'list', 'patch'], 'events.events.k8s.io'),
 ].sort();
 
 function allow(verbs: readonly string[], ...resources: string[]): string[] {

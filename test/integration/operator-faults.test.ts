@@ -306,10 +306,83 @@ describe.concurrent('interference', () => {
       expect(await argumentsOf(second)).toContain('--retention-limit=5');
       expect((await scene.finished(second)).status?.phase).toBe('Succeeded');
       await scene.all.schedules.delete(scene.namespace, 'notes');
-      await scene.runNow('notes', 'third');
-      expect((await scene.finished('third')).status?.reason).toBe('ScheduleNotFound');
       for (const name of [first, second])
         expect((await scene.all.backups.get(scene.namespace, name)).status?.archive).toBeDefined();
+    }),
+  );
+
+  it(
+    'waits for the schedule of a run that was applied before it',
+    inScene(async (scene) => {
+      await scene.kubelet();
+      await scene.operator();
+      const name = await scene.runNow('notes');
+      const early = await scene.backupUntil(name, ({ reason }) => reason === 'ScheduleNotFound');
+      expect(early.status?.phase).toBe('Pending');
+      await scene.schedule('notes');
+      expect((await scene.finished(name)).status?.phase).toBe('Succeeded');
+    }),
+  );
+
+  it(
+    'quotes why the Job can create no pod, and runs once it can',
+    inScene(async (scene) => {
+      await scene.kubelet();
+      const quotas = scene.core('resourcequotas', 'ResourceQuota');
+      await quotas.create(scene.namespace, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } });
+      await eventually(
+        () => quotas.get(scene.namespace, 'none'),
+        (current) => (current['status'] as { hard?: object } | undefined)?.hard !== undefined,
+        () => 'the quota to be in force',
+      );
+      const clock = new ShiftedClock();
+      const running = await scene.operator({ clock });
+      await scene.schedule('notes');
+      const name = await scene.runNow('notes');
+      await scene.backupUntil(name, ({ awaiting }) => awaiting?.event === 'PodCreated');
+      await eventually(
+        () => scene.all.events.list(scene.namespace, { fieldSelector: 'reason=FailedCreate' }),
+        ({ items }) => items.length > 0,
+        () => "the Job controller's Event",
+      );
+      clock.offsetMs = 11_000;
+      running.resync();
+      const refused = await scene.backupUntil(name, ({ reason }) => reason === 'FailedCreate');
+      expect(refused.status?.message).toContain('exceeded quota: none');
+      await quotas.delete(scene.namespace, 'none');
+      expect((await scene.finished(name)).status?.phase).toBe('Succeeded');
+    }),
+  );
+
+  it(
+    'ends a run whose container has reported, and its Job, though a sidecar runs on',
+    inScene(async (scene) => {
+      const clock = new ShiftedClock();
+      await scene.operator({ clock });
+      await scene.schedule('notes');
+      const name = await scene.runNow('notes');
+      const pod = await scene.pod();
+      const at = new Date().toISOString();
+      const message = JSON.stringify(cleanResult('km-backup-1.tgz'));
+      const terminated = { exitCode: 0, reason: 'Completed', startedAt: at, finishedAt: at, message };
+      const sidecar = { name: 'istio-proxy', image: 'x', imageID: '', ready: true, restartCount: 0 };
+      await scene.podStatus(pod.metadata.name, {
+        phase: 'Running',
+        containerStatuses: [
+          ...container({ terminated }),
+          { ...sidecar, state: { running: { startedAt: at } } },
+        ],
+      });
+      expect((await scene.finished(name)).status).toMatchObject({
+        phase: 'Succeeded',
+        archive: { name: 'km-backup-1.tgz' },
+      });
+      await scene.jobCount(1);
+      clock.offsetMs = 61_000;
+      // A change of the pod has the operator look at the run again before its timer does.
+      await scene.podStatus(pod.metadata.name, { message: 'still there' });
+      await scene.jobCount(0);
+      expect((await scene.backups()).map(({ status }) => status?.phase)).toEqual(['Succeeded']);
     }),
   );
 

@@ -1,195 +1,56 @@
-import { isFinished, type KmBackup, type KmBackupStatus } from '../../api/backup.ts';
-import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
-import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from '../../api/reasons.ts';
-import { type ConditionState, withConditions } from '../conditions.ts';
-import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
-import { fromTime, toTime } from '../time.ts';
-import { destinationOfJob, type Job, type JobReference, type Pod } from '../workloads.ts';
-import { buildJob, destinationOf, type JobSettings } from './job.ts';
-import { type Outcome, outcomeOf } from './outcome.ts';
-import type { PlacementResult } from './placement.ts';
+import { isFinished } from '../../api/backup.ts';
+import type { BackupReason } from '../../api/reasons.ts';
+import { NOTHING, type Plan } from '../plan.ts';
+import { toTime } from '../time.ts';
+import { destinationOfJob, type Job, type Pod } from '../workloads.ts';
+import { buildJob, type JobSettings } from './job.ts';
+import type { ObservedBackup } from './observe.ts';
+import { type Ended, isJobOver, type Outcome, outcomeOf, type Waiting } from './outcome.ts';
+import { failure, finish, recordFound, unfinished, write } from './status.ts';
+import {
+  awaited,
+  deadlineMs,
+  deadlinesOf,
+  LONGEST_BACKOFF_SECONDS,
+  lookAgainMs,
+  podEndMs,
+  startUnderWay,
+  usualUntilMs,
+} from './waits.ts';
 
-export interface ObservedBackup {
-  backup: KmBackup;
-  /** Undefined: no such schedule. */
-  schedule: KmBackupSchedule | undefined;
-  /**
-   * - `none`: never seen to exist.
-   * - `gone`: it was made, as the status or this process recorded, and the API server says it does not exist.
-   */
-  job:
-    | { state: 'none' }
-    | { state: 'gone'; job: JobReference }
-    | { state: 'exists'; job: Job; pods: readonly Pod[] };
-  /** An older unfinished run of the same schedule, which goes first. */
-  ahead: string | undefined;
-  /** A newer unfinished run of the same schedule. */
-  behind: string | undefined;
-  /** Whether the cap on concurrent runs has room for this one. */
-  slot: { granted: true } | { granted: false; message: string };
-  /** Where the run must go; asked only for a run that may start. */
-  placement: PlacementResult | undefined;
-}
-
-type Finished = Extract<Outcome, { state: 'finished' }>;
-
-function status(
-  observed: ObservedBackup,
-  nowMs: number,
-  fields: KmBackupStatus,
-  conditions: readonly ConditionState[],
-): KmBackupStatus {
-  const { backup } = observed;
-  return {
-    ...backup.status,
-    ...fields,
-    conditions: withConditions(backup.status?.conditions, conditions, backup.metadata.generation, nowMs),
-  };
-}
-
-function write(observed: ObservedBackup, next: KmBackupStatus): Step {
-  return { kind: 'writeBackupStatus', backup: observed.backup, status: next };
-}
-
-function waiting(
-  observed: ObservedBackup,
-  nowMs: number,
-  reason: ConditionReason,
-  message: string,
-  fields: KmBackupStatus = {},
-): KmBackupStatus {
-  return status(observed, nowMs, { phase: 'Pending', ...fields, reason, message }, [
-    { type: 'Progressing', status: 'True', reason, message },
-    { type: 'Succeeded', status: 'Unknown', reason, message },
-  ]);
-}
-
-/** Seconds, to the millisecond. */
-function durationOf({ result }: Finished, startTime: string | undefined, nowMs: number): number | undefined {
-  if (result) return (Date.parse(result.finishedAt) - Date.parse(result.startedAt)) / 1000;
-  return startTime === undefined ? undefined : (nowMs - fromTime(startTime)) / 1000;
-}
-
-const EVENT_OF = {
-  Succeeded: 'BackupSucceeded',
-  Incomplete: 'BackupIncomplete',
-  Failed: 'BackupFailed',
-  Skipped: 'BackupSkipped',
-} as const satisfies Record<Finished['phase'], EventReason>;
-
-function eventText(outcome: Finished): EventText {
-  return {
-    type: outcome.phase === 'Succeeded' ? 'Normal' : 'Warning',
-    reason: EVENT_OF[outcome.phase],
-    action: 'Backup',
-    note: outcome.message,
-  };
-}
-
-function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Plan {
-  const { backup, schedule, job } = observed;
-  const { phase, reason, message, result } = outcome;
-  const duration = durationOf(outcome, backup.status?.startTime, nowMs);
-  const known = job.state === 'exists' ? job.job : undefined;
-  const destination = (known && destinationOfJob(known)) ?? backup.status?.destination;
-  const next = status(
-    observed,
-    nowMs,
-    {
-      phase,
-      reason,
-      message,
-      completionTime: toTime(nowMs),
-      // A run may end before anything else was written of it.
-      ...(known && {
-        job: { name: known.metadata.name, uid: known.metadata.uid },
-        startTime: backup.status?.startTime ?? known.metadata.creationTimestamp,
-      }),
-      ...(job.state === 'gone' && { job: job.job }),
-      ...(destination && { destination }),
-      ...(duration !== undefined && { durationSeconds: duration }),
-      ...(result?.archive && {
-        archive: {
-          name: result.archive.name,
-          claimName: destination?.claimName ?? '',
-          path: destination?.path ?? '',
-          sizeBytes: result.archive.sizeBytes,
-          sha256: result.archive.sha256,
-          manifestSha256: result.archive.manifestSha256,
-          entries: result.archive.entries,
-          files: result.archive.files,
-          sourceBytes: result.archive.sourceBytes,
-          reusedBytes: result.archive.reusedBytes,
-        },
-      }),
-      ...(result && { warnings: result.warnings }),
-      // Without an archive nothing was looked at: absence from such a report proves nothing.
-      ...(result?.archive && { pruned: result.pruned, present: result.present }),
-    },
-    [
-      { type: 'Progressing', status: 'False', reason, message },
-      { type: 'Succeeded', status: phase === 'Succeeded' ? 'True' : 'False', reason, message },
-    ],
-  );
-  const steps: Step[] = [
-    write(observed, next),
-    { kind: 'recordEvent', regarding: backup, event: eventText(outcome) },
-  ];
-  if (schedule) steps.push({ kind: 'recordEvent', regarding: schedule, event: eventText(outcome) });
-  return { steps };
-}
-
-const failure = (reason: BackupReason | ScheduleReason, message: string): Finished => ({
-  state: 'finished',
-  phase: 'Failed',
-  reason,
-  message,
-});
-
-/** What is said of a pod that needs no longer than pods do, so that its steps cost no writes. */
+/** Stands for every step of a start that takes no longer than usual, so that none of them costs a write. */
 const STARTING = { reason: 'Starting' as const, message: 'The pod is starting.' };
-const USUAL_START_MS = 10_000;
 
-/** A run whose schedule is gone meanwhile keeps the default. */
-function startDeadlineSeconds(schedule: KmBackupSchedule | undefined): number {
-  return schedule?.spec.startDeadlineSeconds ?? 600;
-}
-
-/** An archive that a run found on the destination: nothing is run for it. */
-function recordFound(observed: ObservedBackup, archiveName: string, nowMs: number): Plan {
-  const message = `${archiveName} was found on the destination; no run of this schedule made it, and nobody verified it.`;
-  const destination = observed.schedule && destinationOf(observed.schedule.spec);
-  const next = status(
-    observed,
-    nowMs,
-    {
-      phase: 'Found',
-      reason: 'FoundOnDestination',
-      message,
-      completionTime: toTime(nowMs),
-      archive: { name: archiveName, claimName: destination?.claimName ?? '', path: destination?.path ?? '' },
-    },
-    [
-      { type: 'Progressing', status: 'False', reason: 'FoundOnDestination', message },
-      { type: 'Succeeded', status: 'Unknown', reason: 'FoundOnDestination', message },
-    ],
-  );
-  return { steps: [write(observed, next)] };
-}
-
-function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
-  const { backup, schedule, ahead, behind, slot, placement } = observed;
-  const name = backup.spec.scheduleName;
-  if (!schedule) {
+/** A run can be applied before its schedule. One whose schedule was deleted waits for nothing. */
+function decideWithoutSchedule(observed: ObservedBackup, nowMs: number): Plan {
+  const { backup } = observed;
+  const { scheduleName, scheduledTime } = backup.spec;
+  const missing = `There is no KmBackupSchedule ${scheduleName} in namespace ${backup.metadata.namespace}`;
+  const { startSeconds } = deadlinesOf(undefined);
+  const awaiting = awaited(backup.status?.awaiting, 'ScheduleCreated', undefined, nowMs);
+  const deadline = deadlineMs(awaiting, startSeconds);
+  if (scheduledTime !== undefined)
+    return finish(observed, nowMs, failure('ScheduleNotFound', `${missing}: it was deleted.`));
+  if (nowMs >= deadline)
     return finish(
       observed,
       nowMs,
       failure(
         'ScheduleNotFound',
-        `There is no KmBackupSchedule ${name} in namespace ${backup.metadata.namespace}.`,
+        `${missing}, and none was created within ${startSeconds} s. Create another KmBackup with the name of a schedule.`,
       ),
     );
-  }
+  const message = `${missing} yet. The run fails if none is created by ${toTime(deadline)}.`;
+  return {
+    steps: [write(observed, unfinished(observed, nowMs, 'ScheduleNotFound', message, { awaiting }))],
+    mayWait: true,
+    requeueAtMs: deadline,
+  };
+}
+
+function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
+  const { backup, schedule, ahead, behind, slot, placement } = observed;
+  if (!schedule) return decideWithoutSchedule(observed, nowMs);
   if (schedule.spec.script && !settings.allowScripts) {
     return finish(
       observed,
@@ -207,25 +68,124 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
       failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
     );
   }
-  const hold = (reason: BackupReason, message: string): Plan => ({
-    steps: [write(observed, waiting(observed, nowMs, reason, message))],
-    mayWait: true,
-  });
+  const hold = (reason: BackupReason, message: string): Plan => {
+    const { awaiting } = backup.status ?? {};
+    // A Job that was refused stays refused while its run waits for another try.
+    const fields = awaiting?.event === 'JobAccepted' ? { awaiting } : {};
+    return { steps: [write(observed, unfinished(observed, nowMs, reason, message, fields))], mayWait: true };
+  };
   if (ahead) return hold('WaitingForRun', `Waits for run ${ahead} of the same schedule to end.`);
   if (!slot.granted) return hold('WaitingForCapacity', slot.message);
   if (!placement) return NOTHING;
   if (!placement.ok) return finish(observed, nowMs, failure(placement.reason, placement.message));
 
   const job = buildJob(backup, schedule, settings, placement.placement);
-  // Its status follows once the Job is seen: the Jobs of a busy minute go before their status writes.
+  // The status is written when the Job is seen: in a busy minute, Jobs go before status writes.
   return { steps: [{ kind: 'createJob', backup, job }] };
 }
 
+/** What is known of a run with a Job. */
+function knownOf({ backup }: ObservedBackup, job: Job, nowMs: number) {
+  const destination = destinationOfJob(job);
+  return {
+    job: { name: job.metadata.name, uid: job.metadata.uid },
+    startTime: backup.status?.startTime ?? toTime(nowMs),
+    ...(destination && { destination }),
+  };
+}
+
+function decideRunning(
+  observed: ObservedBackup,
+  job: Job,
+  { pod }: Extract<Outcome, { state: 'running' }>,
+  nowMs: number,
+): Plan {
+  const { activeSeconds } = deadlinesOf(observed.schedule, job);
+  const awaiting = awaited(observed.backup.status?.awaiting, 'Completed', pod, nowMs);
+  const deadline = deadlineMs(awaiting, activeSeconds);
+  if (nowMs >= deadline)
+    return finish(
+      observed,
+      nowMs,
+      failure(
+        'DeadlineExceeded',
+        `km-backup in pod ${pod} has run for ${activeSeconds} s (spec.activeDeadlineSeconds) and was ended.`,
+      ),
+    );
+  const fields = { ...knownOf(observed, job, nowMs), phase: 'Running' as const, awaiting };
+  return {
+    steps: [write(observed, unfinished(observed, nowMs, 'Running', 'km-backup is running.', fields))],
+    mayWait: true,
+    requeueAtMs: deadline,
+  };
+}
+
+/** The Job goes on after its container ended: it tries again soon, or something keeps the pod from ending. */
+function decideEnded(observed: ObservedBackup, job: Job, ended: Ended, nowMs: number): Plan {
+  const { pod, verdict, podEnded, stillRunning } = ended;
+  const { backup, schedule, warning } = observed;
+  const event = podEnded ? 'PodCreated' : 'PodEnded';
+  const awaiting = awaited(backup.status?.awaiting, event, pod, nowMs);
+  const nextPodSeconds = deadlinesOf(schedule, job).startSeconds + LONGEST_BACKOFF_SECONDS;
+  const deadline = podEnded ? deadlineMs(awaiting, nextPodSeconds) : podEndMs(awaiting.since);
+  const said = warning ? `${verdict.message} ${warning.message}` : verdict.message;
+  if (nowMs >= deadline) {
+    const kept =
+      stillRunning.length > 0 ? `container ${stillRunning.join(', ')} runs on` : 'the pod does not end';
+    const why = podEnded
+      ? `The Job started no other pod within ${nextPodSeconds} s.`
+      : `The Job could not try again: ${kept}.`;
+    return finish(observed, nowMs, { ...verdict, message: `${said} ${why}` });
+  }
+  const message = `${said} Waits for the Job to end or to try again.`;
+  const fields = { ...knownOf(observed, job, nowMs), phase: 'Running' as const, awaiting };
+  return {
+    steps: [write(observed, unfinished(observed, nowMs, verdict.reason, message, fields))],
+    mayWait: true,
+    requeueAtMs: podEnded ? Math.min(deadline, lookAgainMs(awaiting, nowMs)) : deadline,
+  };
+}
+
+function decideStarting(observed: ObservedBackup, job: Job, outcome: Waiting, nowMs: number): Plan {
+  const { backup, schedule, warning } = observed;
+  const { startSeconds } = deadlinesOf(schedule, job);
+  const known = knownOf(observed, job, nowMs);
+  const underWay = startUnderWay(backup);
+  const current = awaited(backup.status?.awaiting, outcome.event, outcome.pod, nowMs);
+  const first = underWay ?? current;
+  if (outcome.unexplained && nowMs < usualUntilMs(first)) {
+    const { reason, message } = STARTING;
+    return {
+      steps: [write(observed, unfinished(observed, nowMs, reason, message, { ...known, awaiting: first }))],
+      mayWait: true,
+      requeueAtMs: Math.min(usualUntilMs(first), deadlineMs(first, startSeconds)),
+    };
+  }
+  const reason = warning?.reason ?? outcome.reason;
+  const message = warning ? `${outcome.message} ${warning.message}` : outcome.message;
+  const deadline = deadlineMs(current, startSeconds);
+  if (nowMs >= deadline) {
+    const what = outcome.event === 'PodCreated' ? 'The Job did not create a pod' : 'The pod did not start';
+    return finish(
+      observed,
+      nowMs,
+      failure(
+        'StartDeadlineExceeded',
+        `${what} within ${startSeconds} s (spec.startDeadlineSeconds). ${reason}: ${message}`,
+      ),
+    );
+  }
+  return {
+    steps: [write(observed, unfinished(observed, nowMs, reason, message, { ...known, awaiting: current }))],
+    mayWait: true,
+    requeueAtMs: outcome.unexplained ? Math.min(deadline, lookAgainMs(current, nowMs)) : deadline,
+  };
+}
+
 function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[], nowMs: number): Plan {
-  const { backup, schedule, behind } = observed;
+  const { schedule, behind } = observed;
   const outcome = outcomeOf(job, pods);
   if (outcome.state === 'finished') return finish(observed, nowMs, outcome);
-
   if (behind && schedule?.spec.concurrencyPolicy === 'Replace') {
     return finish(
       observed,
@@ -233,88 +193,52 @@ function decideStarted(observed: ObservedBackup, job: Job, pods: readonly Pod[],
       failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
     );
   }
-  const destination = destinationOfJob(job);
-  const known = {
-    job: { name: job.metadata.name, uid: job.metadata.uid },
-    startTime: backup.status?.startTime ?? toTime(nowMs),
-    ...(destination && { destination }),
-  };
-  if (outcome.state === 'running') {
-    const message = 'km-backup is running.';
-    const next = status(observed, nowMs, { ...known, phase: 'Running', reason: 'Running', message }, [
-      { type: 'Progressing', status: 'True', reason: 'Running', message },
-      { type: 'Succeeded', status: 'Unknown', reason: 'Running', message },
-    ]);
-    return { steps: [write(observed, next)], mayWait: true };
+  switch (outcome.state) {
+    case 'running':
+      return decideRunning(observed, job, outcome, nowMs);
+    case 'ended':
+      return decideEnded(observed, job, outcome, nowMs);
+    case 'waiting':
+      return decideStarting(observed, job, outcome, nowMs);
   }
-
-  const deadlineSeconds = startDeadlineSeconds(schedule);
-  // By this operator's own clock: the API server's may differ.
-  const deadlineMs = fromTime(known.startTime) + deadlineSeconds * 1000;
-  if (nowMs >= deadlineMs) {
-    return finish(
-      observed,
-      nowMs,
-      failure(
-        'StartDeadlineExceeded',
-        `The pod did not start within ${deadlineSeconds} s. ${outcome.reason}: ${outcome.message}`,
-      ),
-    );
-  }
-  const usualMs = fromTime(known.startTime) + USUAL_START_MS;
-  const usual = nowMs < usualMs && (outcome.reason === 'WaitingForPod' || outcome.reason === 'PodStarting');
-  const { reason, message } = usual ? STARTING : outcome;
-  return {
-    steps: [write(observed, waiting(observed, nowMs, reason, message, known))],
-    mayWait: true,
-    requeueAtMs: usual ? Math.min(usualMs, deadlineMs) : deadlineMs,
-  };
 }
 
 /**
- * The API server refused to make the Job (quota, admission, a name that is taken). Tried again until the
- * start deadline, since a quota may free; `final` once that has passed.
+ * The API server refused to create the Job: quota, admission, a name that is taken. The run is tried again until
+ * its start deadline, because the cause may go away; `final` once that has passed.
  */
 export function decideRefused(
   observed: ObservedBackup,
   refusal: { reason: BackupReason; message: string },
   nowMs: number,
 ): { plan: Plan; final: boolean } {
-  const { backup, schedule } = observed;
-  const deadlineMs =
-    fromTime(backup.status?.startTime ?? toTime(nowMs)) + startDeadlineSeconds(schedule) * 1000;
-  if (nowMs >= deadlineMs) {
-    return {
-      plan: finish(observed, nowMs, failure(refusal.reason, `The Job could not be made. ${refusal.message}`)),
-      final: true,
-    };
+  const { startSeconds } = deadlinesOf(observed.schedule);
+  const awaiting = awaited(observed.backup.status?.awaiting, 'JobAccepted', undefined, nowMs);
+  const deadline = deadlineMs(awaiting, startSeconds);
+  if (nowMs >= deadline) {
+    const message = `The Job was refused for ${startSeconds} s (spec.startDeadlineSeconds). ${refusal.message}`;
+    return { plan: finish(observed, nowMs, failure(refusal.reason, message)), final: true };
   }
-  return {
-    plan: {
-      steps: [
-        write(
-          observed,
-          waiting(observed, nowMs, refusal.reason, refusal.message, {
-            startTime: backup.status?.startTime ?? toTime(nowMs),
-          }),
-        ),
-      ],
-    },
-    final: false,
-  };
+  const next = unfinished(observed, nowMs, refusal.reason, refusal.message, { awaiting });
+  return { plan: { steps: [write(observed, next)], requeueAtMs: deadline }, final: false };
+}
+
+/** Ends the Job of a run that is over, where it does not end by itself. */
+function decideFinished({ backup, job }: ObservedBackup, nowMs: number): Plan {
+  if (job.state !== 'exists' || job.job.metadata.deletionTimestamp || isJobOver(job.job)) return NOTHING;
+  const { archive, completionTime } = backup.status ?? {};
+  // The report of an archive ends the run, and mostly the Job a moment later; then it stays for its logs.
+  const endMs = archive && completionTime ? podEndMs(completionTime) : nowMs;
+  return nowMs < endMs
+    ? { steps: [], requeueAtMs: endMs }
+    : { steps: [{ kind: 'deleteJob', target: job.job.metadata }] };
 }
 
 /** What one run needs next. Pure; `nowMs` is epoch milliseconds. */
 export function decideBackup(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
   const { backup, job } = observed;
   if (backup.metadata.deletionTimestamp) return NOTHING;
-  if (isFinished(backup)) {
-    const stray =
-      job.state === 'exists' &&
-      !job.job.metadata.deletionTimestamp &&
-      outcomeOf(job.job, job.pods).state !== 'finished';
-    return stray ? { steps: [{ kind: 'deleteJob', target: job.job.metadata }] } : NOTHING;
-  }
+  if (isFinished(backup)) return decideFinished(observed, nowMs);
   if (backup.spec.archiveName !== undefined) return recordFound(observed, backup.spec.archiveName, nowMs);
   switch (job.state) {
     case 'none':

@@ -5,8 +5,9 @@ import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names
 import { NOT_RETRIED } from '../../api/reasons.ts';
 import { jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
-import { destinationText } from '../workloads.ts';
+import { deadlinesText, destinationText } from '../workloads.ts';
 import type { Placement } from './placement.ts';
+import { LONGEST_BACKOFF_SECONDS } from './waits.ts';
 
 /** What the installation decides about every Job. */
 export interface JobSettings {
@@ -118,6 +119,17 @@ function affinityOn(affinity: V1Affinity | undefined, node: string | undefined):
   };
 }
 
+const MAX_SECONDS = 2_147_483_647;
+
+/**
+ * What all tries may take together: each waits for its pod, for the start, and runs. The operator ends a run at the
+ * deadline of each of these; this ends a Job that no operator watches, or whose pods are evicted again and again.
+ */
+function longestSeconds(spec: KmBackupScheduleSpec): number {
+  const each = 2 * spec.startDeadlineSeconds + spec.activeDeadlineSeconds + LONGEST_BACKOFF_SECONDS;
+  return Math.min(MAX_SECONDS, (spec.backoffLimit + 1) * each);
+}
+
 /**
  * The Job of one run. It passes Pod Security `restricted`, holds no API token, and takes from the
  * schedule nothing but data: the image, the command and the identity are the operator's.
@@ -155,7 +167,14 @@ export function buildJob(
       name: jobName(backup.metadata.name, backup.metadata.uid),
       namespace: backup.metadata.namespace,
       labels,
-      annotations: { ...annotations, [ANNOTATIONS.destination]: destinationText(destinationOf(spec)) },
+      annotations: {
+        ...annotations,
+        [ANNOTATIONS.destination]: destinationText(destinationOf(spec)),
+        [ANNOTATIONS.deadlines]: deadlinesText({
+          startSeconds: spec.startDeadlineSeconds,
+          activeSeconds: spec.activeDeadlineSeconds,
+        }),
+      },
       ownerReferences: [
         {
           apiVersion: API_VERSION,
@@ -170,7 +189,7 @@ export function buildJob(
       completions: 1,
       parallelism: 1,
       backoffLimit: spec.backoffLimit,
-      activeDeadlineSeconds: spec.activeDeadlineSeconds,
+      activeDeadlineSeconds: longestSeconds(spec),
       podFailurePolicy: {
         rules: [
           {

@@ -4,12 +4,45 @@ import { isNotFound } from '../../kube/errors.ts';
 import { type Cache, scheduleKey } from '../cache.ts';
 import type { ConcurrencyLimiter } from '../concurrency-limiter.ts';
 import type { Resources } from '../resources.ts';
-import { type Job, type PersistentVolumeClaim, type Pod, trimJob, trimPod } from '../workloads.ts';
-import type { ObservedBackup } from './decide.ts';
+import {
+  type Job,
+  type JobReference,
+  type PersistentVolumeClaim,
+  type Pod,
+  trimJob,
+  trimPod,
+} from '../workloads.ts';
+import { type Cause, newestWarning } from './events.ts';
 import { destinationOf } from './job.ts';
-import { lacksReport } from './outcome.ts';
+import { lacksReport, outcomeOf } from './outcome.ts';
 import { type PlacementResult, placementFor } from './placement.ts';
 import type { PodsOnNodes } from './pods-on-nodes.ts';
+import { needsEvents } from './waits.ts';
+
+/** Everything that `decideBackup` reads. */
+export interface ObservedBackup {
+  backup: KmBackup;
+  /** Undefined: there is no such schedule. */
+  schedule: KmBackupSchedule | undefined;
+  /**
+   * - `none`: no Job was ever recorded.
+   * - `gone`: one was recorded, and the API server says that it no longer exists.
+   */
+  job:
+    | { state: 'none' }
+    | { state: 'gone'; job: JobReference }
+    | { state: 'exists'; job: Job; pods: readonly Pod[] };
+  /** An older unfinished run of the same schedule, which goes first. */
+  ahead: string | undefined;
+  /** A newer unfinished run of the same schedule. */
+  behind: string | undefined;
+  /** Whether the concurrency limit has room for this run. */
+  slot: { granted: true } | { granted: false; message: string };
+  /** Where the run must go. Observed only for a run that may start. */
+  placement: PlacementResult | undefined;
+  /** Why the run does not start, from the Events. Observed only where nothing else says why. */
+  warning: Cause | undefined;
+}
 
 async function podsOfJob({ metadata }: Job, { pods }: Resources): Promise<Pod[]> {
   const labelSelector = `batch.kubernetes.io/controller-uid=${metadata.uid}`;
@@ -24,13 +57,13 @@ async function observeJob(
   const job = view.jobOf(backup);
   if (job) {
     const pods = view.podsOf(job);
-    // Its pods are told by another watch, which may lag behind: only the API server can say that none reported.
+    // The watch of pods can lag behind the watch of Jobs: only the API server can say that no pod reported.
     if (isFinished(backup) || !lacksReport(job, pods)) return { state: 'exists', job, pods };
     return { state: 'exists', job, pods: await podsOfJob(job, resources) };
   }
   const known = view.recordedJobOf(backup);
   if (known === undefined || isFinished(backup)) return { state: 'none' };
-  // The view may lag behind; only the API server can say that a Job is gone.
+  // The cache can lag behind: only the API server can say that a Job is gone.
   try {
     const found = await resources.jobs.get(backup.metadata.namespace, known.name);
     if (found.metadata.uid === known.uid)
@@ -41,7 +74,7 @@ async function observeJob(
   return { state: 'gone', job: known };
 }
 
-/** First come, first served; a run that has a Job goes before any that has none. */
+/** First come, first served, but a run with a Job goes before runs without one. */
 function queueOf(backup: KmBackup, view: Cache): { ahead: string | undefined; behind: string | undefined } {
   const order = (run: KmBackup) =>
     `${view.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
@@ -61,8 +94,8 @@ function queueOf(backup: KmBackup, view: Cache): { ahead: string | undefined; be
 }
 
 /**
- * From the API server's cache, at a fraction of the cost, for what is read never changes. A claim that the cache does
- * not know may be new.
+ * Read from the API server's cache, at a fraction of the cost, because the fields read here never change. A claim that
+ * this cache does not know may be new.
  */
 async function claimOf(
   namespace: string,
@@ -77,7 +110,7 @@ async function claimOf(
   }
 }
 
-/** Asked of the API server once a run, so that the operator need not watch every pod of the cluster. */
+/** Asks the API server once for each run, so that the operator need not watch every pod of the cluster. */
 async function observePlacement(
   namespace: string,
   spec: KmBackupScheduleSpec,
@@ -112,7 +145,7 @@ async function observeSchedule(
   const { scheduleName } = backup.spec;
   const seen = view.schedules.get(`${namespace}/${scheduleName}`);
   if (seen || isFinished(backup)) return seen;
-  // Made together with this run, it may be seen later; only the API server can say that there is none.
+  // The cache can lag behind: only the API server can say that there is none.
   try {
     return await resources.schedules.get(namespace, scheduleName);
   } catch (error) {
@@ -121,13 +154,14 @@ async function observeSchedule(
   }
 }
 
-/** Everything that `decideBackup` reads. Takes and gives back the run's slot, as what it sees demands. */
+/** Observes a run. Also takes its place under the concurrency limit, or gives it back once the run is over. */
 export async function observeBackup(
   backup: KmBackup,
   view: Cache,
   resources: Resources,
   slots: ConcurrencyLimiter,
   podsOnNodes: PodsOnNodes,
+  nowMs: number,
 ): Promise<ObservedBackup> {
   const { namespace, name } = backup.metadata;
   const key = `${namespace}/${name}`;
@@ -145,5 +179,9 @@ export async function observeBackup(
     slot = slots.request(key, namespace);
     if (slot.granted) placement = await observePlacement(namespace, schedule.spec, resources, podsOnNodes);
   }
-  return { backup, schedule, job, ahead, behind, slot, placement };
+  const warning =
+    job.state === 'exists' && needsEvents(backup, outcomeOf(job.job, job.pods), nowMs)
+      ? await newestWarning([job.job, ...job.pods], resources.events)
+      : undefined;
+  return { backup, schedule, job, ahead, behind, slot, placement, warning };
 }

@@ -132,9 +132,20 @@ describe('what a Job and its pods say about a run', () => {
       'a running container',
       job(backup),
       [pod({ running: { startedAt: '2026-03-01T01:00:02Z' } })],
-      { state: 'running', startedAt: '2026-03-01T01:00:02Z' },
+      { state: 'running', pod: 'notes-pod' },
     ],
-    ['a container that ended before the Job says so', job(backup), [pod(ended(0))], { state: 'running' }],
+    [
+      'a container that reports an archive before the Job ends',
+      job(backup),
+      [pod(ended(0, JSON.stringify(runResult())))],
+      { phase: 'Succeeded', reason: 'ArchiveVerified' },
+    ],
+    [
+      'a container that failed before the Job says so',
+      job(backup),
+      [pod(ended(1))],
+      { state: 'ended', podEnded: false, verdict: { phase: 'Failed', reason: 'ProgramFailed' } },
+    ],
     [
       'an image that cannot be pulled',
       job(backup),

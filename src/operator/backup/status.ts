@@ -1,0 +1,146 @@
+/** The statuses of a run: while it waits, and how it ended. Pure. */
+import type { KmBackupStatus } from '../../api/backup.ts';
+import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from '../../api/reasons.ts';
+import { type ConditionState, withConditions } from '../conditions.ts';
+import type { EventText, Plan, Step } from '../plan.ts';
+import { fromTime, toTime } from '../time.ts';
+import { destinationOfJob } from '../workloads.ts';
+import { destinationOf } from './job.ts';
+import type { ObservedBackup } from './observe.ts';
+import type { Finished } from './outcome.ts';
+
+/** The status with these fields in place. A wait that they do not name is over. */
+function withFields(
+  { backup }: ObservedBackup,
+  nowMs: number,
+  fields: KmBackupStatus,
+  conditions: readonly ConditionState[],
+): KmBackupStatus {
+  const { awaiting: _, ...kept } = backup.status ?? {};
+  return {
+    ...kept,
+    ...fields,
+    conditions: withConditions(backup.status?.conditions, conditions, backup.metadata.generation, nowMs),
+  };
+}
+
+export function write(observed: ObservedBackup, next: KmBackupStatus): Step {
+  return { kind: 'writeBackupStatus', backup: observed.backup, status: next };
+}
+
+export function unfinished(
+  observed: ObservedBackup,
+  nowMs: number,
+  reason: ConditionReason,
+  message: string,
+  fields: KmBackupStatus = {},
+): KmBackupStatus {
+  return withFields(observed, nowMs, { phase: 'Pending', ...fields, reason, message }, [
+    { type: 'Progressing', status: 'True', reason, message },
+    { type: 'Succeeded', status: 'Unknown', reason, message },
+  ]);
+}
+
+/** In seconds. */
+function durationOf({ result }: Finished, startTime: string | undefined, nowMs: number): number | undefined {
+  if (result) return (Date.parse(result.finishedAt) - Date.parse(result.startedAt)) / 1000;
+  return startTime === undefined ? undefined : (nowMs - fromTime(startTime)) / 1000;
+}
+
+const EVENT_OF = {
+  Succeeded: 'BackupSucceeded',
+  Incomplete: 'BackupIncomplete',
+  Failed: 'BackupFailed',
+  Skipped: 'BackupSkipped',
+} as const satisfies Record<Finished['phase'], EventReason>;
+
+function eventText(outcome: Finished): EventText {
+  return {
+    type: outcome.phase === 'Succeeded' ? 'Normal' : 'Warning',
+    reason: EVENT_OF[outcome.phase],
+    action: 'Backup',
+    note: outcome.message,
+  };
+}
+
+export function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Plan {
+  const { backup, schedule, job } = observed;
+  const { phase, reason, message, result } = outcome;
+  const duration = durationOf(outcome, backup.status?.startTime, nowMs);
+  const known = job.state === 'exists' ? job.job : undefined;
+  const destination = (known && destinationOfJob(known)) ?? backup.status?.destination;
+  const next = withFields(
+    observed,
+    nowMs,
+    {
+      phase,
+      reason,
+      message,
+      completionTime: toTime(nowMs),
+      // A run may end before any other status was written.
+      ...(known && {
+        job: { name: known.metadata.name, uid: known.metadata.uid },
+        startTime: backup.status?.startTime ?? known.metadata.creationTimestamp,
+      }),
+      ...(job.state === 'gone' && { job: job.job }),
+      ...(destination && { destination }),
+      ...(duration !== undefined && { durationSeconds: duration }),
+      ...(result?.archive && {
+        archive: {
+          name: result.archive.name,
+          claimName: destination?.claimName ?? '',
+          path: destination?.path ?? '',
+          sizeBytes: result.archive.sizeBytes,
+          sha256: result.archive.sha256,
+          manifestSha256: result.archive.manifestSha256,
+          entries: result.archive.entries,
+          files: result.archive.files,
+          sourceBytes: result.archive.sourceBytes,
+          reusedBytes: result.archive.reusedBytes,
+        },
+      }),
+      ...(result && { warnings: result.warnings }),
+      // Without an archive the destination was not listed: absence from the report proves nothing.
+      ...(result?.archive && { pruned: result.pruned, present: result.present }),
+    },
+    [
+      { type: 'Progressing', status: 'False', reason, message },
+      { type: 'Succeeded', status: phase === 'Succeeded' ? 'True' : 'False', reason, message },
+    ],
+  );
+  const steps: Step[] = [
+    write(observed, next),
+    { kind: 'recordEvent', regarding: backup, event: eventText(outcome) },
+  ];
+  if (schedule) steps.push({ kind: 'recordEvent', regarding: schedule, event: eventText(outcome) });
+  return { steps };
+}
+
+export const failure = (reason: BackupReason | ScheduleReason, message: string): Finished => ({
+  state: 'finished',
+  phase: 'Failed',
+  reason,
+  message,
+});
+
+/** The record of an archive that a run found on the destination. Nothing runs for it. */
+export function recordFound(observed: ObservedBackup, archiveName: string, nowMs: number): Plan {
+  const message = `${archiveName} was found on the destination; no run of this schedule made it, and nobody verified it.`;
+  const destination = observed.schedule && destinationOf(observed.schedule.spec);
+  const next = withFields(
+    observed,
+    nowMs,
+    {
+      phase: 'Found',
+      reason: 'FoundOnDestination',
+      message,
+      completionTime: toTime(nowMs),
+      archive: { name: archiveName, claimName: destination?.claimName ?? '', path: destination?.path ?? '' },
+    },
+    [
+      { type: 'Progressing', status: 'False', reason: 'FoundOnDestination', message },
+      { type: 'Succeeded', status: 'Unknown', reason: 'FoundOnDestination', message },
+    ],
+  );
+  return { steps: [write(observed, next)] };
+}
