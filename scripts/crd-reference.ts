@@ -13,11 +13,13 @@ interface Schema {
   properties?: Record<string, Schema>;
   items?: Schema;
   additionalProperties?: Schema;
+  'x-kubernetes-int-or-string'?: boolean;
   'x-kubernetes-validations'?: { message?: string }[];
 }
 
 function typeOf(schema: Schema): string {
   if (schema.items) return `[]${typeOf(schema.items)}`;
+  if (schema['x-kubernetes-int-or-string']) return 'quantity';
   if (schema.additionalProperties) return `map[string]${typeOf(schema.additionalProperties)}`;
   if (schema.enum) return schema.enum.map((value) => `\`${value}\``).join(', ');
   if (schema.format === 'date-time') return 'time';
@@ -35,6 +37,9 @@ function notes(schema: Schema): string {
   return parts.filter(Boolean).join(' ').replaceAll('|', '\\|');
 }
 
+/** Fields that are those of a pod: what is in them stands in the reference of Kubernetes. */
+const AS_IN_A_POD = new Set(['spec.podTemplate.affinity']);
+
 function rows(schema: Schema, path: string, out: string[]): void {
   for (const [name, child] of Object.entries(schema.properties ?? {})) {
     const field = path === '' ? name : `${path}.${name}`;
@@ -43,6 +48,7 @@ function rows(schema: Schema, path: string, out: string[]): void {
     out.push(
       `| \`${field}\` | ${typeOf(child)} | ${simple ? `\`${child.default}\`` : needed} | ${notes(child)} |`,
     );
+    if (AS_IN_A_POD.has(field)) continue;
     rows(child.items ?? child, child.items ? `${field}[]` : field, out);
   }
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { CRON_PATTERN } from './cron-pattern.ts';
+import { CRON_RULES } from './cron-pattern.ts';
 import type { ObjectMeta } from './metadata.ts';
+import { Affinity, NodeSelector, PodAnnotations, PodLabels, PodResources, Toleration } from './pod-fields.ts';
 import { Conditions, RelativePath, ResourceName, rules, Time } from './schema.ts';
 
 const int = (minimum: number, maximum = 2147483647) => z.int().min(minimum).max(maximum);
-const Labels = z.record(z.string(), z.string());
 
 const ClaimReference = z.object({
   claimName: ResourceName.describe('PersistentVolumeClaim in the namespace of the schedule.'),
@@ -76,33 +76,16 @@ const Compression = z
     }),
   );
 
-const Toleration = z.object({
-  key: z.string().optional(),
-  operator: z.enum(['Exists', 'Equal', 'Lt', 'Gt']).optional(),
-  value: z.string().optional(),
-  effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(),
-  tolerationSeconds: z.int().optional(),
-});
-
-const Quantity = z.string().max(64);
-
 const PodTemplate = z
   .object({
-    labels: Labels.optional().describe("Added to the Job and its pod; the operator's own labels win."),
-    annotations: Labels.optional().describe('Added to the Job and its pod.'),
-    resources: z
-      .object({
-        requests: z.record(z.string(), Quantity).optional(),
-        limits: z.record(z.string(), Quantity).optional(),
-      })
-      .optional(),
-    nodeSelector: Labels.optional(),
-    affinity: z
-      .record(z.string(), z.unknown())
-      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
-      .optional()
-      .describe('As in a pod. A claim that is mounted on one node only adds that node.'),
-    tolerations: z.array(Toleration).max(100).optional(),
+    labels: PodLabels.optional().describe("Added to the Job and its pod. The operator's own labels win."),
+    annotations: PodAnnotations.optional().describe('Added to the Job and its pod.'),
+    resources: PodResources.optional(),
+    nodeSelector: NodeSelector.optional(),
+    affinity: Affinity.optional().describe(
+      'As in a pod. If a claim is mounted on one node only, the operator adds that node.',
+    ),
+    tolerations: z.array(Toleration).max(32).optional(),
     priorityClassName: ResourceName.optional(),
     runAsUser: int(1)
       .optional()
@@ -126,13 +109,7 @@ export const KmBackupScheduleSpec = z
       .min(1)
       .max(256)
       .optional()
-      .meta(
-        rules({
-          rule: `self.matches('${CRON_PATTERN.replaceAll('\\', '\\\\')}')`,
-          message:
-            'must be 5 fields (minute hour day-of-month month day-of-week), as in "15 3 * * *", with H for a slot chosen by hash, or one of @hourly @daily @weekly @monthly @yearly',
-        }),
-      )
+      .meta(rules(...CRON_RULES))
       .describe(
         'Cron expression of 5 fields, or @daily and the like. `H` stands for a slot hashed from the UID. Wins over intervalMinutes.',
       ),
@@ -160,7 +137,15 @@ export const KmBackupScheduleSpec = z
     retention: Retention.prefault({}),
     compression: Compression.prefault({}),
     script: z
-      .object({ configMapKeyRef: z.object({ name: ResourceName, key: z.string().min(1).max(253) }) })
+      .object({
+        configMapKeyRef: z.object({
+          name: ResourceName,
+          key: z
+            .string()
+            .max(253)
+            .regex(/^[-._a-zA-Z0-9]+$/),
+        }),
+      })
       .optional()
       .describe(
         'Script to run in place of the built-in program. Only where the operator was installed with jobs.allowScripts=true.',
@@ -184,9 +169,9 @@ export const KmBackupScheduleSpec = z
   })
   .meta(
     rules({
-      rule: '!has(self.destination) || !has(self.source.persistentVolumeClaim.subPath) || (has(self.destination.persistentVolumeClaim) && self.destination.persistentVolumeClaim.claimName != self.source.persistentVolumeClaim.claimName) || self.source.persistentVolumeClaim.subPath != self.destination.path',
+      rule: "!has(self.source.persistentVolumeClaim.subPath) || (has(self.destination.persistentVolumeClaim) && self.destination.persistentVolumeClaim.claimName != self.source.persistentVolumeClaim.claimName) || !(self.destination.path in [self.source.persistentVolumeClaim.subPath, self.source.persistentVolumeClaim.subPath + '/'] || self.destination.path + '/' == self.source.persistentVolumeClaim.subPath)",
       message:
-        'the archives must not replace the source: destination.path equals source.persistentVolumeClaim.subPath on the same claim',
+        'the archives must not replace the source: destination.path is the same folder as the source, on the same claim',
       fieldPath: '.destination.path',
     }),
   );

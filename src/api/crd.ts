@@ -100,6 +100,11 @@ function structural(node: unknown): unknown {
       result[key] = structural(value);
     }
   }
+  if (result['x-kubernetes-int-or-string'] === true) {
+    // The one form that a structural schema allows.
+    result['anyOf'] = [{ type: 'integer' }, { type: 'string' }];
+    return result;
+  }
   if (result['type'] === 'integer') {
     result['format'] = 'int64';
     if (result['maximum'] === Number.MAX_SAFE_INTEGER) delete result['maximum'];

@@ -22,7 +22,7 @@ export const ResourceName = z
   .max(253)
   .meta(
     rules({
-      rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+      rule: "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
       message: 'must be the name of an object: lower-case letters, digits, "-" and "."',
     }),
   );
@@ -41,6 +41,10 @@ export const RelativePath = z
       {
         rule: "!self.split('/').exists(part, part == '..')",
         message: 'must not contain "..": a backup never leaves its volume',
+      },
+      {
+        rule: "!self.matches('(^|/)[.](/|$)|//')",
+        message: 'must be written plainly, without "." or empty parts, as in "data/files"',
       },
       { rule: "!self.matches('[\\\\x00-\\\\x1f]')", message: 'must not contain control characters' },
     ),

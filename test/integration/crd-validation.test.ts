@@ -33,6 +33,34 @@ async function refusal(kind: 'KmBackupSchedule' | 'KmBackup', spec: object): Pro
   }
 }
 
+/** The same fields in a Job, as the operator puts them there. */
+async function jobRefusal(podTemplate: object): Promise<string | undefined> {
+  const { labels, annotations, resources: amounts, ...pod } = podTemplate as Record<string, unknown>;
+  const containers = [{ name: 'km-backup', image: 'km-backup', resources: amounts }];
+  try {
+    await client.request({
+      method: 'POST',
+      path: '/apis/batch/v1/namespaces/default/jobs',
+      query: { dryRun: 'All', fieldValidation: 'Strict' },
+      body: {
+        apiVersion: 'batch/v1',
+        kind: 'Job',
+        metadata: { name: 'asked', labels, annotations },
+        spec: {
+          template: {
+            metadata: { labels, annotations },
+            spec: { ...pod, containers, restartPolicy: 'Never' },
+          },
+        },
+      },
+    });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    return error.message;
+  }
+}
+
 const scheduleRefusal = (spec: object) => refusal('KmBackupSchedule', { source: SOURCE, ...spec });
 
 describe('what the API server refuses of a schedule, in words that help', () => {
@@ -61,6 +89,14 @@ describe('what the API server refuses of a schedule, in words that help', () => 
       { ...claims({ subPath: 'a' }), destination: { path: 'a' } },
       'must not replace the source',
     ],
+    [
+      'archives in place of the source, written another way',
+      { ...claims({ subPath: 'a/b' }), destination: { path: 'a/b/' } },
+      'must not replace the source',
+    ],
+    ['archives in place of the whole claim', { destination: { path: '.' } }, 'must be written plainly'],
+    ['a folder written in a roundabout way', claims({ subPath: 'a/./b' }), 'must be written plainly'],
+    ['a folder without a name', claims({ subPath: 'a//b' }), 'must be written plainly'],
     ['a negative limit', { retention: { limit: -1 } }, 'greater than or equal to 0'],
     ['an age without a unit', { retention: { maxAge: '30' } }, '"30d"'],
     ['a gzip level of zstd', { compression: { format: 'gzip', level: 19 } }, '1 to 12'],
@@ -79,7 +115,216 @@ describe('what the API server refuses of a schedule, in words that help', () => 
   });
 });
 
+const node = (requirement: object) => ({
+  affinity: {
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [{ matchExpressions: [requirement] }],
+      },
+    },
+  },
+});
+
+describe('what it refuses of the pods, where the Job would fail later', () => {
+  const near = (term: object) => ({
+    affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } },
+  });
+  const limits = (amounts: object) => ({ resources: { limits: amounts } });
+  const cases: [name: string, podTemplate: object, words: string][] = [
+    ['a quantity with an unknown unit', limits({ memory: '1Gb' }), 'resources.limits.memory'],
+    ['a quantity in words', limits({ cpu: 'two' }), 'resources.limits.cpu'],
+    ['a negative quantity', limits({ memory: '-1Gi' }), 'resources.limits.memory'],
+    ['a negative number', limits({ cpu: -1 }), 'greater than or equal to 0'],
+    ['an empty quantity', limits({ cpu: '' }), 'resources.limits.cpu'],
+    ['a boolean', limits({ cpu: true }), 'resources.limits.cpu'],
+    ['a resource that is misspelt', limits({ memroy: '1Gi' }), 'each name must be cpu, memory'],
+    [
+      'a request above its limit',
+      { resources: { requests: { cpu: 2 }, limits: { cpu: '1500m' } } },
+      'must not be larger than the limit',
+    ],
+    ['a label with a space', { labels: { team: 'two words' } }, 'podTemplate.labels.team'],
+    ['a label that is a number', { labels: { team: 7 } }, 'must be of type string'],
+    ['a label above 63 characters', { labels: { team: 'x'.repeat(64) } }, 'podTemplate.labels.team'],
+    ['a label whose name has a space', { labels: { 'a team': 'x' } }, 'each key must be a name'],
+    ['a label whose domain is none', { labels: { 'A_b/team': 'x' } }, 'each key must be a name'],
+    ['a label whose domain is too long', { labels: { [`${'x.'.repeat(127)}x/team`]: 'x' } }, 'each key'],
+    ['a label of the Job controller', { labels: { 'job-name': 'x' } }, 'belong to the Job controller'],
+    [
+      'a new label of the Job controller',
+      { labels: { 'batch.kubernetes.io/job-name': 'x' } },
+      'belong to the Job controller',
+    ],
+    ['an annotation without a name', { annotations: { 'example.com/': 'x' } }, 'each key must be a name'],
+    ['an annotation that is no string', { annotations: { on: true } }, 'must be of type string'],
+    ['a node selector that is no string', { nodeSelector: { ssd: true } }, 'must be of type string'],
+    ['a node selector with a bad value', { nodeSelector: { disk: 'a b' } }, 'nodeSelector.disk'],
+    ['a node selector with a bad name', { nodeSelector: { '-disk': 'x' } }, 'each key must be a name'],
+    ['an unknown kind of affinity', { affinity: { nodeAfinity: {} } }, 'unknown field'],
+    ['an affinity that is a list', { affinity: { nodeAffinity: [] } }, 'must be of type object'],
+    ['an operator that is none', node({ key: 'disk', operator: 'Is', values: ['a'] }), 'supported values'],
+    ['values missing', node({ key: 'disk', operator: 'In' }), 'needs values'],
+    ['values too many', node({ key: 'disk', operator: 'Exists', values: ['a'] }), 'takes no values'],
+    [
+      'values that are no list',
+      node({ key: 'disk', operator: 'In', values: 'ssd' }),
+      'must be of type array',
+    ],
+    [
+      'no term at all',
+      {
+        affinity: {
+          nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } },
+        },
+      },
+      'at least 1 items',
+    ],
+    ['no topology', near({ labelSelector: {} }), 'topologyKey: Required value'],
+    [
+      'a weight of 0',
+      {
+        affinity: {
+          podAffinity: {
+            preferredDuringSchedulingIgnoredDuringExecution: [
+              { weight: 0, podAffinityTerm: { topologyKey: 'zone' } },
+            ],
+          },
+        },
+      },
+      'greater than or equal to 1',
+    ],
+    [
+      'a selector without values',
+      near({ topologyKey: 'zone', labelSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }),
+      'needs values',
+    ],
+    [
+      'a toleration of an unknown effect',
+      { tolerations: [{ key: 'a', effect: 'NoRun' }] },
+      'supported values',
+    ],
+    ['a toleration that is a string', { tolerations: ['a'] }, 'must be of type object'],
+    [
+      'a toleration with a value it ignores',
+      { tolerations: [{ key: 'a', operator: 'Exists', value: 'b' }] },
+      'value must be absent',
+    ],
+    [
+      'a toleration without a key',
+      { tolerations: [{ operator: 'Equal', value: 'b' }] },
+      'operator must be Exists',
+    ],
+    [
+      'seconds without NoExecute',
+      { tolerations: [{ key: 'a', operator: 'Exists', tolerationSeconds: 5 }] },
+      'NoExecute',
+    ],
+    [
+      'a toleration with a bad key',
+      { tolerations: [{ key: 'a b', operator: 'Exists' }] },
+      'tolerations[0].key',
+    ],
+    ['a priority class with two dots', { priorityClassName: 'a..b' }, 'must be the name of an object'],
+  ];
+  it.each(cases)('%s', async (_name, podTemplate, words) => {
+    expect(await scheduleRefusal({ podTemplate })).toContain(words);
+    // Kubernetes itself would refuse the Job.
+    expect(await jobRefusal(podTemplate)).toBeDefined();
+  });
+});
+
+it('refuses a comparison with words, which Kubernetes takes and no node ever fulfils', async () => {
+  const { affinity } = node({ key: 'cpus', operator: 'Gt', values: ['a'] });
+  expect(await scheduleRefusal({ podTemplate: { affinity } })).toContain('one whole number');
+});
+
+describe('a date that never comes, and a range that runs backwards', () => {
+  const never = ['0 0 31 2 *', '0 0 30 feb *', '0 0 31 4,6,9,11 *', '0 0 31/2 4-7/2 */1', '0 0 30-31 02 *'];
+  it.each(never)('%s', async (cron) => {
+    expect(await scheduleRefusal({ cron })).toContain('names a date that never comes');
+  });
+  it.each(['0 22-5 * * *', '0 0 * nov-feb *', '0 0 * * FRI-mon', 'H(9-3) * * * *'])('%s', async (cron) => {
+    expect(await scheduleRefusal({ cron })).toContain('a range must run upwards');
+  });
+  it.each(['H(50-70) * * * *', '0 0 H(29-31) * *'])(
+    '%s, beyond what every month or hour has',
+    async (cron) => {
+      expect(await scheduleRefusal({ cron })).toContain('must be 5 fields');
+    },
+  );
+});
+
 describe('what it takes', () => {
+  const templates: [name: string, podTemplate: object][] = [
+    [
+      'whole numbers as quantities',
+      { resources: { requests: { cpu: 1 }, limits: { cpu: 2, memory: 1073741824 } } },
+    ],
+    [
+      'every way to write a quantity',
+      {
+        resources: {
+          limits: { cpu: '.5', memory: '1.5Gi', 'ephemeral-storage': '1e9', 'example.com/gpu': '1' },
+        },
+      },
+    ],
+    ['a request equal to its limit', { resources: { requests: { cpu: '1000m' }, limits: { cpu: 1 } } }],
+    ['labels with a domain', { labels: { 'example.com/team': 'a_b.C', plain: '' } }],
+    [
+      '32 labels',
+      { labels: Object.fromEntries(Array.from({ length: 32 }, (_, index) => [`label-${index}`, 'x'])) },
+    ],
+    ['annotations of any text', { annotations: { 'vault.hashicorp.com/agent-inject': 'yes: {{ with }}\n' } }],
+    [
+      'tolerations of every kind',
+      {
+        tolerations: [
+          { operator: 'Exists' },
+          { key: 'a', value: 'b' },
+          { key: 'a', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 },
+        ],
+      },
+    ],
+    [
+      'a full affinity',
+      {
+        affinity: {
+          nodeAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: {
+              nodeSelectorTerms: [
+                {
+                  matchExpressions: [
+                    { key: 'kubernetes.io/arch', operator: 'In', values: ['arm64'] },
+                    { key: 'cpus', operator: 'Gt', values: ['4'] },
+                  ],
+                  matchFields: [{ key: 'metadata.name', operator: 'NotIn', values: ['n1'] }],
+                },
+              ],
+            },
+            preferredDuringSchedulingIgnoredDuringExecution: [
+              { weight: 100, preference: { matchExpressions: [{ key: 'ssd', operator: 'Exists' }] } },
+            ],
+          },
+          podAntiAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: [
+              {
+                topologyKey: 'kubernetes.io/hostname',
+                labelSelector: { matchLabels: { 'app.kubernetes.io/name': 'km-backup' } },
+                namespaceSelector: {},
+                namespaces: ['team-a'],
+              },
+            ],
+          },
+        },
+      },
+    ],
+  ];
+  it.each(templates)('%s', async (_name, podTemplate) => {
+    expect(await scheduleRefusal({ podTemplate })).toBeUndefined();
+    // Kubernetes itself agrees.
+    expect(await jobRefusal(podTemplate)).toBeUndefined();
+  });
+
   const crons = [
     '0 3 * * *',
     '*/5 1,2 1-31/2 JAN sun',
