@@ -242,7 +242,7 @@ export async function localOpen(options: Omit<LocalOptions, 'flavour'>): Promise
   if (record === undefined) return undefined;
   const { flavour, extraArgs, slot } = record;
   const layout = layoutOf(options.name, slot, flavour, options.stateRoot);
-  const binaries = await ensureBinaries(options.cacheDir, flavour, options.log);
+  const binaries = await ensureBinaries(options.cacheDir, options.log);
   const clients = await ensureClients(options.cacheDir, options.log);
   return handle(layout, binaries, clients, { ...options, flavour, extraArgs });
 }
@@ -251,7 +251,7 @@ export async function localUp(options: LocalOptions): Promise<Cluster> {
   const { name, flavour, log, cacheDir, stateRoot } = options;
   checkName(name);
   await ensurePackages(flavour, log);
-  const binaries = await ensureBinaries(cacheDir, flavour, log);
+  const binaries = await ensureBinaries(cacheDir, log);
   const clients = await ensureClients(cacheDir, log);
   if (flavour === 'full') await helperImages(cacheDir, log);
   return withLock(nameLock(stateRoot, name), log, async () => {
