@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -13,6 +14,7 @@ import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
 import { installManifest } from './install-manifest.ts';
+import { linterOverrides, roomsTable } from './rooms.ts';
 import { troubleshootingPage } from './troubleshooting.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -42,7 +44,29 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   );
   const crds = [...files].filter(([path]) => path.startsWith('crds/')).map(([, content]) => content);
   files.set('deploy/install.yaml', await installManifest(crds));
+  files.set('biome.json', linterConfiguration());
+  files.set('ARCHITECTURE.md', architecturePage());
   return files;
+}
+
+/** biome.json with its import rules made from the rooms; the rest of it is written by hand. */
+function linterConfiguration(): string {
+  const written = JSON.parse(readFileSync(join(ROOT, 'biome.json'), 'utf8'));
+  const config = { ...written, overrides: linterOverrides() };
+  const biome = join(ROOT, 'node_modules/.bin/biome');
+  return execFileSync(biome, ['format', '--stdin-file-path=biome.json'], {
+    cwd: ROOT,
+    input: JSON.stringify(config, null, 2),
+    encoding: 'utf8',
+  });
+}
+
+/** ARCHITECTURE.md with its table of rooms. */
+function architecturePage(): string {
+  const page = readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8');
+  const [before, after] = [page.indexOf('| Room of `src/` |'), page.search(/\n\n(?=Imports point down)/)];
+  if (before < 0 || after < before) throw new Error('ARCHITECTURE.md has lost its table of rooms');
+  return page.slice(0, before) + roomsTable() + page.slice(after);
 }
 
 async function cliPage(): Promise<string> {

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 
+/** The container of a Job in which km-backup runs. */
+export const CONTAINER = 'km-backup';
+
 /** A DNS-1123 label has at most 63 characters; a Job's pods add a suffix of 6. */
 const MAX_NAME = 63 - 6;
 

@@ -3,7 +3,7 @@ import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { NOT_RETRIED } from '../../api/reasons.ts';
-import { jobName, labelValue } from '../naming.ts';
+import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { deadlinesText, destinationText } from '../workloads.ts';
 import type { Placement } from './placement.ts';
@@ -16,7 +16,6 @@ export interface JobSettings {
   allowScripts: boolean;
 }
 
-export const CONTAINER = 'km-backup';
 /** User and group of the image; a schedule may choose others, never root. */
 const NONROOT = 65532;
 const SOURCE_MOUNT = '/source';

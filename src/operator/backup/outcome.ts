@@ -2,8 +2,8 @@
 import type { BackupPhase } from '../../api/backup.ts';
 import { type ConditionReason, quoteReason } from '../../api/reasons.ts';
 import { RunResult } from '../../api/run-result.ts';
+import { CONTAINER } from '../naming.ts';
 import type { Job, Pod } from '../workloads.ts';
-import { CONTAINER } from './job.ts';
 
 export interface Finished {
   state: 'finished';
