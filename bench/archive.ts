@@ -2,26 +2,35 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { buildPrograms } from '../scripts/build.ts';
+import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
 import { type Row, toMarkdown, toText } from './archive/report.ts';
-import { apply, buildTrees, type Tree } from './archive/trees.ts';
+import { apply, buildTrees, TREES, type Tree } from './archive/trees.ts';
 
 /*
  * km-backup beside what people use instead, on the same trees, in one run, with a warm cache.
- * `--quick`: smaller trees, one repetition. `--json`: figures for a program. `--write`: the page in docs/.
+ * `--quick`: smaller trees, one repetition. `--only small,large,mixed,memory`: some of it. `--json`: figures for a program. `--write`: the page in docs/.
  */
 
-const { values: options } = parseArgs({
-  options: {
+const PARTS = [...TREES, 'memory'] as const;
+const options = commandLine(
+  {
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     repetitions: { type: 'string' },
-    tree: { type: 'string', multiple: true },
+    only: { type: 'string', default: PARTS.join(',') },
   },
-});
-const repetitions = Number(options.repetitions ?? (options.quick ? 1 : 3));
+  (flags) => ({
+    ...flags,
+    only: chosen('--only', flags.only, PARTS),
+    repetitions: numberOf('--repetitions', flags.repetitions ?? (flags.quick ? '1' : '3'), {
+      least: 1,
+      whole: true,
+    }),
+  }),
+);
+const { repetitions } = options;
 const checkout = path.join(import.meta.dirname, '..');
 const work = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-'));
 const at = (...names: string[]) => path.join(work, ...names);
@@ -423,11 +432,11 @@ function benchMemory(): void {
 try {
   ensurePeers();
   await buildPrograms();
-  for (const tree of buildTrees(work, checkout, options.quick, options.tree)) {
+  for (const tree of buildTrees(work, checkout, options.quick, options.only)) {
     using live = tree;
     benchTree(live);
   }
-  if (!options.tree || options.tree.includes('memory')) benchMemory();
+  if (options.only.includes('memory')) benchMemory();
   const report = {
     at: new Date().toISOString(),
     machine: `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`,

@@ -6,8 +6,8 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { buildPrograms } from '../scripts/build.ts';
+import { chosen, commandLine } from '../scripts/command-line.ts';
 import { elapsedLog } from '../test/cluster/index.ts';
 import {
   type Context,
@@ -19,16 +19,17 @@ import {
 } from './operator/cases.ts';
 import { type Figures, report } from './operator/report.ts';
 
-const { values } = parseArgs({
-  options: {
+const PARTS = ['lag', 'requests', 'scale'] as const;
+const values = commandLine(
+  {
     json: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
-    only: { type: 'string', default: 'lag,requests,scale' },
+    only: { type: 'string', default: PARTS.join(',') },
     'cpu-prof': { type: 'string' },
   },
-});
-const only = new Set(values.only.split(','));
+  (flags) => ({ ...flags, only: chosen('--only', flags.only, PARTS) }),
+);
 const full: ScaleSizes = {
   steps: [0, 900, 9_900],
   due: 100,
@@ -62,8 +63,8 @@ const file = join(import.meta.dirname, '../docs/benchmarks-operator.md');
 const limits = join(import.meta.dirname, 'operator/limits.md');
 
 /** What is measured is told at once; a part that fails does not keep the others from being measured. */
-async function part(name: string, measure: () => Promise<void>): Promise<void> {
-  if (!only.has(name)) return;
+async function part(name: (typeof PARTS)[number], measure: () => Promise<void>): Promise<void> {
+  if (!values.only.includes(name)) return;
   try {
     await measure();
   } catch (error) {

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
+import { commandLine } from './command-line.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const DIST = join(ROOT, 'dist');
@@ -101,4 +102,7 @@ export async function buildPrograms(): Promise<void> {
   }
 }
 
-if (import.meta.main) await buildPrograms();
+if (import.meta.main) {
+  commandLine({}, () => {});
+  await buildPrograms();
+}

@@ -1,10 +1,11 @@
 /** Writes every generated file, or with `--check` fails when one differs from what is committed. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { commandLine } from './command-line.ts';
 import { generatedFiles } from './generated-files.ts';
 
 const root = join(import.meta.dirname, '..');
-const check = process.argv.includes('--check');
+const { check } = commandLine({ check: { type: 'boolean', default: false } }, (values) => values);
 const stale: string[] = [];
 
 for (const [path, content] of await generatedFiles()) {

@@ -9,9 +9,11 @@ import { eventually, type Kubectl, type KubeObject } from '../test/support/kubec
 import { forwardOperatorHttp } from '../test/support/operator-http.ts';
 import { isFinished } from '../test/support/resources.ts';
 import { claim, mountOf, nodeIn, toolbox, treeListing } from '../test/support/volume.ts';
+import { commandLine } from './command-line.ts';
 import { presenter, seconds } from './presenter.ts';
 import { DEMO, demoApplication, demoSchedule, documents } from './quickstart-demo.ts';
 
+commandLine({}, () => {});
 const show = presenter(process.stdout);
 const state = mountOf(DEMO.claim);
 const archives = `${state}/${DEMO.archives}`;

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { chosen, commandLine } from './command-line.ts';
 import { type Counts, closingLine, countsOfReport, countsOfStage, failuresOfReport } from './test-counts.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -86,19 +86,15 @@ function reportOf({ report }: Stage): unknown {
   }
 }
 
-function chosenStages(): readonly Stage[] {
-  const { values } = parseArgs({ options: { only: { type: 'string' } } });
-  if (values.only === undefined) return STAGES;
-  const names = values.only.split(',').map((name) => name.trim());
-  const unknown = names.filter((name) => !STAGES.some((stage) => stage.name === name));
-  if (unknown.length > 0) {
-    console.error(
-      `No such stage: ${unknown.join(', ')}. There are: ${STAGES.map(({ name }) => name).join(', ')}.`,
-    );
-    process.exit(2);
-  }
+const chosenStages = commandLine({ only: { type: 'string' } }, ({ only }) => {
+  if (only === undefined) return STAGES;
+  const names = chosen(
+    '--only',
+    only,
+    STAGES.map(({ name }) => name),
+  );
   return STAGES.filter(({ name }) => names.includes(name));
-}
+});
 
 interface Ended {
   readonly stage: Stage;
@@ -144,7 +140,7 @@ function groups(stages: readonly Stage[]): [Stage, ...Stage[]][] {
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
-for (const group of groups(chosenStages())) {
+for (const group of groups(chosenStages)) {
   if (interrupted) break;
   for (const { stage, ok, seconds } of await runTogether(group)) {
     const report = reportOf(stage);

@@ -14,20 +14,22 @@ export interface Tree extends Disposable {
 
 const MIB = 1 << 20;
 
+export const TREES = ['small', 'large', 'mixed'] as const;
+
 /** Builds one tree at a time: they are large. */
 export function* buildTrees(
   work: string,
   checkout: string,
   quick: boolean,
-  only: readonly string[] | undefined,
+  only: readonly string[],
 ): Generator<Tree> {
-  const builders: Record<string, (at: string) => { pick?: string; live?: ChildProcess }> = {
+  const builders: Record<(typeof TREES)[number], (at: string) => { pick?: string; live?: ChildProcess }> = {
     small: (at) => small(at, checkout, quick),
     large: (at) => large(at, quick),
     mixed: (at) => mixed(at, quick),
   };
   for (const [name, build] of Object.entries(builders)) {
-    if (only && !only.includes(name)) continue;
+    if (!only.includes(name)) continue;
     const at = path.join(work, `tree-${name}`);
     fs.mkdirSync(at);
     const { pick, live } = build(at);

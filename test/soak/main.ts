@@ -7,7 +7,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine, numberOf } from '../../scripts/command-line.ts';
 import { API_VERSION, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
@@ -29,21 +29,25 @@ const LOOK_MS = 2_000;
 const STILL_MS = 4_000;
 const MINUTE_MS = 60_000;
 
-const { values } = parseArgs({
-  options: {
+const {
+  minutes,
+  schedules: count,
+  seed,
+  report,
+} = commandLine(
+  {
     minutes: { type: 'string', default: '2' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     schedules: { type: 'string', default: '200' },
     report: { type: 'string' },
   },
-});
-const minutes = Number(values.minutes);
-const count = Number(values.schedules);
-const seed = Number(values.seed);
-if (!(minutes > 0) || !(count > 0) || !Number.isInteger(seed)) {
-  console.error('usage: npm run soak -- [--minutes N] [--schedules N] [--seed WHOLE_NUMBER] [--report FILE]');
-  process.exit(2);
-}
+  (values) => ({
+    minutes: numberOf('--minutes', values.minutes, { least: 0.1, whole: false }),
+    schedules: numberOf('--schedules', values.schedules, { least: 1, whole: true }),
+    seed: numberOf('--seed', values.seed, { least: 0, whole: true }),
+    report: values.report,
+  }),
+);
 const log = elapsedLog(process.stderr);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -208,9 +212,9 @@ for (const { name, looked, violations } of checks) {
   for (const violation of violations.slice(0, SHOWN)) console.log(`          ${violation}`);
   if (violations.length > SHOWN) console.log(`          and ${violations.length - SHOWN} more`);
 }
-if (values.report !== undefined) {
+if (report !== undefined) {
   const counts = { numPassedTests: checks.length - failed, numFailedTests: failed };
-  writeFileSync(values.report, JSON.stringify({ ...counts, numPendingTests: 0, numTodoTests: 0 }));
+  writeFileSync(report, JSON.stringify({ ...counts, numPendingTests: 0, numTodoTests: 0 }));
 }
 console.log(`\n${checks.length - failed} passed, ${failed} failed`);
 // Timers of faults that were to end later must not keep it.
