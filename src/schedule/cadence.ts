@@ -34,6 +34,7 @@ export function cadenceOf(spec: {
   if (!Number.isSafeInteger(spec.intervalMinutes) || spec.intervalMinutes < 1)
     return {
       ok: false,
+      reason: 'Invalid',
       message: `interval of ${spec.intervalMinutes} minutes: must be a whole number of at least 1`,
     };
   return {

@@ -1,11 +1,16 @@
 import { CronExpressionParser } from 'cron-parser';
+import { whyDateNeverComes } from './calendar.ts';
 import type { CronCadence } from './cron-cadence.ts';
-import { nextCronSlot } from './cron-slots.ts';
 import { expandHashed } from './hashed-slot.ts';
 import { isTimeZone } from './time-zone.ts';
 
+/** `NeverDue`: it can be read, but names a date that never comes. */
+export type CadenceProblem = 'Invalid' | 'NeverDue';
+
 /** Either a cadence or, as a sentence for the reader, why there is none. */
-export type CadenceResult<T> = { ok: true; cadence: T } | { ok: false; message: string };
+export type CadenceResult<T> =
+  | { ok: true; cadence: T }
+  | { ok: false; reason: CadenceProblem; message: string };
 
 const macros: Readonly<Record<string, string>> = {
   '@hourly': '0 * * * *',
@@ -17,7 +22,7 @@ const macros: Readonly<Record<string, string>> = {
   '@annually': '0 0 1 1 *',
 };
 
-// A hashed day of the month stays below 29, so that every month has it.
+// The upper bound of day-of-month applies to `H` only: every month has a day 28.
 const fields = [
   { name: 'minute', min: 0, max: 59 },
   { name: 'hour', min: 0, max: 23 },
@@ -62,7 +67,7 @@ function isStar(text: string): boolean {
 const MAX_REMEMBERED = 4096;
 const remembered = new Map<string, readonly number[]>();
 
-/** One item of a list in one field; the same few come again and again, and the library takes a millisecond. */
+/** One item of a list in one field. Cached: the library takes a millisecond, and the same few items recur. */
 function valuesOfItem(part: string, index: number): readonly number[] {
   const key = `${index} ${part}`;
   const known = remembered.get(key);
@@ -76,28 +81,32 @@ function valuesOfItem(part: string, index: number): readonly number[] {
   return values;
 }
 
-/** Item by item, because the library takes values that repeat (`0,7`, `1-5,3`) for an error. */
+/** Item by item, because the library rejects repeated values (`0,7`, `1-5,3`). */
 function valuesOf(text: string, index: number): number[] {
   const values = text.split(',').flatMap((part) => valuesOfItem(part, index));
   return [...new Set(values)].sort((a, b) => a - b);
 }
 
 /**
- * Parses 5 fields or one of `@hourly @daily @midnight @weekly @monthly @yearly @annually`, read in an IANA
- * zone. `H` takes its slot from `hashSeed` (the UID of a schedule); without a seed `H` is refused. The error
- * is a sentence that names the expression.
+ * Parses 5 fields or one of `@hourly @daily @midnight @weekly @monthly @yearly @annually`.
+ *
+ * @param options.timeZone IANA name of the zone in which the expression is read.
+ * @param options.hashSeed What `H` is hashed from (the UID of a schedule); without it, `H` is refused.
+ * @returns The cadence, or a sentence that names the expression and what is wrong.
  */
 export function parseCron(
   expression: string,
   options: { timeZone: string; hashSeed?: string | undefined },
 ): CadenceResult<CronCadence> {
-  const fail = (why: string): CadenceResult<CronCadence> => ({
+  const fail = (why: string, reason: CadenceProblem = 'Invalid'): CadenceResult<CronCadence> => ({
     ok: false,
+    reason,
     message: `cron expression ${JSON.stringify(expression.slice(0, 100))} ${why}`,
   });
   if (!isTimeZone(options.timeZone)) {
     return {
       ok: false,
+      reason: 'Invalid',
       message: `time zone ${JSON.stringify(options.timeZone.slice(0, 100))} is not in the IANA database; write for example "Europe/Berlin" or "Etc/UTC"`,
     };
   }
@@ -108,7 +117,7 @@ export function parseCron(
   const parts = (macros[trimmed] ?? trimmed).split(/ +/);
   const { hashSeed } = options;
   if (hashSeed === undefined && parts.some((part) => /(?:^|,)H/.test(part)))
-    return fail('uses H, but there is no identity to hash a slot from');
+    return fail('uses H, but there is no identity to hash it from');
   const plain: string[] = [];
   for (const [index, text] of parts.entries()) {
     try {
@@ -141,6 +150,7 @@ export function parseCron(
     daysOfWeek,
     eitherDay: !isStar(plain[2]!) && !isStar(plain[4]!),
   };
-  if (nextCronSlot(cadence, 0) === null) return fail('names a date that never comes');
+  const never = cadence.eitherDay ? undefined : whyDateNeverComes(months, daysOfMonth);
+  if (never !== undefined) return fail(`names a date that never comes: ${never}`, 'NeverDue');
   return { ok: true, cadence };
 }

@@ -203,6 +203,15 @@ describe('which slot a schedule runs', () => {
     expect(reasons(decide({ ...bad, status: statusOf(plan) }, at('01:00:01')))).toEqual([]);
     expect(plan.requeueAtMs).toBeUndefined();
   });
+
+  it('names a date that never comes by the reason that the documentation explains', () => {
+    const status = statusOf(decide(schedule({ cron: '0 0 31 2 *' }), at('01:00:00')));
+    expect(status.conditions?.find((condition) => condition.type === 'Ready')).toMatchObject({
+      status: 'False',
+      reason: 'NeverDue',
+      message: 'cron expression "0 0 31 2 *" names a date that never comes: February has no day 31',
+    });
+  });
 });
 
 describe('what a schedule reports of its runs', () => {

@@ -21,13 +21,16 @@ export function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: nu
     };
   }
   const parsed = cadenceOf(schedule);
-  if (!parsed.ok) return { ok: false, reason: 'InvalidSchedule', message: parsed.message };
+  if (!parsed.ok) {
+    const reason = parsed.reason === 'NeverDue' ? 'NeverDue' : 'InvalidSchedule';
+    return { ok: false, reason, message: parsed.message };
+  }
   const nextMs = nextSlot(parsed.cadence, nowMs);
   if (nextMs === null) {
     return {
       ok: false,
       reason: 'NeverDue',
-      message: `spec.cron "${schedule.spec.cron}" names no date that ever comes.`,
+      message: `spec.cron "${schedule.spec.cron}" names no date in the next twelve years.`,
     };
   }
   return { ok: true, cadence: parsed.cadence, nextMs };
