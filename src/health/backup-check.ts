@@ -1,6 +1,6 @@
 export type CheckStatus = 'disabled' | 'pending' | 'ok' | 'error' | 'stopped' | 'unknown';
 
-/** `checks.backup` of `/healthz`, with the playbook's field names. Times are ISO 8601 in UTC. */
+/** `checks.backup` of `/healthz`, with the field names of the playbook. Times are ISO 8601 in UTC. */
 export interface BackupCheck {
   status: CheckStatus;
   last_success?: string;
@@ -13,15 +13,24 @@ export interface BackupCheck {
   error?: string;
 }
 
+/** `checks.clock` of `/healthz`, after the clock turned out to have been ahead. */
+export interface ClockCheck {
+  status: 'corrected';
+  corrected_at: string;
+  was_ahead_seconds: number;
+}
+
 export interface BackupState {
-  /** False: switched off, or suspended. */
+  /** False: switched off or suspended. */
   enabled: boolean;
   /** The scheduler has ended. */
   stopped?: boolean;
-  /** False where nobody knows yet: nothing was read. */
+  /** False until the state was read. */
   known?: boolean;
+  /** Whether the last run (skipped ones apart) ended without a complete archive. Default: by the times below. */
+  lastRunFailed?: boolean;
   lastSuccess?: { atMs: number; archive: string; deleted: number; sizeBytes: number };
-  /** The last run without a complete archive; an incomplete one counts. Skipped runs do not. */
+  /** The last run without a complete archive. Incomplete runs count, skipped ones do not. */
   lastFailure?: { atMs: number; error: string };
 }
 
@@ -34,11 +43,12 @@ function statusOf(state: BackupState): CheckStatus {
   if (!state.enabled) return 'disabled';
   if (state.stopped) return 'stopped';
   const { lastSuccess, lastFailure } = state;
-  if (lastFailure && (!lastSuccess || lastFailure.atMs > lastSuccess.atMs)) return 'error';
+  const failed = state.lastRunFailed ?? (lastFailure?.atMs ?? 0) > (lastSuccess?.atMs ?? 0);
+  if (lastFailure && (failed || !lastSuccess)) return 'error';
   return lastSuccess ? 'ok' : 'pending';
 }
 
-/** The newer of the last success and the last failure decides; the other is told as well. */
+/** The last run decides on the status. The last success is shown with every status but `pending` and `unknown`. */
 export function backupCheck(state: BackupState): BackupCheck {
   const { lastSuccess, lastFailure } = state;
   const status = statusOf(state);

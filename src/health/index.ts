@@ -1,5 +1,11 @@
 export { type AggregateCheck, aggregateChecks } from './aggregate.ts';
-export { type BackupCheck, type BackupState, backupCheck, type CheckStatus } from './backup-check.ts';
+export {
+  type BackupCheck,
+  type BackupState,
+  backupCheck,
+  type CheckStatus,
+  type ClockCheck,
+} from './backup-check.ts';
 export {
   type HttpAnswer,
   json,

@@ -1,5 +1,5 @@
 import { aggregateChecks } from './aggregate.ts';
-import type { BackupCheck } from './backup-check.ts';
+import type { BackupCheck, ClockCheck } from './backup-check.ts';
 import { type HttpAnswer, json, type Route, text } from './http-server.ts';
 
 export interface HealthSources {
@@ -9,18 +9,24 @@ export interface HealthSources {
     getMetricsAsArray: () => readonly { name: string }[];
     getSingleMetricAsString: (name: string) => Promise<string>;
   };
-  /** By `namespace/name`; a scheduler for one directory gives its check alone. */
+  /** By `namespace/name`. A scheduler of one directory returns its only check. */
   checks: () => BackupCheck | ReadonlyMap<string, BackupCheck>;
-  /** Sentences on what is not alive, empty while all is well. */
+  /** `checks.clock`; undefined: nothing to say. */
+  clock?: () => ClockCheck | undefined;
+  /** Sentences on what is wrong with the process; empty if nothing is. */
   live?: () => string[];
-  /** Sentences on what is not ready, empty while all is. */
+  /** Sentences on what is not ready; empty if everything is. */
   ready?: () => string[];
 }
 
-/** A failed backup answers 503, so that `curl -f` and a prober notice; it must never fail a liveness probe: that is `/livez`. */
-function healthz(check: BackupCheck): HttpAnswer {
+/**
+ * A failed backup answers 503, so that `curl -f` and a prober notice. Liveness probes use `/livez`: a failed backup
+ * is no reason to restart anything.
+ */
+function healthz(check: BackupCheck, clock?: ClockCheck): HttpAnswer {
   const failed = check.status === 'error';
-  return json(failed ? 503 : 200, { status: failed ? 'error' : 'ok', checks: { backup: check } });
+  const checks = { backup: check, ...(clock && { clock }) };
+  return json(failed ? 503 : 200, { status: failed ? 'error' : 'ok', checks });
 }
 
 function selected(checks: ReadonlyMap<string, BackupCheck>, url: URL): HttpAnswer {
@@ -42,18 +48,20 @@ function probe(problems: string[]): HttpAnswer {
   return problems.length === 0 ? text(200, 'ok\n') : text(503, `${problems.join('\n')}\n`);
 }
 
-/** One metric after the other: those of ten thousand schedules make 14 MB. */
+/** One metric at a time: those of ten thousand schedules are 14 MB. */
 async function* exposition({ metrics }: HealthSources): AsyncGenerator<string> {
   for (const { name } of metrics.getMetricsAsArray())
     yield `${await metrics.getSingleMetricAsString(name)}\n`;
 }
 
-/** `/healthz` (JSON, `?namespace=` and `?schedule=` narrow it), `/livez`, `/readyz`, `/metrics`. */
+/** The routes `/healthz` (JSON; `?namespace=` and `?schedule=` select), `/livez`, `/readyz` and `/metrics`. */
 export function healthRoutes(sources: HealthSources): Record<string, Route> {
   return {
     '/healthz': (url) => {
       const checks = sources.checks();
-      return checks instanceof Map ? selected(checks, url) : healthz(checks as BackupCheck);
+      return checks instanceof Map
+        ? selected(checks, url)
+        : healthz(checks as BackupCheck, sources.clock?.());
     },
     '/livez': () => probe(sources.live?.() ?? []),
     '/readyz': () => probe(sources.ready?.() ?? []),

@@ -8,8 +8,10 @@ import { type RawPath, SystemError } from './system-error.ts';
 // asm-generic/fcntl.h and sys/file.h: the same on x64 and arm64.
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
+const F_UNLCK = 2;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const LOCK_UN = 8;
 const POLL_MS = 200;
 
 /** Who holds a lock, as it wrote itself into the file: for messages only, the kernel decides. */
@@ -80,7 +82,16 @@ export class FileLock implements Disposable {
     return this.#fd !== undefined;
   }
 
-  /** Harmless when called again. */
+  /**
+   * For the `stdio` of a child process: a child that inherits it holds the lock too. If this process is killed,
+   * the lock lasts until the child ends.
+   */
+  get descriptor(): number {
+    if (this.#fd === undefined) throw new Error('the lock was released');
+    return this.#fd;
+  }
+
+  /** Releases the lock, also for children that inherited it. Harmless when called again. */
   release(): void {
     const fd = this.#fd;
     if (fd === undefined) return;
@@ -90,6 +101,7 @@ export class FileLock implements Disposable {
     } catch {
       // What remains names a holder that the kernel no longer knows; nobody decides by it.
     }
+    unlockDescriptor(fd);
     fs.closeSync(fd);
   }
 
@@ -98,10 +110,15 @@ export class FileLock implements Disposable {
   }
 }
 
+/** struct flock: the whole file, from its start. */
+function wholeFile(type: number): Buffer {
+  const lock = Buffer.alloc(32);
+  lock.writeInt16LE(type, 0);
+  return lock;
+}
+
 function lockDescriptor(fd: number, path: RawPath): boolean {
-  const lock = Buffer.alloc(32); // struct flock: whole file, from its start
-  lock.writeInt16LE(F_WRLCK, 0);
-  const answer = tryCall('fcntl', fd, F_OFD_SETLK, lock);
+  const answer = tryCall('fcntl', fd, F_OFD_SETLK, wholeFile(F_WRLCK));
   if ('result' in answer) return true;
   const error = new SystemError('fcntl', answer.errno, path);
   if (error.code === 'EAGAIN' || error.code === 'EACCES') return false;
@@ -116,6 +133,12 @@ function flockDescriptor(fd: number, path: RawPath): boolean {
   const error = new SystemError('flock', answer.errno, path);
   if (error.code === 'EAGAIN') return false;
   throw error;
+}
+
+/** Closing is not enough where a child has inherited the descriptor. */
+function unlockDescriptor(fd: number): void {
+  const answer = tryCall('fcntl', fd, F_OFD_SETLK, wholeFile(F_UNLCK));
+  if ('errno' in answer) tryCall('flock', fd, LOCK_UN);
 }
 
 function isStillAt(fd: number, path: RawPath): boolean {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Environment, parseEnvironment, parseListen, type Settings } from './environment.ts';
+import { describeSchedule, parseEnvironment, parseListen, type Settings, scheduleOf } from './environment.ts';
+import type { Environment } from './variables.ts';
 
 function settings(env: Environment): Settings {
   const parsed = parseEnvironment(env);
@@ -16,6 +17,7 @@ test('the defaults of the playbook', () => {
     destination: '/opt/knowledge/var/backups/archives',
     script: undefined,
     retentionLimit: 7,
+    allowEmpty: false,
     cron: undefined,
     intervalMinutes: 720,
     listen: { host: '127.0.0.1', port: 8000 },
@@ -35,7 +37,12 @@ describe('single variables', () => {
     [{ KM_BACKUP_RETENTION_LIMIT: '0' }, { retentionLimit: 0 }],
     [{ KM_BACKUP_RETENTION_LIMIT: '-1' }, { retentionLimit: -1 }],
     [{ KM_BACKUP_DEST_PATH: '/backups' }, { destination: '/backups' }],
-    [{ KM_BACKUP_DEST: '/for/the/script' }, { destination: '/opt/knowledge/var/backups/archives' }],
+    [{ KM_BACKUP_DEST: '/backups' }, { destination: '/backups' }],
+    [{ KM_BACKUP_DEST: '/a', KM_BACKUP_DEST_PATH: '/b' }, { destination: '/a' }],
+    [{ KM_BACKUP_DEST: ' ', KM_BACKUP_DEST_PATH: '/b' }, { destination: '/b' }],
+    [{ KM_BACKUP_SOURCE: '/data' }, { source: '/data', destination: '/data/backups/archives' }],
+    [{ KM_BACKUP_SOURCE: '' }, { source: '/opt/knowledge/var' }],
+    [{ KM_BACKUP_ALLOW_EMPTY: 'yes' }, { allowEmpty: true }],
     [{ KM_BACKUP_SCRIPT: '/opt/script' }, { script: '/opt/script' }],
     [{ KM_BACKUP_CRON: '' }, { cron: undefined }],
     [{ KM_BACKUP_LISTEN: '0.0.0.0:9' }, { listen: { host: '0.0.0.0', port: 9 } }],
@@ -43,13 +50,10 @@ describe('single variables', () => {
     expect(settings({ ...on, ...env })).toMatchObject(expected);
   });
 
-  test('cron is in UTC and kept beside the interval it wins over', () => {
-    expect(
-      settings({ ...on, KM_BACKUP_CRON: '15 3 * * *', KM_BACKUP_INTERVAL_MINUTES: '5' }).cron,
-    ).toMatchObject({
-      expression: '15 3 * * *',
-      timeZone: 'Etc/UTC',
-    });
+  test('cron is in UTC and takes precedence over the interval', () => {
+    const both = settings({ ...on, KM_BACKUP_CRON: '15 3 * * *', KM_BACKUP_INTERVAL_MINUTES: '5' });
+    expect(scheduleOf(both, 0)).toMatchObject({ expression: '15 3 * * *', timeZone: 'Etc/UTC' });
+    expect(describeSchedule(both)).toBe('cron 15 3 * * *');
   });
 });
 
@@ -60,17 +64,18 @@ test('every bad variable is named', () => {
     KM_BACKUP_CRON: '0 0 3 * * *',
     KM_BACKUP_RETENTION_LIMIT: '1.5',
     KM_BACKUP_LISTEN: 'localhost',
+    KM_BACKUP_ALLOW_EMPTY: 'sometimes',
   });
   const problems = parsed.ok ? [] : parsed.problems;
-  for (const name of ['ENABLED', 'INTERVAL_MINUTES', 'CRON', 'RETENTION_LIMIT', 'LISTEN'])
+  for (const name of ['ENABLED', 'INTERVAL_MINUTES', 'CRON', 'RETENTION_LIMIT', 'LISTEN', 'ALLOW_EMPTY'])
     expect(problems.filter((problem) => problem.startsWith(`KM_BACKUP_${name}`))).toHaveLength(1);
-  expect(problems).toHaveLength(5);
+  expect(problems).toHaveLength(6);
 });
 
 test('the source is needed to start backups only', () => {
   expect(parseEnvironment({ KM_BACKUP_ENABLED: 'true' })).toEqual({
     ok: false,
-    problems: ['KM_STATE_PATH is not set: the directory to back up'],
+    problems: ['KM_BACKUP_SOURCE or KM_STATE_PATH must name the directory to back up'],
   });
   expect(parseEnvironment({})).toMatchObject({ ok: true });
 });

@@ -1,8 +1,15 @@
 import path from 'node:path';
-import { type Cadence, parseCron } from '../schedule/index.ts';
+import { type Cadence, cadenceOf } from '../schedule/index.ts';
+import {
+  defaultDestination,
+  destinationOf,
+  type Environment,
+  readVariable,
+  switchOf,
+  VARIABLES,
+} from './variables.ts';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-
+/** What `km-backup serve` takes from the environment. */
 export interface Settings {
   readonly enabled: boolean;
   readonly source: string;
@@ -10,23 +17,17 @@ export interface Settings {
   /** Undefined: the built-in program. */
   readonly script: string | undefined;
   readonly retentionLimit: number;
-  readonly cron: (Cadence & { kind: 'cron' }) | undefined;
+  readonly allowEmpty: boolean;
+  /** Takes precedence over the interval. */
+  readonly cron: string | undefined;
   readonly intervalMinutes: number;
   readonly listen: { host: string; port: number };
 }
 
 export type ParsedEnvironment = { ok: true; settings: Settings } | { ok: false; problems: string[] };
 
-const words: Readonly<Record<string, boolean>> = {
-  true: true,
-  1: true,
-  yes: true,
-  on: true,
-  false: false,
-  0: false,
-  no: false,
-  off: false,
-};
+/** Ten years. */
+const MAX_INTERVAL_MINUTES = 5_256_000;
 
 /** `host:port`, `[v6]:port`, `:port` or `port`. */
 export function parseListen(value: string): { host: string; port: number } | undefined {
@@ -36,68 +37,77 @@ export function parseListen(value: string): { host: string; port: number } | und
   return { host: match[1] || match[2] || '127.0.0.1', port };
 }
 
-/**
- * The playbook's variables with its defaults and precedence (cron wins over the interval, an interval below 1
- * counts as 1), and `KM_BACKUP_LISTEN`. An empty variable counts as unset. Every bad one is named.
- */
+/** Reads the variables; all bad ones are named, not only the first. */
 export function parseEnvironment(env: Environment): ParsedEnvironment {
   const problems: string[] = [];
-  const get = (name: string) => {
-    const value = env[name]?.trim();
-    return value === '' ? undefined : value;
-  };
   const refuse = (name: string, expected: string) =>
     problems.push(`${name}=${JSON.stringify(env[name]?.slice(0, 200))}: ${expected}`);
-  const whole = (name: string, fallback: number) => {
-    const value = get(name);
+  const text = (key: keyof typeof VARIABLES) => readVariable(env, key)?.value.trim();
+  const whole = (key: keyof typeof VARIABLES, fallback: number) => {
+    const value = text(key);
     if (value === undefined) return fallback;
     if (/^[+-]?\d{1,15}$/.test(value)) return Number(value);
-    refuse(name, 'must be a whole number');
+    refuse(VARIABLES[key].names[0], 'must be a whole number');
     return fallback;
   };
+  const isOn = (key: keyof typeof VARIABLES) => {
+    const on = switchOf(env, key);
+    if (typeof on === 'boolean') return on;
+    problems.push(on.problem);
+    return false;
+  };
 
-  const switched = get('KM_BACKUP_ENABLED')?.toLowerCase();
-  const enabled = switched === undefined ? false : words[switched];
-  if (enabled === undefined) refuse('KM_BACKUP_ENABLED', 'must be true or false');
+  const enabled = isOn('enabled');
+  const allowEmpty = isOn('allowEmpty');
+  const sourcePath = readVariable(env, 'source')?.value;
+  if (sourcePath === undefined && enabled)
+    problems.push(`${VARIABLES.source.names.join(' or ')} must name the directory to back up`);
+  const source = path.resolve(sourcePath ?? '.');
 
-  const statePath = get('KM_STATE_PATH');
-  if (statePath === undefined && enabled) problems.push('KM_STATE_PATH is not set: the directory to back up');
-  const source = path.resolve(statePath ?? '.');
-
-  const expression = get('KM_BACKUP_CRON');
-  const cron =
-    expression === undefined ? undefined : parseCron(expression, { timeZone: 'Etc/UTC', hashSeed: source });
-  if (cron && !cron.ok) problems.push(`KM_BACKUP_CRON: ${cron.message}`);
-
-  const address = get('KM_BACKUP_LISTEN') ?? '127.0.0.1:8000';
-  const listen = parseListen(address);
+  const listen = parseListen(text('listen') ?? '127.0.0.1:8000');
   if (!listen) refuse('KM_BACKUP_LISTEN', 'must be HOST:PORT, such as 127.0.0.1:8000');
 
-  const intervalMinutes = Math.max(1, whole('KM_BACKUP_INTERVAL_MINUTES', 720));
-  if (intervalMinutes > 5_256_000)
-    refuse('KM_BACKUP_INTERVAL_MINUTES', 'must be at most ten years (5256000)');
-  const retentionLimit = whole('KM_BACKUP_RETENTION_LIMIT', 7);
-  const destination = path.resolve(get('KM_BACKUP_DEST_PATH') ?? path.join(source, 'backups', 'archives'));
-  const script = get('KM_BACKUP_SCRIPT');
+  const intervalMinutes = Math.max(1, whole('intervalMinutes', 720));
+  if (intervalMinutes > MAX_INTERVAL_MINUTES)
+    refuse('KM_BACKUP_INTERVAL_MINUTES', `must be at most ${MAX_INTERVAL_MINUTES} (ten years)`);
+  const retentionLimit = whole('retentionLimit', 7);
+  const script = readVariable(env, 'script')?.value;
+  const cron = text('cron');
+  const parsed = parseSchedule({ cron, intervalMinutes, source }, 0);
+  if (!parsed.ok && cron !== undefined) problems.push(`KM_BACKUP_CRON: ${parsed.message}`);
 
-  if (problems.length > 0 || enabled === undefined || !listen || (cron && !cron.ok))
-    return { ok: false, problems };
+  if (problems.length > 0 || !listen) return { ok: false, problems };
   return {
     ok: true,
     settings: {
       enabled,
       source,
-      destination,
+      destination: path.resolve(destinationOf(env) ?? defaultDestination(source)),
       script: script === undefined ? undefined : path.resolve(script),
       retentionLimit,
-      cron: cron?.cadence,
+      allowEmpty,
+      cron,
       intervalMinutes,
       listen,
     },
   };
 }
 
-/** The same for equal schedules: a state that tells another one belongs to a schedule that was edited. */
-export function describeSchedule(settings: Settings): string {
-  return settings.cron ? `cron ${settings.cron.expression}` : `every ${settings.intervalMinutes}m`;
+function parseSchedule(
+  { cron, intervalMinutes, source }: Pick<Settings, 'cron' | 'intervalMinutes' | 'source'>,
+  anchorMs: number,
+) {
+  return cadenceOf({ cron, timeZone: 'Etc/UTC', hashSeed: source, intervalMinutes, anchorMs });
+}
+
+/** @param anchorMs Intervals count from here; epoch ms. */
+export function scheduleOf(settings: Settings, anchorMs: number): Cadence {
+  const parsed = parseSchedule(settings, anchorMs);
+  if (!parsed.ok) throw new RangeError(parsed.message);
+  return parsed.cadence;
+}
+
+/** Persisted, to notice an edited schedule: equal for equal schedules, and the same in every release. */
+export function describeSchedule({ cron, intervalMinutes }: Settings): string {
+  return cron === undefined ? `every ${intervalMinutes}m` : `cron ${cron}`;
 }

@@ -1,4 +1,3 @@
 /** The playbook's scheduler, without Kubernetes. */
 export { describeSchedule, parseEnvironment, parseListen, type Settings } from './environment.ts';
-export { type Clock, systemClock } from './scheduler.ts';
 export { type ServeOptions, serve } from './serve.ts';

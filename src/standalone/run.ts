@@ -1,15 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { RunResult } from '../api/run-result.ts';
-import { ArchiveError, listArchives, lockDestination, pruneUnderLock } from '../archive/index.ts';
+import { ArchiveError, lockDestination, pruneUnderLock } from '../archive/index.ts';
+import type { Clock } from '../clock/index.ts';
 import { type Logger, printable } from '../log/index.ts';
-import type { Environment, Settings } from './environment.ts';
-import type { Clock } from './scheduler.ts';
+import type { Settings } from './environment.ts';
+import { holdRun, type ResultDetails, readResult, resultFileOf } from './run-files.ts';
 import { runScript, type ScriptOutcome } from './script.ts';
 import type { RunReport } from './transitions.ts';
+import type { Environment } from './variables.ts';
 
-/** A person's own `km-backup` may hold the destination for a moment when retention comes. */
+/** Another `km-backup` may hold the destination for a moment when retention starts. */
 const PRUNE_LOCK_WAIT_MS = 60_000;
 
 export interface RunnerOptions {
@@ -21,25 +21,63 @@ export interface RunnerOptions {
   readonly logger: Logger;
 }
 
-/** What the built-in program tells beyond the contract of a script; nothing where it could not write it. */
-function readResult(file: string): Pick<RunReport, 'sourceBytes' | 'reusedBytes' | 'warnings' | 'present'> {
+/**
+ * One run and, after a success, retention. Needs no directory but the destination. Never rejects: a failure is a
+ * report.
+ */
+export async function runOnce(options: RunnerOptions, signal: AbortSignal): Promise<RunReport> {
+  const { clock, settings } = options;
+  const startedAtMs = clock.now();
+  const report = (rest: Omit<RunReport, 'startedAtMs' | 'finishedAtMs'>): RunReport => ({
+    startedAtMs,
+    finishedAtMs: clock.now(),
+    ...rest,
+  });
   try {
-    const { archive, warnings, present } = RunResult.parse(JSON.parse(readFileSync(file, 'utf8')));
-    return {
-      warnings: warnings.count,
-      ...(archive && {
-        sourceBytes: archive.sourceBytes,
-        reusedBytes: archive.reusedBytes,
-        present: { count: present.count, bytes: present.bytes },
-      }),
-    };
-  } catch {
-    return {};
+    using lock = holdRun(settings.destination);
+    if (!lock)
+      return report({
+        outcome: 'skipped_lock',
+        error: `a run that an earlier scheduler started is still going in ${settings.destination}`,
+      });
+    const outcome = await call(options, lock.descriptor, signal);
+    const details: ResultDetails = settings.script === undefined ? takeResult(settings.destination) : {};
+    if (outcome.kind === 'skipped') return report({ outcome: 'skipped_lock', error: outcome.error });
+    if (outcome.kind === 'failed') return report({ outcome: 'failure', error: outcome.error, ...details });
+    const archive = { path: outcome.path, sizeBytes: outcome.sizeBytes };
+    if (outcome.incomplete) {
+      const error = `${archive.path} was written, but ${details.warnings ?? 'some'} file(s) are not captured faithfully`;
+      return report({ outcome: 'incomplete', archive, error, ...details });
+    }
+    return report({ outcome: 'success', archive, ...details, ...(await prune(options, archive.path)) });
+  } catch (error) {
+    return report({ outcome: 'failure', error: messageOf(error) });
   }
 }
 
-/** A script does not know the lock; a `km-backup` it may call does. So it is only asked for, not held. */
-async function isLocked(destination: string): Promise<string | undefined> {
+async function call(
+  { settings, program, env, logger }: RunnerOptions,
+  lock: number,
+  signal: AbortSignal,
+): Promise<ScriptOutcome> {
+  const { source, destination, script } = settings;
+  if (script === undefined) rmSync(resultFileOf(destination), { force: true });
+  else {
+    const locked = await whoHolds(destination);
+    if (locked !== undefined) return { kind: 'skipped', error: locked };
+  }
+  return runScript({
+    command: script ?? program,
+    args: script === undefined ? ['create', '--result-file', resultFileOf(destination)] : [],
+    env: { ...env, KM_BACKUP_SOURCE: source, KM_BACKUP_DEST: destination },
+    signal,
+    onLine: (line) => logger.info({ line }, 'script'),
+    lock,
+  });
+}
+
+/** A script may call `km-backup` itself, so the lock is only tried, not held. */
+async function whoHolds(destination: string): Promise<string | undefined> {
   try {
     (await lockDestination(destination, 0, undefined)).release();
     return undefined;
@@ -49,23 +87,11 @@ async function isLocked(destination: string): Promise<string | undefined> {
   }
 }
 
-async function call(
-  { settings, program, env, logger }: RunnerOptions,
-  resultFile: string,
-  signal: AbortSignal,
-): Promise<ScriptOutcome> {
-  const { source, destination, script } = settings;
-  if (script !== undefined) {
-    const locked = await isLocked(destination);
-    if (locked !== undefined) return { kind: 'skipped', error: locked };
-  }
-  return runScript({
-    command: script ?? program,
-    args: script === undefined ? ['create', '--result-file', resultFile] : [],
-    env: { ...env, KM_BACKUP_SOURCE: source, KM_BACKUP_DEST: destination },
-    signal,
-    onLine: (line) => logger.info({ line }, 'script'),
-  });
+/** What the built-in program reports beyond the contract of a script; empty if it could not write it. */
+function takeResult(destination: string): ResultDetails {
+  const result = readResult(destination);
+  rmSync(resultFileOf(destination), { force: true });
+  return result?.details ?? {};
 }
 
 async function prune(
@@ -87,52 +113,14 @@ async function prune(
       logger.warn({ failure: printable(failure) }, 'an archive could not be removed');
     return { deleted: pruned.length, present: { count: present.count, bytes: present.bytes } };
   } catch (error) {
-    logger.warn({ err: error }, 'retention failed; it is tried again after the next success');
+    logger.warn(
+      { error: messageOf(error) },
+      'retention failed; it is tried again after the next successful run',
+    );
     return {};
   }
 }
 
-/** One run and, after a success, retention. Never rejects. */
-export async function runOnce(options: RunnerOptions, signal: AbortSignal): Promise<RunReport> {
-  const { clock } = options;
-  const startedAtMs = clock.now();
-  const report = (rest: Omit<RunReport, 'startedAtMs' | 'finishedAtMs'>): RunReport => ({
-    startedAtMs,
-    finishedAtMs: clock.now(),
-    ...rest,
-  });
-  const scratch = mkdtempSync(path.join(os.tmpdir(), 'km-backup-serve-'));
-  try {
-    const resultFile = path.join(scratch, 'result.json');
-    const outcome = await call(options, resultFile, signal);
-    if (outcome.kind === 'skipped') return report({ outcome: 'skipped_lock', error: outcome.error });
-    const told = options.settings.script === undefined ? readResult(resultFile) : {};
-    if (outcome.kind === 'failed') return report({ outcome: 'failure', error: outcome.error, ...told });
-    const archive = { path: outcome.path, sizeBytes: outcome.sizeBytes };
-    if (outcome.incomplete) {
-      const error = `${archive.path} was written, but ${told.warnings ?? 'some'} file(s) are not captured faithfully`;
-      return report({ outcome: 'incomplete', archive, error, ...told });
-    }
-    return report({ outcome: 'success', archive, ...told, ...(await prune(options, archive.path)) });
-  } catch (error) {
-    return report({ outcome: 'failure', error: error instanceof Error ? error.message : String(error) });
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-}
-
-/** The archive that a run cut short after its last step left: complete, and named after its start. */
-export function findFinished(destination: string, startedAtMs: number, nowMs: number): RunReport | undefined {
-  const startedSecond = Math.floor(startedAtMs / 1000) * 1000;
-  const found = listArchives(destination).find(
-    (archive) => archive.class === 'complete' && archive.timestamp.getTime() >= startedSecond,
-  );
-  if (!found) return undefined;
-  const archive = { path: found.path, sizeBytes: found.sizeBytes };
-  return {
-    outcome: 'success',
-    startedAtMs,
-    finishedAtMs: Math.min(nowMs, found.modifiedAt.getTime()),
-    archive,
-  };
+function messageOf(error: unknown): string {
+  return printable(error instanceof Error ? error.message : String(error), 1000);
 }

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { FakeClock } from '../clock/testing/fake-clock.ts';
 import { createLogger } from '../log/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, nextSlot } from '../schedule/index.ts';
+import { type Cadence, cadenceOf, nextSlot } from '../schedule/index.ts';
 import { LONGEST_TIMER_MS, Scheduler } from './scheduler.ts';
 import { freshState, State } from './state.ts';
 import { type RunReport, recover, resume } from './transitions.ts';
@@ -11,50 +12,6 @@ const START = Date.UTC(2026, 10, 23);
 const MINUTE = 60_000;
 const logger = createLogger({ level: 'silent' });
 const settle = () => new Promise((resolve) => setImmediate(resolve));
-
-/** A clock that stands until told to go on; it refuses timers as Node.js does. */
-class FakeClock {
-  #now: number;
-  #timers = new Map<number, { at: number; callback: () => void }>();
-  #id = 0;
-
-  constructor(now: number) {
-    this.#now = now;
-  }
-
-  now = () => this.#now;
-
-  after = (delayMs: number, callback: () => void) => {
-    expect(delayMs).toBeGreaterThanOrEqual(0);
-    expect(delayMs).toBeLessThan(2 ** 31);
-    const id = this.#id++;
-    this.#timers.set(id, { at: this.#now + delayMs, callback });
-    return () => void this.#timers.delete(id);
-  };
-
-  get pending(): number {
-    return this.#timers.size;
-  }
-
-  /** The wall clock is set; the timers go on as they were. */
-  set(nowMs: number): void {
-    for (const timer of this.#timers.values()) timer.at += nowMs - this.#now;
-    this.#now = nowMs;
-  }
-
-  async advance(ms: number): Promise<void> {
-    const until = this.#now + ms;
-    for (;;) {
-      const [next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at);
-      if (!next || next[1].at > until) break;
-      this.#timers.delete(next[0]);
-      this.#now = Math.max(this.#now, next[1].at);
-      next[1].callback();
-      await settle();
-    }
-    this.#now = until;
-  }
-}
 
 interface World {
   clock: FakeClock;
@@ -79,11 +36,13 @@ function world(cadence: Cadence, nowMs = START): World {
   };
 }
 
-function boot(w: World): Scheduler {
+function boot(w: World, orphan?: (signal: AbortSignal) => Promise<RunReport | undefined>): Scheduler {
+  const resumed = resume(w.saved, 'test', w.clock.now());
   const scheduler = new Scheduler({
     cadence: w.cadence,
     clock: w.clock,
-    state: recover(resume(w.saved, 'test', w.clock.now()), undefined, w.clock.now()),
+    state: orphan ? resumed : recover(resumed, undefined, w.clock.now()),
+    orphan,
     save: (state) => {
       w.saved = State.parse(JSON.parse(JSON.stringify(state)));
     },
@@ -117,13 +76,19 @@ const every = (minutes: number): Cadence => ({
   anchorMs: START,
 });
 
+function cronDaily(): Cadence {
+  const parsed = cadenceOf({ cron: '@daily', timeZone: 'Etc/UTC', intervalMinutes: 1, anchorMs: 0 });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.cadence;
+}
+
 describe('a day', () => {
   test('each slot runs once; metrics and health follow', async () => {
     const w = world(every(60));
     const scheduler = boot(w);
     scheduler.start();
     expect(scheduler.check()).toEqual({ status: 'pending' });
-    await w.clock.advance(24 * 60 * MINUTE);
+    await w.clock.advanceAsync(24 * 60 * MINUTE);
     expect(w.slots).toEqual(Array.from({ length: 24 }, (_, index) => START + (index + 1) * 60 * MINUTE));
     expect(w.snapshot).toMatchObject({
       runs: { success: 24, failure: 0 },
@@ -141,11 +106,11 @@ describe('a day', () => {
     const scheduler = boot(w);
     scheduler.start();
     w.outcome = 'failure';
-    await w.clock.advance(60 * MINUTE);
+    await w.clock.advanceAsync(60 * MINUTE);
     expect(scheduler.check()).toMatchObject({ status: 'error', error: 'no space' });
     expect(w.snapshot?.lastRun).toMatchObject({ success: false });
     w.outcome = 'success';
-    await w.clock.advance(60 * MINUTE);
+    await w.clock.advanceAsync(60 * MINUTE);
     expect(scheduler.check()).toMatchObject({ status: 'ok' });
     expect(w.snapshot?.runs).toEqual({ success: 1, incomplete: 0, failure: 1, skipped_lock: 0 });
   });
@@ -154,7 +119,7 @@ describe('a day', () => {
     const w = world(every(10));
     w.takesMs = 25 * MINUTE;
     boot(w).start();
-    await w.clock.advance(36 * MINUTE);
+    await w.clock.advanceAsync(36 * MINUTE);
     expect(w.slots).toEqual([START + 10 * MINUTE]);
     expect(w.snapshot?.runs).toEqual({ success: 1, incomplete: 0, failure: 0, skipped_lock: 2 });
   });
@@ -172,30 +137,145 @@ describe('far slots', () => {
   test('beyond 2^31 ms', async () => {
     const w = world(every(25 * 24 * 60));
     boot(w).start();
-    await w.clock.advance(25 * 24 * 60 * MINUTE - 1);
+    await w.clock.advanceAsync(25 * 24 * 60 * MINUTE - 1);
     expect(w.slots).toEqual([]);
-    await w.clock.advance(1);
+    await w.clock.advanceAsync(1);
     expect(w.slots).toHaveLength(1);
   });
 
   test('a wall clock set forward is noticed within a minute, and one catch-up runs', async () => {
     const w = world(every(60));
     boot(w).start();
-    w.clock.set(START + 5 * 60 * MINUTE + 1);
-    await w.clock.advance(LONGEST_TIMER_MS);
+    w.clock.jump(5 * 60 * MINUTE + 1);
+    await w.clock.advanceAsync(LONGEST_TIMER_MS);
     expect(w.slots).toEqual([START + 5 * 60 * MINUTE]);
     expect(w.snapshot?.missedSlots).toBe(4);
   });
 
-  test('one set back repeats no slot', async () => {
+  test('one set back a little repeats no run', async () => {
     const w = world(every(60));
     boot(w).start();
-    await w.clock.advance(2 * 60 * MINUTE);
-    w.clock.set(START + 30 * MINUTE);
-    await w.clock.advance(2 * 60 * MINUTE);
-    expect(w.slots).toEqual([1, 2].map((index) => START + index * 60 * MINUTE));
-    await w.clock.advance(30 * MINUTE);
-    expect(w.slots.at(-1)).toBe(START + 3 * 60 * MINUTE);
+    await w.clock.advanceAsync(2 * 60 * MINUTE);
+    w.clock.jump(-30_000);
+    await w.clock.advanceAsync(60 * MINUTE + 30_000);
+    expect(w.slots).toEqual([1, 2, 3].map((index) => START + index * 60 * MINUTE));
+    expect(w.saved.clock).toBeUndefined();
+  });
+});
+
+describe('a clock that was ahead and is corrected', () => {
+  const YEAR = 365 * 24 * 60 * MINUTE;
+
+  test('while it runs: the schedule continues from now, and says so until the clock has caught up', async () => {
+    const w = world(every(60), START);
+    const scheduler = boot(w);
+    scheduler.start();
+    w.clock.jump(YEAR);
+    await w.clock.advanceAsync(MINUTE);
+    expect(w.slots).toHaveLength(1);
+    w.clock.jump(-YEAR);
+    await w.clock.advanceAsync(3 * 60 * MINUTE);
+    expect(w.slots.slice(1)).toEqual([1, 2, 3].map((index) => START + index * 60 * MINUTE));
+    expect(scheduler.clockCheck()).toMatchObject({ status: 'corrected' });
+    expect(w.snapshot?.nextSlotMs).toBe(START + 4 * 60 * MINUTE);
+  });
+
+  test.each([
+    ['a cron expression', () => cronDaily()],
+    [
+      'an interval, anchored by that clock',
+      (): Cadence => ({ ...every(60), anchorMs: START + YEAR }) as Cadence,
+    ],
+  ])('at a start, with %s', async (_, cadence) => {
+    const w = world(cadence());
+    w.saved = {
+      ...freshState('test', START + YEAR),
+      lastRun: { success: true },
+      lastSuccess: { atMs: START + YEAR, archive: '/b/x.tgz', deleted: 0, sizeBytes: 5 },
+    };
+    const scheduler = boot(w);
+    scheduler.start();
+    expect(scheduler.clockCheck()).toEqual({
+      status: 'corrected',
+      corrected_at: new Date(START).toISOString(),
+      was_ahead_seconds: YEAR / 1000,
+    });
+    // Not in the future: an alert on its age would stay silent for a year.
+    expect(w.snapshot?.lastSuccessMs).toBe(START);
+    expect(scheduler.check()).toMatchObject({ status: 'ok', last_success: new Date(START).toISOString() });
+    w.outcome = 'failure';
+    await w.clock.advanceAsync(25 * 60 * MINUTE);
+    expect(w.slots.length).toBeGreaterThan(0);
+    expect(w.slots[0]! - START).toBeLessThanOrEqual(24 * 60 * MINUTE);
+    expect(scheduler.check()).toMatchObject({ status: 'error', error: 'no space' });
+  });
+
+  test("if today's clock was the wrong one: what it missed meanwhile is not counted in decades", async () => {
+    const w = world(every(60), 1000);
+    w.cadence = { kind: 'interval', everyMs: 60 * MINUTE, anchorMs: START };
+    w.saved = { ...freshState('test', START), settledUntilMs: START + 5 * 60 * MINUTE };
+    boot(w).start();
+    await settle();
+    w.clock.jump(START + 6 * 60 * MINUTE);
+    await w.clock.advanceAsync(LONGEST_TIMER_MS);
+    expect(w.slots).toEqual([START + 6 * 60 * MINUTE]);
+    expect(w.saved.missedSlots).toBeLessThanOrEqual(1);
+    expect(w.saved.clock).toBeUndefined();
+  });
+});
+
+describe('a run of a killed scheduler that is still going', () => {
+  function orphaned(w: World) {
+    w.saved = {
+      ...freshState('test', START),
+      settledUntilMs: START + 60 * MINUTE,
+      running: { slotMs: START + 60 * MINUTE, startedAtMs: START + 60 * MINUTE, attempt: 1 },
+    };
+    w.clock.jump(61 * MINUTE);
+    const ended = Promise.withResolvers<RunReport | undefined>();
+    return { ended, scheduler: boot(w, ({ aborted }) => (aborted ? Promise.reject() : ended.promise)) };
+  }
+
+  test('its result is that of its time; nothing runs beside it', async () => {
+    const w = world(every(60));
+    const { ended, scheduler } = orphaned(w);
+    scheduler.start({ runNow: true });
+    await w.clock.advanceAsync(60 * MINUTE);
+    expect(w.slots).toEqual([]);
+    expect(w.saved.runs.skipped_lock).toBe(1);
+    ended.resolve({
+      outcome: 'success',
+      startedAtMs: START,
+      finishedAtMs: w.clock.now(),
+      archive: { path: '/b/o.tgz', sizeBytes: 7 },
+    });
+    await settle();
+    expect(scheduler.check()).toMatchObject({ status: 'ok', archive: '/b/o.tgz' });
+    expect(w.saved).toMatchObject({ runs: { success: 1 } });
+    expect(w.saved.running).toBeUndefined();
+    await w.clock.advanceAsync(60 * MINUTE);
+    expect(w.slots).toEqual([START + 180 * MINUTE]);
+  });
+
+  test('without a result its time is taken up', async () => {
+    const w = world(every(60));
+    const { ended, scheduler } = orphaned(w);
+    scheduler.start();
+    ended.resolve(undefined);
+    await settle();
+    await settle();
+    expect(w.slots).toEqual([START + 60 * MINUTE]);
+    expect(w.saved.runs).toMatchObject({ success: 1, failure: 0, skipped_lock: 0 });
+  });
+
+  test('a stop leaves it in the state', async () => {
+    const w = world(every(60));
+    const { ended, scheduler } = orphaned(w);
+    scheduler.start();
+    const stopped = scheduler.stop();
+    ended.reject(new Error('aborted'));
+    await stopped;
+    expect(w.saved.running).toMatchObject({ attempt: 1 });
   });
 });
 
@@ -213,10 +293,10 @@ describe('stop and start again', () => {
     const w = world(every(60));
     const first = boot(w);
     first.start();
-    await w.clock.advance(61 * MINUTE);
+    await w.clock.advanceAsync(61 * MINUTE);
     await first.stop();
     boot(w).start();
-    await w.clock.advance(10 * MINUTE);
+    await w.clock.advanceAsync(10 * MINUTE);
     expect(w.slots).toHaveLength(1);
   });
 
@@ -225,7 +305,7 @@ describe('stop and start again', () => {
     const first = boot(w);
     first.start();
     await first.stop();
-    await w.clock.advance(4 * 60 * MINUTE + MINUTE);
+    await w.clock.advanceAsync(4 * 60 * MINUTE + MINUTE);
     boot(w).start();
     await settle();
     expect(w.slots).toEqual([START + 4 * 60 * MINUTE]);
@@ -237,7 +317,7 @@ describe('stop and start again', () => {
     w.takesMs = undefined;
     const first = boot(w);
     first.start();
-    await w.clock.advance(61 * MINUTE);
+    await w.clock.advanceAsync(61 * MINUTE);
     await first.stop();
     expect(w.saved.runs.failure).toBe(0);
     w.takesMs = 0;
@@ -252,9 +332,9 @@ describe('stop and start again', () => {
     w.takesMs = undefined;
     const first = boot(w);
     first.start();
-    await w.clock.advance(61 * MINUTE);
+    await w.clock.advanceAsync(61 * MINUTE);
     await first.stop();
-    await w.clock.advance(120 * MINUTE);
+    await w.clock.advanceAsync(120 * MINUTE);
     w.takesMs = 0;
     boot(w).start();
     await settle();
@@ -266,7 +346,7 @@ describe('stop and start again', () => {
     const w = world(every(60));
     w.takesMs = undefined;
     boot(w).start();
-    await w.clock.advance(60 * MINUTE);
+    await w.clock.advanceAsync(60 * MINUTE);
     // Killed: nothing more is written.
     for (let restart = 0; restart < 3; restart += 1) {
       const killed = { ...w, clock: new FakeClock(w.clock.now() + MINUTE) };
@@ -309,9 +389,9 @@ test('any history of restarts, kills excluded, runs or counts each slot exactly 
           const scheduler = boot(w);
           scheduler.start();
           await settle();
-          await w.clock.advance(upMinutes * MINUTE);
+          await w.clock.advanceAsync(upMinutes * MINUTE);
           await scheduler.stop();
-          await w.clock.advance(downMinutes * MINUTE);
+          await w.clock.advanceAsync(downMinutes * MINUTE);
         }
         let passed = 0;
         for (

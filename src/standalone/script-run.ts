@@ -15,8 +15,8 @@ import {
 } from '../archive/index.ts';
 import { printable } from '../log/index.ts';
 import type { RetentionPolicy } from '../retention/index.ts';
-import type { Environment } from './environment.ts';
 import { runScript } from './script.ts';
+import type { Environment } from './variables.ts';
 
 export interface ScriptRunOptions {
   readonly script: string;

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
@@ -9,7 +9,7 @@ const WRITTEN = /^Backup written to (.+?)\s*$/;
 const MAX_LINE = 8192;
 const KEPT_ERRORS = 5;
 
-/** How a script gets the time to clean up after SIGTERM before SIGKILL. */
+/** A script has this long to clean up after SIGTERM before it gets SIGKILL. */
 export const GRACE_MS = 25_000;
 
 export type ScriptOutcome =
@@ -24,9 +24,21 @@ export interface ScriptCall {
   readonly signal: AbortSignal;
   /** Each line of standard error. */
   readonly onLine: (line: string) => void;
+  /** Descriptor of a lock that the script and its children hold until they end, even if this process is killed. */
+  readonly lock?: number | undefined;
 }
 
-/** Splits into lines with bounded memory: what exceeds `MAX_LINE` of a line is dropped. */
+/** Where the script finds the lock: beyond the descriptors 0 to 9 that shell scripts redirect. */
+const LOCK_DESCRIPTOR = 19;
+
+function stdioOf(lock: number | undefined): StdioOptions {
+  const standard = ['ignore', 'pipe', 'pipe'] as const;
+  if (lock === undefined) return [...standard];
+  const unused = Array.from({ length: LOCK_DESCRIPTOR - standard.length }, () => 'ignore' as const);
+  return [...standard, ...unused, lock];
+}
+
+/** Splits into lines with bounded memory: what exceeds `MAX_LINE` characters of a line is dropped. */
 function lines(onLine: (line: string) => void): { write: (chunk: Buffer) => void; end: () => void } {
   const decoder = new StringDecoder('utf8');
   let rest = '';
@@ -58,9 +70,10 @@ function archiveAt(named: string, base: string): { path: string; sizeBytes: numb
 }
 
 /**
- * Runs a backup script by the playbook's contract: the last line `Backup written to PATH` of its standard
- * output names the archive, none is a failure; so is any exit status but 0, 3 (incomplete, with an archive)
- * and 4 (another run holds the destination). On abort its process group gets SIGTERM, after a grace SIGKILL.
+ * Runs a backup script by the playbook's contract. The last line `Backup written to PATH` of its standard output
+ * names the archive; without one, the run failed. Exit status 3 means incomplete (with an archive), 4 that another
+ * run holds the destination; any other but 0 is a failure. On abort its process group gets SIGTERM, and SIGKILL
+ * after `GRACE_MS`.
  */
 export async function runScript(call: ScriptCall): Promise<ScriptOutcome> {
   const { command, args, signal } = call;
@@ -68,8 +81,8 @@ export async function runScript(call: ScriptCall): Promise<ScriptOutcome> {
   if (signal.aborted) return { kind: 'failed', error: `${name} was not started: stopping` };
   const child = spawn(command, args, {
     env: { ...call.env } as NodeJS.ProcessEnv,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own: a shell script's children must end with it.
+    stdio: stdioOf(call.lock),
+    // A process group of its own: a shell script's children must end with it.
     detached: true,
   });
   let written: string | undefined;
@@ -83,14 +96,14 @@ export async function runScript(call: ScriptCall): Promise<ScriptOutcome> {
     if (errors.length > KEPT_ERRORS) errors.shift();
     call.onLine(text);
   });
-  child.stdout.on('data', out.write);
-  child.stderr.on('data', err.write);
+  child.stdout!.on('data', out.write);
+  child.stderr!.on('data', err.write);
 
   const kill = (how: NodeJS.Signals) => {
     try {
       process.kill(-child.pid!, how);
     } catch {
-      // It is gone already.
+      // It has ended already.
     }
   };
   let killer: NodeJS.Timeout | undefined;

@@ -2,9 +2,11 @@ import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { Registry } from 'prom-client';
 import { ArchiveError, ensureDirectory } from '../archive/index.ts';
+import type { Clock } from '../clock/index.ts';
 import {
   type BackupCheck,
   backupCheck,
+  type ClockCheck,
   healthRoutes,
   type RunningServer,
   startHttpServer,
@@ -12,14 +14,18 @@ import {
 import type { Logger } from '../log/index.ts';
 import { BackupMetrics } from '../metrics/index.ts';
 import { FileLock } from '../posix/file-lock.ts';
-import type { Cadence } from '../schedule/index.ts';
-import { describeSchedule, type Environment, parseEnvironment, type Settings } from './environment.ts';
-import { findFinished, runOnce } from './run.ts';
-import { type Clock, Scheduler } from './scheduler.ts';
+import { describeSchedule, parseEnvironment, type Settings, scheduleOf } from './environment.ts';
+import { runOnce } from './run.ts';
+import { interruptedRun, isRunGoing, runEnded } from './run-files.ts';
+import { Scheduler } from './scheduler.ts';
 import { freshState, type State, StateFile } from './state.ts';
 import { healthOf, recover, resume, snapshotOf } from './transitions.ts';
+import { type Environment, readVariable, type VariableKey, variableWarnings } from './variables.ts';
 
 const SERVE_LOCK = '.km-backup-serve.lock';
+
+/** Stands for the schedule in the state while backups are switched off. */
+const DISABLED = 'disabled';
 
 export interface ServeOptions {
   readonly env: Environment;
@@ -33,26 +39,32 @@ export interface ServeOptions {
   readonly onListening?: (url: string) => void;
 }
 
-/** What only the file system can tell of the variables. */
-function pathProblems({ enabled, source, script }: Settings): string[] {
+/** What is wrong with the paths that the variables name. */
+function pathProblems(env: Environment, { enabled, source, script }: Settings): string[] {
   const problems: string[] = [];
+  const refuse = (key: VariableKey, file: string, why: string) =>
+    problems.push(`${readVariable(env, key)?.name}=${JSON.stringify(file)}: ${why}`);
   if (enabled && !statSync(source, { throwIfNoEntry: false })?.isDirectory())
-    problems.push(`KM_STATE_PATH=${JSON.stringify(source)}: is no directory`);
+    refuse('source', source, 'is not a directory');
   if (script !== undefined) {
     try {
       accessSync(script, constants.X_OK);
       if (!statSync(script).isFile()) throw new Error('not a file');
     } catch {
-      problems.push(`KM_BACKUP_SCRIPT=${JSON.stringify(script)}: is no executable file`);
+      refuse('script', script, 'is not an executable file');
     }
   }
   return problems;
 }
 
-/** The settings, or a Usage error that names every bad variable. */
+/**
+ * The settings in the environment.
+ *
+ * @throws {ArchiveError} Usage when variables are bad; the message names all of them.
+ */
 export function settingsFrom(env: Environment): Settings {
   const parsed = parseEnvironment(env);
-  const problems = parsed.ok ? pathProblems(parsed.settings) : parsed.problems;
+  const problems = parsed.ok ? pathProblems(env, parsed.settings) : parsed.problems;
   if (parsed.ok && problems.length === 0) return parsed.settings;
   throw new ArchiveError(
     'Usage',
@@ -60,13 +72,16 @@ export function settingsFrom(env: Environment): Settings {
   );
 }
 
+function tryHold(destination: string) {
+  return FileLock.tryLock(path.join(destination, SERVE_LOCK));
+}
+
 function holdDestination(destination: string): FileLock {
-  const file = path.join(destination, SERVE_LOCK);
-  const attempt = FileLock.tryLock(file);
+  const attempt = tryHold(destination);
   if (attempt.acquired) return attempt.lock;
   const { holder } = attempt;
   const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.since}` : 'another process';
-  throw new ArchiveError('Locked', `${destination} is served by ${who} already. Stop that one first.`);
+  throw new ArchiveError('Locked', `${destination} is already served by ${who}. Stop that one first.`);
 }
 
 function loadState(file: StateFile, logger: Logger): State | undefined {
@@ -74,13 +89,9 @@ function loadState(file: StateFile, logger: Logger): State | undefined {
   if (loaded.kind === 'damaged')
     logger.error(
       { movedTo: loaded.movedTo, problem: loaded.problem },
-      'the state is damaged: totals start anew and slots before now are not made up for',
+      'the state is damaged: totals start from zero, and times that passed meanwhile are not made up for',
     );
   return loaded.kind === 'state' ? loaded.state : undefined;
-}
-
-function cadenceOf({ cron, intervalMinutes }: Settings, anchorMs: number): Cadence {
-  return cron ?? { kind: 'interval', everyMs: intervalMinutes * 60_000, anchorMs };
 }
 
 async function untilAborted(signal: AbortSignal): Promise<void> {
@@ -90,18 +101,19 @@ async function untilAborted(signal: AbortSignal): Promise<void> {
 
 interface Served {
   check: () => BackupCheck;
+  clock?: () => ClockCheck | undefined;
   registry: Registry;
 }
 
 function listen(
   { host, port }: Settings['listen'],
-  { check, registry }: Served,
+  { check, clock, registry }: Served,
   logger: Logger,
 ): Promise<RunningServer> {
   return startHttpServer({
     host,
     port,
-    routes: healthRoutes({ metrics: registry, checks: check }),
+    routes: healthRoutes({ metrics: registry, checks: check, ...(clock && { clock }) }),
     onError: (error) => logger.error({ err: error }, 'HTTP'),
   }).catch((error: Error) => {
     throw new ArchiveError(
@@ -111,59 +123,93 @@ function listen(
   });
 }
 
-/** Serves until the signal. Switched off, it only tells so. */
+/** Serves until the signal aborts. Switched off, it only serves its health and metrics. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { env, clock, logger, signal } = options;
+  const { env, logger } = options;
   const settings = settingsFrom(env);
+  for (const warning of variableWarnings(env)) logger.warn(warning);
   await (settings.enabled ? serveEnabled(settings, options) : serveDisabled(settings, options));
   logger.info('stopped');
+}
 
-  async function serveDisabled({ listen: address, destination }: Settings, { onListening }: ServeOptions) {
-    const registry = new Registry();
-    const metrics = new BackupMetrics(registry, { labelled: false });
-    const file = new StateFile(destination);
-    const previous = loadState(file, logger);
-    const state = previous ? resume(previous, 'disabled', clock.now()) : freshState('disabled', clock.now());
-    // What was written down makes the next start with KM_BACKUP_ENABLED=true begin from then.
-    if (previous) file.save(state);
-    metrics.setOnly(snapshotOf(state, { enabled: false, nextSlotMs: null, expectedIntervalSeconds: null }));
-    const check = () => backupCheck(healthOf(state, { enabled: false, stopped: false }));
-    const server = await listen(address, { check, registry }, logger);
-    logger.info({ url: server.url }, 'backups are disabled: set KM_BACKUP_ENABLED=true to start them');
-    onListening?.(server.url);
-    await untilAborted(signal);
-    await server.close();
-  }
+async function serveDisabled(
+  { listen: address, destination }: Settings,
+  options: ServeOptions,
+): Promise<void> {
+  const { clock, logger, signal } = options;
+  const registry = new Registry();
+  const metrics = new BackupMetrics(registry, { labelled: false });
+  const state = settleDisabled(destination, clock.now(), logger);
+  const now = { nowMs: clock.now(), enabled: false };
+  metrics.setOnly(snapshotOf(state, { ...now, nextSlotMs: null, expectedIntervalSeconds: null }));
+  const check = () => backupCheck(healthOf(state, { ...now, stopped: false }));
+  const server = await listen(address, { check, registry }, logger);
+  logger.info({ url: server.url }, 'backups are disabled: set KM_BACKUP_ENABLED=true to start them');
+  options.onListening?.(server.url);
+  await untilAborted(signal);
+  await server.close();
+}
 
-  async function serveEnabled(enabled: Settings, { program, runNow, onListening }: ServeOptions) {
-    const { destination } = enabled;
-    ensureDirectory(destination);
-    using _lock = holdDestination(destination);
-    const file = new StateFile(destination);
-    const nowMs = clock.now();
-    const resumed = resume(loadState(file, logger), describeSchedule(enabled), nowMs);
-    const cut = resumed.running;
-    const state = recover(resumed, cut && findFinished(destination, cut.startedAtMs, nowMs), nowMs);
-    const registry = new Registry();
-    const metrics = new BackupMetrics(registry, { labelled: false });
-    const scheduler = new Scheduler({
-      cadence: cadenceOf(enabled, state.anchorMs),
-      clock,
-      state,
-      save: (next) => file.save(next),
-      run: (stop) => runOnce({ settings: enabled, program, env, clock, logger }, stop),
-      onChange: (snapshot) => metrics.setOnly(snapshot),
-      logger,
-    });
-    const server = await listen(enabled.listen, { check: () => scheduler.check(), registry }, logger);
-    logger.info(
-      { url: server.url, schedule: describeSchedule(enabled), source: enabled.source, destination },
-      'serving',
+/** Records that the schedule is switched off, so that a later start does not make up for the time until then. */
+function settleDisabled(destination: string, nowMs: number, logger: Logger): State {
+  const file = new StateFile(destination);
+  const previous = loadState(file, logger);
+  if (!previous) return freshState(DISABLED, nowMs);
+  const state = resume(previous, DISABLED, nowMs);
+  try {
+    const attempt = tryHold(destination);
+    // Another process serves this destination: the state is its own.
+    if (!attempt.acquired) return previous;
+    using _lock = attempt.lock;
+    file.save(state);
+  } catch (error) {
+    logger.warn(
+      { error: error instanceof Error ? error.message : String(error) },
+      'the state could not be written: when backups are enabled again, one run may make up for the time until then',
     );
-    scheduler.start({ runNow });
-    onListening?.(server.url);
-    await untilAborted(signal);
-    await scheduler.stop();
-    await server.close();
   }
+  return state;
+}
+
+async function serveEnabled(settings: Settings, options: ServeOptions): Promise<void> {
+  const { env, clock, logger, program, signal } = options;
+  const { destination } = settings;
+  ensureDirectory(destination);
+  using _lock = holdDestination(destination);
+  const file = new StateFile(destination);
+  const nowMs = clock.now();
+  const resumed = resume(loadState(file, logger), describeSchedule(settings), nowMs);
+  const resultOf = ({ startedAtMs }: { startedAtMs: number }) =>
+    settings.script === undefined ? interruptedRun(destination, startedAtMs, clock.now()) : undefined;
+  const { running } = resumed;
+  const orphaned = running !== undefined && isRunGoing(destination);
+  const state = orphaned || !running ? resumed : recover(resumed, resultOf(running), nowMs);
+  const registry = new Registry();
+  const metrics = new BackupMetrics(registry, { labelled: false });
+  const scheduler = new Scheduler({
+    cadence: scheduleOf(settings, state.anchorMs),
+    clock,
+    state,
+    save: (next) => file.save(next),
+    run: (stop) => runOnce({ settings, program, env, clock, logger }, stop),
+    orphan: orphaned
+      ? async (stop) => {
+          await runEnded(destination, stop);
+          return resultOf(running);
+        }
+      : undefined,
+    onChange: (snapshot) => metrics.setOnly(snapshot),
+    logger,
+  });
+  const served = { check: () => scheduler.check(), clock: () => scheduler.clockCheck(), registry };
+  const server = await listen(settings.listen, served, logger);
+  logger.info(
+    { url: server.url, schedule: describeSchedule(settings), source: settings.source, destination },
+    'serving',
+  );
+  scheduler.start({ runNow: options.runNow });
+  options.onListening?.(server.url);
+  await untilAborted(signal);
+  await scheduler.stop();
+  await server.close();
 }

@@ -1,20 +1,28 @@
 import { readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { ArchiveError } from '../archive/index.ts';
 import { writeJsonAtomic } from '../posix/atomic-file.ts';
+import { codeOf } from '../posix/system-error.ts';
 
-const ms = z.number();
+/** Epoch milliseconds that a Date can hold. */
+const ms = z.number().min(0).max(8.64e15);
 const total = z.int().nonnegative();
 
-/** What a scheduler must not forget: which slots are done, and the totals that its metrics tell. */
+/** What a scheduler must not forget: which scheduled times are settled, and the totals that its metrics show. */
 export const State = z.object({
   version: z.literal(1),
-  /** The schedule `settledUntilMs` belongs to, in words. */
+  /** The schedule that `settledUntilMs` belongs to, in words. */
   schedule: z.string(),
   /** Intervals count from here. */
   anchorMs: ms,
-  /** Every slot up to here has its run (done or `running`) or was counted. */
+  /** Every scheduled time up to here has its run (done or `running`) or was counted. */
   settledUntilMs: ms,
+  /**
+   * The clock was ahead of what it says now when the state was last written. Dropped once it has caught up.
+   * `settledUntilMs` below is the value of that time: if today's clock turns out to be behind, it holds again.
+   */
+  clock: z.object({ correctedAtMs: ms, aheadMs: ms, settledUntilMs: ms }).optional(),
   /** Written before a run starts, removed with its result. */
   running: z.object({ slotMs: ms, startedAtMs: ms, attempt: total }).optional(),
   runs: z.object({ success: total, incomplete: total, failure: total, skipped_lock: total }),
@@ -54,10 +62,10 @@ export const STATE_NAME = '.km-backup-serve.json';
 export type LoadedState =
   | { kind: 'none' }
   | { kind: 'state'; state: State }
-  /** It was moved to `movedTo`. */
-  | { kind: 'damaged'; problem: string; movedTo: string };
+  /** `movedTo` is undefined if it could not be moved. */
+  | { kind: 'damaged'; problem: string; movedTo: string | undefined };
 
-/** The state beside the archives; replaced as a whole, so that a crash leaves the old or the new one. */
+/** The state file, next to the archives. Replaced atomically, so that a crash leaves the old or the new one. */
 export class StateFile {
   readonly path: string;
 
@@ -65,24 +73,45 @@ export class StateFile {
     this.path = path.join(directory, STATE_NAME);
   }
 
+  /** @throws {ArchiveError} DestinationUnusable when the file is there but cannot be read. */
   load(): LoadedState {
     let text: string;
     try {
       text = readFileSync(this.path, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'none' };
-      throw error;
+      const code = codeOf(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'none' };
+      throw new ArchiveError(
+        'DestinationUnusable',
+        `The scheduler's state ${this.path} cannot be read (${code}). Run as its owner, or correct its permissions.`,
+        { cause: error },
+      );
     }
     try {
       return { kind: 'state', state: State.parse(JSON.parse(text)) };
     } catch (error) {
-      const movedTo = `${this.path}.damaged`;
-      renameSync(this.path, movedTo);
-      return { kind: 'damaged', problem: error instanceof Error ? error.message : String(error), movedTo };
+      return { kind: 'damaged', problem: problemOf(error), movedTo: this.#moveAside() };
     }
   }
 
+  /** @throws A system error when the file cannot be written. */
   save(state: State): void {
-    writeJsonAtomic(this.path, state, { mode: 0o644, indent: 2 });
+    // The name is fixed, because only one process writes, and none that a run sweeps from the destination.
+    writeJsonAtomic(this.path, state, { mode: 0o644, indent: 2, temporary: `${STATE_NAME}.new` });
   }
+
+  #moveAside(): string | undefined {
+    const movedTo = `${this.path}.damaged`;
+    try {
+      renameSync(this.path, movedTo);
+      return movedTo;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function problemOf(error: unknown): string {
+  if (error instanceof z.ZodError) return z.prettifyError(error);
+  return error instanceof Error ? error.message : String(error);
 }

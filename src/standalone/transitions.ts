@@ -1,6 +1,7 @@
-import type { BackupState } from '../health/index.ts';
+/** How the state changes: pure functions, and what metrics and health show of it. */
+import type { BackupState, ClockCheck } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, latestDueSlot } from '../schedule/index.ts';
+import { type Cadence, nextSlot, settle } from '../schedule/index.ts';
 import { freshState, type State } from './state.ts';
 
 /** What became of one run. */
@@ -19,40 +20,73 @@ export interface RunReport {
   present?: { count: number; bytes: number };
 }
 
-/** A run cut short twice is not tried a third time: perhaps it is what ends the process. */
+/** A run that was cut short twice is not tried a third time: perhaps it is what ends the process. */
 const MAX_ATTEMPTS = 2;
 
 /**
- * The state to start from. An edited schedule, or one switched on again, settles the past: no slot of the time
- * before fires.
+ * The state to start from. An edited schedule, or one that is switched on again, settles the past: no run is
+ * started for a time that has passed.
  */
 export function resume(previous: State | undefined, schedule: string, nowMs: number): State {
   if (!previous) return freshState(schedule, nowMs);
   if (previous.schedule === schedule) return previous;
-  const { running: _, ...rest } = previous;
-  return { ...rest, schedule, anchorMs: nowMs, settledUntilMs: Math.max(nowMs, previous.settledUntilMs) };
+  const { running: _, clock: __, ...rest } = previous;
+  return { ...rest, schedule, anchorMs: nowMs, settledUntilMs: nowMs };
 }
 
-export type Next =
-  | { kind: 'wait'; state: State }
-  | { kind: 'skip'; state: State; slotMs: number }
-  | { kind: 'run'; state: State; slotMs: number };
+export interface Next {
+  /** `run`: `state` has the run to start. `skip`: the scheduled time is refused, because a run is under way. */
+  kind: 'wait' | 'skip' | 'run';
+  state: State;
+  /** Of `run` and `skip`. */
+  scheduledMs?: number;
+  /** Scheduled times newly counted as missed. */
+  missed: number;
+  /** The clock was ahead by this much when the state was last settled. */
+  clockWasAheadMs?: number | undefined;
+}
 
-/** What the clock asks for: the latest slot passed runs, or is refused while a run is under way; the others are missed. */
-export function evaluate(state: State, cadence: Cadence, nowMs: number): Next {
-  const due = latestDueSlot({ cadence, afterMs: state.settledUntilMs, nowMs });
+/** What the clock asks for: the latest time that has passed runs, or is refused while a run is under way. */
+export function evaluate(before: State, cadence: Cadence, nowMs: number): Next {
+  const state = caughtUp(before, nowMs);
+  const { dueMs, missed, settledUntilMs, clockWasAheadMs } = settle({
+    cadence,
+    nowMs,
+    settledUntilMs: state.settledUntilMs,
+  });
   const settled: State = {
     ...state,
-    missedSlots: state.missedSlots + due.missed,
-    settledUntilMs: Math.max(state.settledUntilMs, due.lastMissedMs ?? 0, due.slotMs ?? 0),
+    missedSlots: state.missedSlots + missed,
+    settledUntilMs: dueMs ?? settledUntilMs,
+    ...(clockWasAheadMs !== undefined && {
+      clock: {
+        correctedAtMs: nowMs,
+        aheadMs: clockWasAheadMs,
+        settledUntilMs: Math.max(state.settledUntilMs, state.clock?.settledUntilMs ?? 0),
+      },
+    }),
   };
-  if (due.slotMs === null) return { kind: 'wait', state: due.missed > 0 ? settled : state };
+  const changes = { missed, clockWasAheadMs };
+  if (dueMs === null) {
+    const changed = missed > 0 || clockWasAheadMs !== undefined;
+    return { kind: 'wait', state: changed ? settled : state, ...changes };
+  }
   if (settled.running) {
     const runs = { ...settled.runs, skipped_lock: settled.runs.skipped_lock + 1 };
-    return { kind: 'skip', state: { ...settled, runs }, slotMs: due.slotMs };
+    return { kind: 'skip', state: { ...settled, runs }, scheduledMs: dueMs, ...changes };
   }
-  const running = { slotMs: due.slotMs, startedAtMs: nowMs, attempt: 1 };
-  return { kind: 'run', state: { ...settled, running }, slotMs: due.slotMs };
+  const running = { slotMs: dueMs, startedAtMs: nowMs, attempt: 1 };
+  return { kind: 'run', state: { ...settled, running }, scheduledMs: dueMs, ...changes };
+}
+
+/**
+ * Drops the note of a clock that was ahead once today's clock has passed it. If today's clock was the wrong one
+ * (a machine that starts in 1970), what was settled then holds again, but for the last time: it may be due.
+ */
+function caughtUp(state: State, nowMs: number): State {
+  const { clock, ...rest } = state;
+  if (!clock || nowMs < clock.settledUntilMs) return state;
+  return { ...rest, settledUntilMs: Math.max(state.settledUntilMs, clock.settledUntilMs - 1) };
 }
 
 /** The state once a run has ended. */
@@ -82,13 +116,13 @@ export function finish(state: State, report: RunReport): State {
 }
 
 /**
- * A state that still tells of a run belongs to a process that ended in its midst. `found` is the archive that
- * run finished, where there is one: then the slot is done. Else it is due again, once.
+ * A state that has a run at the start belongs to a process that was killed. `report` says what became of the run,
+ * if it came to an end: then its scheduled time is done. Otherwise it is due again, once.
  */
-export function recover(state: State, found: RunReport | undefined, nowMs: number): State {
+export function recover(state: State, report: RunReport | undefined, nowMs: number): State {
   const { running } = state;
   if (!running) return state;
-  if (found) return finish(state, found);
+  if (report) return finish(state, report);
   if (running.attempt < MAX_ATTEMPTS) {
     return { ...state, running: { ...running, startedAtMs: nowMs, attempt: running.attempt + 1 } };
   }
@@ -100,7 +134,7 @@ export function recover(state: State, found: RunReport | undefined, nowMs: numbe
   });
 }
 
-/** Starts the run that `recover` left due. Where later slots passed meanwhile, the latest takes its place. */
+/** Starts the run that `recover` left due. If later times have passed meanwhile, the latest takes its place. */
 export function takeUp(state: State, cadence: Cadence, nowMs: number): State {
   const { running, ...rest } = state;
   if (!running) return state;
@@ -109,31 +143,62 @@ export function takeUp(state: State, cadence: Cadence, nowMs: number): State {
   return {
     ...next.state,
     missedSlots: next.state.missedSlots + 1,
-    running: { slotMs: next.slotMs, startedAtMs: nowMs, attempt: running.attempt },
+    running: { ...next.state.running!, attempt: running.attempt },
   };
+}
+
+/** The next scheduled time that will be due; null if none comes. */
+export function upcoming({ settledUntilMs }: State, cadence: Cadence, nowMs: number): number | null {
+  return nextSlot(cadence, Math.max(nowMs, settledUntilMs));
+}
+
+/** A time that lies in the future was recorded by a clock that was ahead: shown as the time of its correction. */
+function shownTime(atMs: number, { clock }: State, nowMs: number): number {
+  return atMs > nowMs ? Math.min(clock?.correctedAtMs ?? nowMs, nowMs) : atMs;
 }
 
 export function snapshotOf(
   state: State,
-  now: { enabled: boolean; nextSlotMs: number | null; expectedIntervalSeconds: number | null },
+  now: { nowMs: number; enabled: boolean; nextSlotMs: number | null; expectedIntervalSeconds: number | null },
 ): BackupSnapshot {
+  const { lastSuccess } = state;
   return {
     runs: state.runs,
     retentionDeletes: state.retentionDeletes,
     missedSlots: state.missedSlots,
     suspended: !now.enabled,
     ...(state.lastRun && { lastRun: state.lastRun }),
-    lastSuccessMs: state.lastSuccess?.atMs,
+    lastSuccessMs: lastSuccess && shownTime(lastSuccess.atMs, state, now.nowMs),
     ...(state.archives && { archives: state.archives }),
     nextSlotMs: now.enabled ? now.nextSlotMs : null,
     expectedIntervalSeconds: now.enabled ? now.expectedIntervalSeconds : null,
   };
 }
 
-export function healthOf(state: State, now: { enabled: boolean; stopped: boolean }): BackupState {
+export function healthOf(
+  state: State,
+  { nowMs, ...now }: { nowMs: number; enabled: boolean; stopped: boolean },
+): BackupState {
+  const { lastRun, lastSuccess, lastFailure } = state;
+  const shown = <T extends { atMs: number }>(run: T): T => ({
+    ...run,
+    atMs: shownTime(run.atMs, state, nowMs),
+  });
   return {
     ...now,
-    ...(state.lastSuccess && { lastSuccess: state.lastSuccess }),
-    ...(state.lastFailure && { lastFailure: state.lastFailure }),
+    ...(lastRun && { lastRunFailed: !lastRun.success }),
+    ...(lastSuccess && { lastSuccess: shown(lastSuccess) }),
+    ...(lastFailure && { lastFailure: shown(lastFailure) }),
   };
+}
+
+/** What `/healthz` says of a corrected clock; undefined if there is nothing to say. */
+export function clockCheckOf({ clock }: State): ClockCheck | undefined {
+  return (
+    clock && {
+      status: 'corrected',
+      corrected_at: new Date(clock.correctedAtMs).toISOString(),
+      was_ahead_seconds: Math.round(clock.aheadMs / 1000),
+    }
+  );
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -13,7 +13,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FileLock } from '../../src/posix/file-lock.ts';
-import { STATE_NAME, State } from '../../src/standalone/state.ts';
+import { freshState, STATE_NAME, State } from '../../src/standalone/state.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '../../bin/km-backup');
 const WAIT = { timeout: 60_000, interval: 50 };
@@ -34,7 +34,15 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
+const NO_RUNS = { success: 0, incomplete: 0, failure: 0, skipped_lock: 0 };
+
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
 interface Served {
+  pid: number;
   url: () => string | undefined;
   log: () => string;
   stop: () => Promise<number | null>;
@@ -54,6 +62,7 @@ function start(env: Record<string, string>, ...args: string[]): Served {
   });
   const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
   return {
+    pid: child.pid!,
     url: () => /"url":"([^"]+)"/.exec(log)?.[1],
     log: () => log,
     stop: () => {
@@ -121,7 +130,7 @@ describe('the built-in program', () => {
     expect(await again.stop()).toBe(0);
   });
 
-  test('retention after each success; a missed slot is caught up at the start', async () => {
+  test('retention after each success; a missed time is caught up at the start', async () => {
     mkdirSync(destination, { recursive: true });
     for (const day of ['01', '02', '03'])
       writeFileSync(
@@ -164,6 +173,42 @@ describe('the built-in program', () => {
   });
 });
 
+describe('variables', () => {
+  test('both names of the destination are known, and one that is not known is named', async () => {
+    const elsewhere = path.join(root, 'elsewhere');
+    const served = start({ KM_BACKUP_DEST: elsewhere, KM_BACKUP_RETENTION: '3' }, '--run-now');
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    expect((await health(served)).check['archive']).toMatch(new RegExp(`^${elsewhere}/km-backup-.*\\.tgz$`));
+    expect(readdirSync(source)).toEqual(['state.txt']);
+    expect(served.log()).toContain(
+      'KM_BACKUP_RETENTION is not a variable of km-backup and has no effect: did you mean KM_BACKUP_RETENTION_LIMIT?',
+    );
+    expect(await served.stop()).toBe(0);
+  });
+
+  test('a TMPDIR that is not there does not matter', async () => {
+    const served = start({ TMPDIR: path.join(root, 'none') }, '--run-now');
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    expect(await served.stop()).toBe(0);
+  });
+});
+
+test('after a clock that was ahead was corrected, the schedule continues, and /healthz says so', async () => {
+  mkdirSync(destination, { recursive: true });
+  const year = 365 * 24 * 3_600_000;
+  const ahead: State = { ...freshState('every 60m', Date.now() + year), runs: { ...NO_RUNS, success: 3 } };
+  writeFileSync(path.join(destination, STATE_NAME), JSON.stringify(ahead));
+  const served = start({ KM_BACKUP_INTERVAL_MINUTES: '60' });
+  await expect.poll(served.url, WAIT).toBeDefined();
+  const body = (await (await fetch(`${served.url()}/healthz`)).json()) as { checks: { clock: object } };
+  expect(body.checks.clock).toMatchObject({ status: 'corrected', corrected_at: expect.any(String) });
+  expect(served.log()).toContain('the clock was ahead and has been corrected');
+  const next = (await metric(served, 'km_backup_next_slot_timestamp'))!;
+  expect(next).toBeGreaterThan(Date.now() / 1000);
+  expect(next).toBeLessThan(Date.now() / 1000 + 3600);
+  expect(await served.stop()).toBe(0);
+});
+
 describe('a script', () => {
   test('gets source and destination; what it prints decides', async () => {
     const served = start(
@@ -194,7 +239,7 @@ describe('a script', () => {
     expect(await served.stop()).toBe(0);
   });
 
-  test('a slow one is ended by SIGTERM, and its slot stays due', async () => {
+  test('a slow one is ended by SIGTERM, and its scheduled time stays due', async () => {
     const served = start({ KM_BACKUP_SCRIPT: script('sleep 300') }, '--run-now');
     await expect.poll(() => served.log().includes('backup started'), WAIT).toBe(true);
     expect(await served.stop()).toBe(0);
@@ -203,10 +248,12 @@ describe('a script', () => {
 });
 
 describe('killed', () => {
-  test('in the midst of a run: the next start takes its slot up again', async () => {
+  test('while a script runs: the next start waits for it, then takes its scheduled time up again', async () => {
     const marks = path.join(root, 'marks');
-    const body = `echo run >> ${marks}
-       [ "$(wc -l < ${marks})" -gt 1 ] || sleep 300
+    const gate = path.join(root, 'gate');
+    const body = `echo begin >> ${marks}
+       until [ -e ${gate} ]; do sleep 0.05; done
+       echo end >> ${marks}
        file="$KM_BACKUP_DEST/km-backup-$(date -u +%Y%m%dT%H%M%SZ).tgz"
        tar -czf "$file" -C "$KM_BACKUP_SOURCE" state.txt && echo "Backup written to $file"`;
     const env = { KM_BACKUP_SCRIPT: script(body) };
@@ -215,14 +262,56 @@ describe('killed', () => {
     first.kill();
     await first.exited;
     expect(state().running).toMatchObject({ attempt: 1 });
-    const again = start(env);
+    const again = start(env, '--run-now');
+    await expect.poll(() => again.log().includes('is still going; waiting for it to end'), WAIT).toBe(true);
+    expect((await health(again)).check).toEqual({ status: 'pending' });
+    expect(readFileSync(marks, 'utf8')).toBe('begin\n');
+    writeFileSync(gate, '');
     await expect.poll(async () => (await health(again)).check['status'], WAIT).toBe('ok');
-    expect(state()).toMatchObject({ runs: { success: 1, failure: 0 } });
-    expect(readFileSync(marks, 'utf8')).toBe('run\nrun\n');
+    expect(state()).toMatchObject({ runs: { success: 1, failure: 0, skipped_lock: 0 } });
+    expect(readFileSync(marks, 'utf8')).toBe('begin\nend\nbegin\nend\n');
     expect(await again.stop()).toBe(0);
   });
 
-  test('after the archive was finished: the slot is done', async () => {
+  test('while the built-in program runs: it finishes on its own, and its archive counts', async () => {
+    const first = start({}, '--run-now');
+    await expect.poll(() => first.log().includes('backup started'), WAIT).toBe(true);
+    await expect.poll(() => childrenOf(first.pid), WAIT).toHaveLength(1);
+    const [orphan] = childrenOf(first.pid);
+    process.kill(orphan!, 'SIGSTOP');
+    first.kill();
+    await first.exited;
+    expect(state().running).toMatchObject({ attempt: 1 });
+    const again = start({});
+    await expect.poll(() => again.log().includes('is still going; waiting for it to end'), WAIT).toBe(true);
+    process.kill(orphan!, 'SIGCONT');
+    await expect.poll(async () => (await health(again)).check['status'], WAIT).toBe('ok');
+    expect(archives()).toHaveLength(1);
+    expect((await health(again)).check).toMatchObject({ archive: path.join(destination, archives()[0]!) });
+    expect(state()).toMatchObject({ runs: { success: 1, failure: 0, skipped_lock: 0 } });
+    expect(readdirSync(destination).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    expect(await again.stop()).toBe(0);
+  });
+
+  test("the archive of another series is not that run's", async () => {
+    const startedAtMs = Date.now();
+    mkdirSync(destination, { recursive: true });
+    const cut: State = {
+      ...freshState('every 720m', startedAtMs),
+      running: { slotMs: startedAtMs, startedAtMs, attempt: 1 },
+    };
+    writeFileSync(path.join(destination, STATE_NAME), JSON.stringify(cut));
+    const args = ['create', `--source=${source}`, `--destination=${destination}`, '--series=other'];
+    expect(spawnSync(PROGRAM, args).status).toBe(0);
+    const [other] = archives();
+    const served = start({});
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    expect(archives()).toHaveLength(2);
+    expect((await health(served)).check['archive']).not.toBe(path.join(destination, other!));
+    expect(await served.stop()).toBe(0);
+  });
+
+  test('after the archive was finished: the scheduled time is done', async () => {
     const served = start({}, '--run-now');
     await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
     expect(await served.stop()).toBe(0);
@@ -271,8 +360,20 @@ describe('what does not start', () => {
   test('paths that are not there, likewise', async () => {
     const served = start({ KM_STATE_PATH: path.join(root, 'none'), KM_BACKUP_SCRIPT: '/no/script' });
     expect(await served.exited).toBe(2);
-    expect(served.log()).toMatch(/KM_STATE_PATH=.*is no directory\n.*KM_BACKUP_SCRIPT=.*no executable file/);
+    expect(served.log()).toMatch(
+      /KM_STATE_PATH=.*is not a directory\n.*KM_BACKUP_SCRIPT=.*not an executable file/,
+    );
   });
+});
+
+test("switched off it leaves another process's state alone", async () => {
+  const served = start({}, '--run-now');
+  await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+  const off = start({ KM_BACKUP_ENABLED: 'false' });
+  expect((await health(off)).check).toMatchObject({ status: 'disabled', archive: expect.any(String) });
+  expect(state().schedule).toBe('every 720m');
+  expect(await off.stop()).toBe(0);
+  expect(await served.stop()).toBe(0);
 });
 
 test('switched off it serves, and touches nothing', async () => {

@@ -1,19 +1,27 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { ArchiveError, levels } from '../../archive/index.ts';
-import type { CliContext } from './context.ts';
-import { required } from './context.ts';
+import {
+  defaultDestination,
+  destinationOf,
+  sourceOf,
+  variablesHelp,
+  variableWarnings,
+} from '../../standalone/variables.ts';
+import { allowEmptyOf, type CliContext, required } from './context.ts';
 import { backUp } from './create.ts';
 
-/** `km-backup [OUTPUT]`, as the playbook's script is called: no subcommand, the environment says the rest. */
+/** `km-backup [OUTPUT]`, as the playbook calls its script: no subcommand, everything else from the environment. */
 export function bareCommand(program: Command, context: CliContext): Command {
   return program
-    .argument('[output]', 'file to write (default: a new name in $KM_BACKUP_DEST)')
+    .argument('[output]', 'file to write (default: a new name in the destination)')
     .addHelpText(
       'after',
       `
-Without a command: backs up $KM_BACKUP_SOURCE (else $KM_STATE_PATH) into $KM_BACKUP_DEST
-(else backups/archives below the source) and prints "Backup written to PATH".`,
+Without a command: makes one archive and prints "Backup written to PATH".
+
+Variables (an empty one counts as unset):
+${variablesHelp(['all'])}`,
     )
     .action((output: string | undefined) => run(output, context));
 }
@@ -23,13 +31,14 @@ async function run(output: string | undefined, context: CliContext): Promise<voi
   if (output !== undefined && !/[/.]/.test(output)) {
     throw new ArchiveError(
       'Usage',
-      `"${output}" is no command (km-backup --help lists them). To write a file of that name, say ./${output}.`,
+      `"${output}" is not a command (km-backup --help lists them). To write a file of that name, pass ./${output}.`,
     );
   }
-  const source = required(env['KM_BACKUP_SOURCE'] || env['KM_STATE_PATH'], 'The source', 'KM_BACKUP_SOURCE');
+  for (const warning of variableWarnings(env)) process.stderr.write(`warning: ${warning}\n`);
+  const source = required(sourceOf(env), 'The source', 'KM_BACKUP_SOURCE');
   const destination =
     output === undefined
-      ? env['KM_BACKUP_DEST'] || path.join(source, 'backups', 'archives')
+      ? (destinationOf(env) ?? defaultDestination(source))
       : path.dirname(path.resolve(output));
   await backUp(
     {
@@ -41,7 +50,7 @@ async function run(output: string | undefined, context: CliContext): Promise<voi
       exclude: [],
       include: [],
       full: false,
-      allowEmpty: true,
+      allowEmpty: allowEmptyOf(env),
       lockWaitMs: 0,
       retention: undefined,
       signal: context.signal,

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ArchiveError, type ExitCode } from '../../archive/index.ts';
+import { switchOf } from '../../standalone/variables.ts';
 
 /** What a subcommand gets from the process that runs it. */
 export interface CliContext {
@@ -14,10 +15,25 @@ export interface CliContext {
 /** Each file of this folder that is a subcommand exports this as `command`. */
 export type MakeCommand = (context: CliContext) => Command;
 
-/** A value from its flag or variable. Throws `Usage` where it is missing. */
+/**
+ * A value from its flag or variable.
+ *
+ * @throws {ArchiveError} Usage when it is missing.
+ */
 export function required(value: string | undefined, flag: string, variable: string): string {
   if (value !== undefined && value !== '') return value;
   throw new ArchiveError('Usage', `${flag} is missing: pass it, or set ${variable}.`);
+}
+
+/**
+ * Whether the environment accepts a source without files.
+ *
+ * @throws {ArchiveError} Usage when the variable is neither true nor false.
+ */
+export function allowEmptyOf(env: CliContext['env']): boolean {
+  const on = switchOf(env, 'allowEmpty');
+  if (typeof on === 'boolean') return on;
+  throw new ArchiveError('Usage', on.problem);
 }
 
 export function existingDirectory(directory: string): string {

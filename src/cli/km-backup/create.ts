@@ -8,8 +8,9 @@ import {
   type RunOptions,
   runBackup,
 } from '../../archive/index.ts';
+import { destinationOf, sourceOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
-import { required } from './context.ts';
+import { allowEmptyOf, required } from './context.ts';
 import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import { writeResult } from './result-file.ts';
@@ -35,7 +36,10 @@ export function command(context: CliContext): Command {
   const create = new Command('create')
     .description('make an archive of a directory')
     .option('--source <dir>', 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)')
-    .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+    .option(
+      '--destination <dir>',
+      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
+    )
     .option('--series <name>', 'the set of archives that reuse and retention look at')
     .addOption(
       new Option('--compression <kind>', 'gzip (.tgz) or zstd (.tar.zst)')
@@ -46,7 +50,7 @@ export function command(context: CliContext): Command {
     .option('--exclude <pattern>', 'leave out what matches, as in .gitignore; may be repeated', collect, [])
     .option('--include <pattern>', 'only take what matches; may be repeated', collect, [])
     .option('--full', 'read every file, whatever the previous archive holds', false)
-    .option('--allow-empty', 'a source without files is no failure', false)
+    .option('--allow-empty', 'accept a source without files (default: $KM_BACKUP_ALLOW_EMPTY)', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
   addProgressOption(addRetentionOptions(create), 'json');
@@ -55,12 +59,8 @@ export function command(context: CliContext): Command {
 
 async function run(flags: Flags, context: CliContext): Promise<void> {
   const { env } = context;
-  const source = required(
-    flags.source ?? env['KM_BACKUP_SOURCE'] ?? env['KM_STATE_PATH'],
-    '--source',
-    'KM_BACKUP_SOURCE',
-  );
-  const destination = required(flags.destination ?? env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST');
+  const source = required(flags.source ?? sourceOf(env), '--source', 'KM_BACKUP_SOURCE');
+  const destination = required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST');
   const { compression } = flags;
   const { min, max, standard } = levels[compression];
   const level = flags.level ?? standard;
@@ -77,7 +77,7 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
       exclude: flags.exclude,
       include: flags.include,
       full: flags.full,
-      allowEmpty: flags.allowEmpty,
+      allowEmpty: flags.allowEmpty || allowEmptyOf(env),
       lockWaitMs: flags.lockWait * 1000,
       retention: retentionOf(flags),
       signal: context.signal,

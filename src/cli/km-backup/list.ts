@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { type ArchiveInfo, listArchives } from '../../archive/index.ts';
+import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory, required } from './context.ts';
 import { formatBytes, table } from './table.ts';
@@ -7,11 +8,14 @@ import { formatBytes, table } from './table.ts';
 export function command({ env }: CliContext): Command {
   return new Command('list')
     .description('list the archives of a destination')
-    .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+    .option(
+      '--destination <dir>',
+      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
+    )
     .option('--json', 'one JSON array', false)
     .action((flags: { destination?: string; json: boolean }) => {
       const directory = existingDirectory(
-        required(flags.destination ?? env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST'),
+        required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
       );
       const archives = listArchives(directory);
       process.stdout.write(

@@ -9,13 +9,15 @@ export async function main(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ExitCode> {
-  // `km-backup ls … | head` is no failure.
-  process.stdout.on('error', (error) => {
-    if (codeOf(error) === 'EPIPE') process.exit(ExitCode.ok);
-    throw error;
-  });
   const { signal, stop } = abortOnSignals();
   const context: CliContext = { env, signal, exitCode: ExitCode.ok };
+  // `km-backup ls … | head` is not a failure.
+  process.stdout.on('error', (error) => {
+    if (codeOf(error) === 'EPIPE') process.exit(context.exitCode);
+    throw error;
+  });
+  // Progress that nobody reads any more (the scheduler was killed) must not end a backup half-way.
+  process.stderr.on('error', () => {});
   try {
     const program = await programFor(argv, context);
     await program.parseAsync(argv as string[], { from: 'user' });

@@ -6,6 +6,7 @@ import {
   type PruneOutcome,
   pruneUnderLock,
 } from '../../archive/index.ts';
+import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory, required } from './context.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
@@ -23,7 +24,10 @@ interface Flags extends RetentionFlags {
 export function command(context: CliContext): Command {
   const prune = new Command('prune')
     .description('remove the archives that no rule keeps')
-    .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+    .option(
+      '--destination <dir>',
+      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
+    )
     .option('--series <name>', 'the set of archives to look at (those without a manifest belong to each)')
     .option('--dry-run', 'show what would go and why; remove nothing', false)
     .option('--json', 'one JSON object', false)
@@ -34,7 +38,7 @@ export function command(context: CliContext): Command {
 async function run(flags: Flags, context: CliContext): Promise<void> {
   const { env, signal } = context;
   const destination = existingDirectory(
-    required(flags.destination ?? env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST'),
+    required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
   );
   const policy = retentionOf(flags);
   if (!policy) {

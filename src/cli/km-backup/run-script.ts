@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { printable } from '../../log/index.ts';
 import { runScriptBackup } from '../../standalone/script-run.ts';
+import { destinationOf, sourceOf } from '../../standalone/variables.ts';
 import { type CliContext, required } from './context.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { writeResult } from './result-file.ts';
@@ -19,7 +20,10 @@ export function command(context: CliContext): Command {
     .description('run a script that writes the archive, in place of the built-in program')
     .argument('<script>', 'its last line "Backup written to PATH" names the archive')
     .option('--source <dir>', 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)')
-    .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+    .option(
+      '--destination <dir>',
+      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
+    )
     .option('--series <name>', 'the set of archives that retention looks at')
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
@@ -28,11 +32,11 @@ export function command(context: CliContext): Command {
 
 async function run(script: string, flags: Flags, context: CliContext): Promise<void> {
   const { env, signal } = context;
-  const source = flags.source ?? env['KM_BACKUP_SOURCE'] ?? env['KM_STATE_PATH'];
+  const source = flags.source ?? sourceOf(env);
   const { result, exitCode } = await runScriptBackup({
     script,
     source: required(source, '--source', 'KM_BACKUP_SOURCE'),
-    destination: required(flags.destination ?? env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST'),
+    destination: required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
     series: flags.series,
     retention: retentionOf(flags),
     lockWaitMs: flags.lockWait * 1000,

@@ -8,6 +8,7 @@ import {
   type VerifiedAgainst,
   verifyArchive,
 } from '../../archive/index.ts';
+import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory, required } from './context.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
@@ -34,7 +35,10 @@ export function command(context: CliContext): Command {
     .argument('[archives...]')
     .option('--all', 'every archive of the destination', false)
     .option('--deep', 'decompress, and compare every header and content', false)
-    .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+    .option(
+      '--destination <dir>',
+      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
+    )
     .option('--json', 'one JSON object a line', false);
   return addProgressOption(verify, 'summary').action((archives: string[], flags: Flags) =>
     run(archives, flags, context),
@@ -49,7 +53,7 @@ async function run(archives: string[], flags: Flags, context: CliContext): Promi
   const infos = flags.all
     ? listArchives(
         existingDirectory(
-          required(flags.destination ?? env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST'),
+          required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
         ),
       )
     : archives.map((path) => ({ path, sizeBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0 }));
