@@ -118,7 +118,7 @@ describe('the built-in program', () => {
 
     const rival = start({});
     expect(await rival.exited).toBe(4);
-    expect(rival.log()).toContain('is served by process');
+    expect(rival.log()).toContain('is already served by process');
 
     expect(await served.stop()).toBe(0);
     expect(state().running).toBeUndefined();
