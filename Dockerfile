@@ -2,10 +2,10 @@
 # The build context is the folder that `node test/cluster/cli.ts image` puts together.
 ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE}
-# Node.js links against libatomic, which slim bases lack; with libdeflate km-backup packs in two thirds of the time.
+# Node.js needs libatomic, which slim bases lack. With libdeflate, km-backup packs in two thirds of the time.
 RUN ldconfig -p | grep -q libatomic.so.1 && ldconfig -p | grep -q libdeflate.so.0 || \
     { apt-get update && apt-get install --yes --no-install-recommends libatomic1 libdeflate0 && rm -rf /var/lib/apt/lists/*; }
-# What changes seldom comes first: its layers are shared by successive builds.
+# What rarely changes comes first, so that successive builds share its layers.
 COPY node /app/bin/node
 COPY node_modules /app/node_modules
 COPY bin /app/bin

@@ -8,16 +8,16 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts'],
-          // Some sync a file system, whose disk may be busy with other things.
+          // Some tests sync a file system, which takes long on a busy disk.
           testTimeout: 60_000,
         },
       },
       {
         test: {
           name: 'integration',
-          // Most of these wait for a control plane; one at a time, as vitest would have it on two cores, takes twice as long.
+          // Most of these wait for a control plane. vitest's default on two cores, one at a time, takes twice as long.
           maxWorkers: 3,
-          // Processes that run the sources, with a clock or a kill of the test's own, spend half their start compiling.
+          // Processes that run the sources (with a fake clock or a failpoint) spend half their start-up compiling.
           env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/compiled') },
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
           globalSetup: ['test/support/build-programs.ts', 'test/integration/control-plane.ts'],

@@ -8,8 +8,9 @@ import { type Row, toMarkdown, toText } from './archive/report.ts';
 import { apply, buildTrees, TREES, type Tree } from './archive/trees.ts';
 
 /*
- * km-backup beside what people use instead, on the same trees, in one run, with a warm cache.
- * `--quick`: smaller trees, one repetition. `--only small,large,mixed,memory`: some of it. `--json`: figures for a program. `--write`: the page in docs/.
+ * `npm run bench:archive`: compares km-backup with its alternatives on the same trees, with a warm cache.
+ * `--quick`: smaller trees, one repetition. `--only small,large,mixed,memory`: only these parts.
+ * `--json`: prints JSON. `--write`: updates the page in docs/.
  */
 
 const PARTS = [...TREES, 'memory'] as const;
@@ -77,7 +78,7 @@ function ensurePeers(): void {
   if (missing.length > 0) must('apt-get', 'install', '-y', ...missing.map(([, name]) => name));
 }
 
-/** `inputs` are read before, so that each contender finds them in memory. */
+/** Reads `inputs` first, so that each contender finds them in the page cache. */
 function once(
   { name, prepare, command, statuses = [0], cwd }: Contender,
   inputs: readonly string[],
@@ -102,12 +103,12 @@ function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }
 
-/** A tree over 1 GB gets one turn: its runs are long enough to be steady, and too long to be many. */
+/** A tree over 1 GB gets one turn: its runs are long enough to be steady, and too long to repeat. */
 function turnsOf(tree: Tree): number {
   return tree.bytes > 1e9 ? 1 : repetitions;
 }
 
-/** Contenders take turns, so that a slow moment of the machine hits them all. */
+/** Contenders take turns, so that a slow moment of the machine affects them all. */
 function compare(
   tree: Tree,
   contenders: readonly Contender[],
@@ -130,7 +131,7 @@ function compare(
 
 const km = (...args: string[]) => [
   process.execPath,
-  // As bin/km-backup passes it.
+  // As in bin/km-backup.
   '--max-semi-space-size=8',
   path.join(checkout, 'dist/km-backup.js'),
   ...args,
@@ -150,7 +151,7 @@ const create = (tree: Pick<Tree, 'path'>, compression: string, ...args: string[]
   );
 const shell = (script: string) => ['bash', '-o', 'pipefail', '-c', script];
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-/** A live database changes under the reader: all of them say so in their own way. */
+/** A live database changes while it is read; each program reports that with its own status. */
 const incompleteIsFine = [0, 1, 3];
 
 const rows: Row[] = [];
@@ -273,7 +274,7 @@ function benchTree(tree: Tree): void {
     { restic: 1.5, borg: 1.5 },
   );
 
-  // What is younger than the file system's clock ticks is read again: that is not what is measured here.
+  // km-backup reads files again that changed within the file system's clock tick; that is not measured here.
   say('  waiting 3 s for the trees to settle');
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
   once({ name: 'km-backup', command: create(tree, 'gzip'), statuses: incompleteIsFine }, []);
@@ -295,7 +296,7 @@ function benchTree(tree: Tree): void {
 
   const archive = newestArchive('km-gzip', '.tgz');
   const archives = [at('km-gzip'), at('tar.tgz'), at('restic')];
-  // Names of their own for each turn: a tree removed just before makes the file system slow for whoever is next.
+  // A new name for each turn: removing a tree slows the file system down for the next contender.
   let turn = 0;
   const restored = (name: string) => at('restored', `${name}-${turn}`);
   record(
@@ -388,7 +389,7 @@ function medians(turns: readonly Map<string, Measured>[]): Map<string, Measured>
   );
 }
 
-/** Peak memory of first backups of ever more (tiny) files. */
+/** Peak memory by number of (tiny) files. */
 function benchMemory(): void {
   for (const count of options.quick ? [10_000, 40_000] : [10_000, 100_000, 1_000_000]) {
     const tree = { path: at('many') };

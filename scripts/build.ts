@@ -18,7 +18,7 @@ export const EXTERNAL_PACKAGES = ['koffi'] as const;
 const ENTRIES = {
   'km-backup': 'src/cli/km-backup.ts',
   'km-backup-operator': 'src/cli/operator.ts',
-  // chunks/ lies beside it, as pool/ does in src/archive: the pool finds it as `../worker`.
+  // The worker pool, in chunks/, loads `../worker.js`, as archive/pool/ loads `../worker.ts`.
   worker: 'src/archive/worker.ts',
 };
 

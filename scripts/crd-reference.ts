@@ -37,7 +37,7 @@ function notes(schema: Schema): string {
   return parts.filter(Boolean).join(' ').replaceAll('|', '\\|');
 }
 
-/** Fields that are those of a pod: what is in them stands in the reference of Kubernetes. */
+/** Fields copied into pods; Kubernetes' own reference describes them. */
 const AS_IN_A_POD = new Set(['spec.podTemplate.affinity']);
 
 function rows(schema: Schema, path: string, out: string[]): void {

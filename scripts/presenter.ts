@@ -1,13 +1,13 @@
 import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
 
-/** Tells a person what happens: with colour and a living line on a terminal, as plain lines elsewhere. */
+/** Shows progress to a person: in colour, with a live line, on a terminal; as plain lines elsewhere. */
 export interface Presenter {
   heading(text: string): void;
   say(text: string): void;
-  /** A command that was run for the reader, and what it printed. */
+  /** Prints a command and its output. */
   command(line: string, output: string): void;
-  /** Work with its progress; `update` says what it is at. */
+  /** Runs work and shows its progress; `update` sets the current step. */
   task<T>(label: string, work: (update: (text: string) => void) => Promise<T>): Promise<T>;
   /** Seconds since the start. */
   elapsed(): number;

@@ -1,6 +1,6 @@
 /**
- * `npm run quickstart`: a cluster, the operator, an application with state, its backups, and the proof that an
- * archive equals what it was made of. Unattended; safe to run again; leaves the cluster up to play with.
+ * `npm run quickstart`: a cluster, the operator, an application with state, its backups, and proof that an archive
+ * equals its source. Unattended and safe to repeat. Leaves the cluster running.
  */
 import { dirname } from 'node:path';
 import { type Cluster, clusterUp } from '../test/cluster/index.ts';

@@ -1,7 +1,7 @@
 /**
- * `npm test`: every check there is, from types to end-to-end. Each stage runs even if one before it failed; the soak,
- * which mostly waits for slots, runs beside the end-to-end tests and is printed after them.
- * `--only unit,integration` runs some stages. The last line is `N passed, N failed`, as machines read it.
+ * `npm test`: all checks, from types to end-to-end. Each stage runs even if an earlier one failed. The soak mostly waits
+ * for scheduled times, so it runs during the end-to-end tests and is printed after them.
+ * `--only unit,integration` runs some stages. The last line is `N passed, N failed`, for machines to read.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -17,9 +17,9 @@ process.on('exit', () => rmSync(reports, { recursive: true, force: true }));
 interface Stage {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
-  /** Where it writes its numbers, as vitest's JSON report has them; absent for a stage that only passes or fails. */
+  /** File for its counts in vitest's JSON format; absent if the stage only passes or fails. */
   readonly report?: string;
-  /** Runs beside the stage before it. */
+  /** Runs at the same time as the stage before it. */
   readonly beside?: boolean;
 }
 
@@ -50,12 +50,11 @@ let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupted = true;
-    // A terminal sends SIGINT to the child too; twice would end it without its clean-up.
+    // A terminal sends SIGINT to the child too; a second one would end it without its clean-up.
     if (signal !== 'SIGINT') for (const child of running) child.kill(signal);
   });
 }
 
-/** `output`: where it prints. */
 function run(
   [command, ...args]: readonly [string, ...string[]],
   output: 'inherit' | number,
@@ -110,7 +109,7 @@ async function runStage(stage: Stage, output: 'inherit' | number): Promise<Ended
 
 const title = ({ name, command }: Stage) => `\n=== ${name}: ${command.slice(0, 4).join(' ')}`;
 
-/** Runs the stages at once; the output of all but the first is printed when all have ended. */
+/** Runs stages concurrently. The output of all but the first is printed at the end. */
 async function runTogether([first, ...others]: readonly [Stage, ...Stage[]]): Promise<Ended[]> {
   console.log(title(first));
   const started = others.map((stage) => {

@@ -5,7 +5,7 @@ export interface Row {
   readonly ours: number;
   readonly theirs: number | null;
   readonly unit: 's' | 'B';
-  /** Times: how often as fast as the peer. Sizes: ours as a share of the peer's. */
+  /** Times: the peer's divided by ours. Sizes: ours divided by the peer's. */
   readonly ratio: number | null;
   readonly aim: number | null;
   /** Bytes. */
@@ -46,7 +46,7 @@ export function toText(report: Report): string {
   return `${lines.join('\n')}\n${report.machine}; median of ${report.repetitions}\n`;
 }
 
-/** `limits`: what stands below the table. */
+/** @param limits Markdown that goes below the table. */
 export function toMarkdown(report: Report, limits: string): string {
   const line = (row: readonly string[]) =>
     `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

@@ -8,7 +8,7 @@ export interface Tree extends Disposable {
   readonly path: string;
   readonly files: number;
   readonly bytes: number;
-  /** A file to take out of the archive alone. */
+  /** The file for the single-file restore. */
   readonly pick: string | undefined;
 }
 
@@ -48,7 +48,7 @@ export function* buildTrees(
   }
 }
 
-/** Rewrites a share of the files in place: of small ones the whole, of large ones a block. */
+/** Changes a share of the files in place, at their start. */
 export function apply(tree: Tree, share: number, generation: number): void {
   const files = listFiles(tree.path).filter((file) => !/\.db(?:-wal|-shm)?$/.test(file));
   const step = Math.max(1, Math.round(1 / share));
@@ -68,7 +68,7 @@ function listFiles(root: string): string[] {
     .sort();
 }
 
-/** Source files: Go's library and module cache where there are any, and this checkout's packages. */
+/** Source files: Go's library and module cache, if present, and this checkout's packages. */
 function small(at: string, checkout: string, quick: boolean) {
   const origins = [
     '/usr/local/go/src',
@@ -90,7 +90,7 @@ function small(at: string, checkout: string, quick: boolean) {
   return {};
 }
 
-/** Half noise, half text: about what databases and indexes compress to. The same bytes on each machine. */
+/** Half noise, half text: compresses about as well as databases and indexes. The same on every machine. */
 function large(at: string, quick: boolean) {
   const size = (quick ? 64 : 512) * MIB;
   for (let index = 0; index < 4; index++) {
@@ -114,7 +114,7 @@ function block(seed: number): Buffer {
   return bytes;
 }
 
-/** A service's state: a database under writes, its files, and notes. */
+/** A service's state: a database that is being written, its files, and notes. */
 function mixed(at: string, quick: boolean) {
   const rows = quick ? 20_000 : 400_000;
   const database = path.join(at, 'state.db');

@@ -9,7 +9,7 @@ import { KUBECTL_LAYER, VERSIONS } from './versions.ts';
 /** The Go module of all programs. What they share, above all Kubernetes' client and etcd's, is compiled once. */
 const SOURCE = join(import.meta.dirname, 'programs');
 const KUBERNETES = 'kubernetes';
-/** What the one binary of Kubernetes is started as: it goes by its name. */
+/** Links to the one Kubernetes binary, which acts by the name that it is started as. */
 const KUBERNETES_PROGRAMS = [
   'kube-apiserver',
   'kube-controller-manager',
@@ -17,7 +17,7 @@ const KUBERNETES_PROGRAMS = [
   'kubelet',
   'kube-proxy',
 ];
-/** Programs of their own, by package. Go names a binary by the end of its package's path. */
+/** The other programs. Go names a binary after the last part of its package's path. */
 const ETCD = { name: 'etcd', package: 'go.etcd.io/etcd/server/v3', builtAs: 'server' };
 const PROVISIONER = { name: 'local-path-provisioner', package: 'github.com/rancher/local-path-provisioner' };
 
@@ -39,7 +39,7 @@ async function goBuild(work: string, out: string, packages: readonly string[]): 
   const flags = ['-trimpath', '-buildvcs=false', '-mod=readonly', '-ldflags', LDFLAGS];
   await run('go', ['build', ...flags, '-o', `${out}/`, ...packages], {
     cwd: work,
-    // Less garbage collection in the compiler: a quarter less CPU time, for 600 MB of memory for each core.
+    // Less garbage collection in the compiler: a quarter less CPU time, at up to 600 MB of memory per core.
     env: { CGO_ENABLED: '0', GOWORK: 'off', GOGC: process.env['GOGC'] ?? '400' },
   });
 }
@@ -60,7 +60,7 @@ export async function ensureBinaries(cacheDir: string, log: Log): Promise<Binari
       await mkdir(work);
       for (const file of files) await copyFile(join(SOURCE, file), join(work, file));
       await goBuild(work, out, ['.', ETCD.package]);
-      // Not together with the others: Go refuses two spellings of one import path in a build, which this one brings.
+      // Separately: this one imports `Sirupsen/logrus`, others `sirupsen/logrus`, and Go refuses both in one build.
       await goBuild(work, out, [PROVISIONER.package]);
       await rename(join(out, ETCD.builtAs), join(out, ETCD.name));
       for (const name of KUBERNETES_PROGRAMS) await symlink(KUBERNETES, join(out, name));
@@ -100,7 +100,7 @@ export async function ensureClients(cacheDir: string, log: Log): Promise<{ kubec
   return { kubectl: join(dir, 'kubectl/kubectl'), helm: join(dir, 'helm/helm') };
 }
 
-/** kind: the one on PATH, else built. */
+/** kind from PATH if it has the right version, else built. */
 export async function ensureKind(cacheDir: string, log: Log): Promise<string> {
   const onPath = await run('kind', ['version']).then(
     ({ stdout }) => stdout.includes(`v${VERSIONS.kind} `),

@@ -5,14 +5,14 @@ import { dirname, join } from 'node:path';
 import { type Log, step } from './progress.ts';
 
 /**
- * Runs `work` while holding a kernel lock on `file`, which ends with this process however it dies:
- * flock(1) holds it for as long as its stdin, a pipe from us, stays open.
+ * Runs `work` while holding a kernel lock on `file`. The lock ends with this process however it dies, because
+ * flock(1) holds it only while its stdin, a pipe from us, stays open.
  */
 export async function withLock<T>(file: string, log: Log, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(file), { recursive: true });
   const holder = spawn('flock', ['--exclusive', file, 'sh', '-c', 'echo locked; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    // Its own group, so that Ctrl-C in a terminal does not release the lock before our own clean-up.
+    // In its own process group, so that Ctrl-C does not release the lock before our clean-up.
     detached: true,
   });
   const waiting = setTimeout(() => log(`waiting for another run that holds ${file}`), 1000);
@@ -33,8 +33,8 @@ export async function withLock<T>(file: string, log: Log, work: () => Promise<T>
 }
 
 /**
- * The folder `key` of the cache, made by `fill` when absent. It appears under its name only once complete,
- * so a killed run leaves at most a temporary folder; two runs wait for one another.
+ * Returns the folder `key` of the cache; `fill` makes it if it is missing. It gets its name only once complete, so
+ * a killed run leaves at most a temporary folder. Concurrent runs wait for each other.
  */
 export async function cached(
   cacheDir: string,

@@ -65,7 +65,7 @@ export function specOf(
             'listen-peer-urls': peerUrl,
             'initial-advertise-peer-urls': peerUrl,
             'initial-cluster': `km=${peerUrl}`,
-            // Nothing here outlives the machine; the page cache outlives a killed etcd.
+            // The page cache outlives a killed etcd, and no test needs its data after a reboot.
             'unsafe-no-fsync': true,
             'log-level': 'warn',
           }),
@@ -80,7 +80,7 @@ export function specOf(
             'bind-address': addresses.apiServer,
             'advertise-address': addresses.apiServer,
             'secure-port': ports.apiServer,
-            // A loopback address is no valid endpoint of the `kubernetes` Service.
+            // A loopback address is not a valid endpoint of the `kubernetes` Service.
             'endpoint-reconciler-type': layout.flavour === 'full' ? 'lease' : 'none',
             'tls-cert-file': pki('apiserver.crt'),
             'tls-private-key-file': pki('apiserver.key'),
@@ -97,7 +97,7 @@ export function specOf(
             'kubelet-client-key': pki('kubelet-client.key'),
             'kubelet-preferred-address-types': 'InternalIP',
             profiling: false,
-            // Lets a SIGTERM end it within seconds although clients hold watches.
+            // Stops within seconds of SIGTERM even if clients hold watches.
             'shutdown-watch-termination-grace-period': '0s',
           }),
         };
@@ -113,7 +113,7 @@ export function specOf(
             'service-account-private-key-file': pki('service-account.key'),
             'root-ca-file': pki('ca.crt'),
             'use-service-account-credentials': true,
-            // The shipped 20 requests a second are for large clusters' sake; here they would cost 4 s at each start.
+            // The default of 20 requests per second suits large clusters; here it would add 4 s to each start.
             'kube-api-qps': 200,
             'kube-api-burst': 400,
             'leader-elect': false,

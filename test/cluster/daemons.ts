@@ -7,7 +7,7 @@ import type { Component, ComponentSpec } from './components.ts';
 import type { Layout } from './layout.ts';
 import { childrenOf, identify, isAlive, type ProcessId, startDaemon, terminate } from './process.ts';
 
-/** Marks every daemon of a cluster in its environment, so that none can be lost. */
+/** Environment variable by which every daemon of a cluster can be found, even if its pid file is lost. */
 export const STATE_VARIABLE = 'KM_CLUSTER_STATE';
 
 const pidFile = (layout: Layout, name: string) => join(layout.stateDir, 'run', `${name}.json`);
@@ -57,7 +57,7 @@ export async function startComponent(
   const enter = ['--target', String(node.pid), '--mount', '--net', '--pid', '--', spec.command, ...spec.args];
   const pid = await startDaemon('nsenter', enter, logFile(layout, name), env);
   const nsenter = identify(pid);
-  // Entering a process namespace takes a fork: the daemon is nsenter's child.
+  // Entering a process namespace requires a fork, so the daemon is nsenter's child.
   for (let tries = 0; tries < 100 && nsenter !== undefined && isAlive(nsenter); tries++) {
     const child = childrenOf(pid)[0];
     if (child !== undefined) return recordPid(layout, name, child);
@@ -72,7 +72,7 @@ export async function stopComponent(layout: Layout, name: string, graceMs: numbe
   rmSync(pidFile(layout, name), { force: true });
 }
 
-/** Status of a GET, or undefined when nothing answers within 2 s. Certificates are not checked: it is our own. */
+/** Status of a GET, or undefined if nothing answers within 2 s. Does not check certificates. */
 export function probe(url: string, token?: string): Promise<number | undefined> {
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
   return new Promise((resolve) => {
@@ -93,7 +93,7 @@ export function probe(url: string, token?: string): Promise<number | undefined> 
   });
 }
 
-/** Waits until a daemon answers 200 at its health address; rejects with its log when it dies or takes too long. */
+/** Waits until a daemon's health address answers 200. Rejects with its log if it dies or takes too long. */
 export async function waitHealthy(
   layout: Layout,
   name: Component,

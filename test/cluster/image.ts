@@ -40,7 +40,7 @@ export interface BuiltImage {
   readonly tarball: string;
 }
 
-/** A small Debian root file system, from packages alone, as an image archive. */
+/** An image archive of a small Debian root file system, made from packages. */
 async function baseArchive(cacheDir: string, log: Log): Promise<string> {
   const dir = await cached(
     cacheDir,
@@ -105,7 +105,7 @@ async function withBuildah(
 ): Promise<void> {
   await ensurePackages('image', log);
   const base = await baseArchive(cacheDir, log);
-  // A store of our own: the machine's images are not ours to add to.
+  // A separate store, so that the machine's own images stay as they are.
   const store = ['--root', join(cacheDir, 'buildah'), '--runroot', join(cacheDir, 'buildah-run')];
   const buildah = (...args: string[]) => run('buildah', [...store, ...args]);
   const known = await buildah('inspect', '--type', 'image', BASE_IMAGE).then(Boolean, () => false);
@@ -124,7 +124,7 @@ async function withBuildah(
     ],
   );
   await buildah('push', '--quiet', tag, `docker-archive:${archive}:${tag}`);
-  // The predecessor of the tag; layers still in use stay.
+  // Removes the image that had the tag before; layers still in use stay.
   await buildah('rmi', '--prune').catch(() => {});
 }
 
@@ -133,7 +133,7 @@ async function withDocker(context: string, tag: string, archive: string): Promis
   await run('docker', ['save', '--output', archive, tag]);
 }
 
-/** Builds the project's Dockerfile from the checkout as it is; when nothing changed, the last archive is returned. */
+/** Builds the image from the current checkout, or returns the last archive if nothing changed. */
 export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage> {
   const { log = silent, cacheDir = defaultCacheDir() } = options;
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };

@@ -46,7 +46,7 @@ function complete(options: ClusterOptions): LocalOptions {
 /** Whether a Docker daemon answers. */
 export const dockerAnswers = () => succeeds('docker', ['info']);
 
-/** What this machine lacks to run a cluster without Docker; empty when nothing. */
+/** What this machine lacks to run a cluster without Docker; empty if nothing. */
 async function lacking(flavour: Flavour): Promise<string[]> {
   const missing: string[] = [];
   if (process.platform !== 'linux') missing.push(`Linux (this is ${process.platform})`);
@@ -74,7 +74,7 @@ export async function clusterOpen(options: ClusterOptions = {}): Promise<Cluster
   return (await localOpen(all)) ?? ((await dockerAnswers()) ? kindOpen(all) : undefined);
 }
 
-/** Ends the cluster of that name and all it left; nothing to end is no error. */
+/** Ends the cluster of that name and removes everything it left. Does nothing if there is none. */
 export async function clusterDown(options: ClusterOptions = {}): Promise<void> {
   const all = complete(options);
   if (await dockerAnswers()) await kindDown(all);

@@ -70,7 +70,7 @@ function listens(port: number): Promise<boolean> {
   });
 }
 
-/** Takes a slot that neither another cluster of this state folder nor another user's holds, and records it. */
+/** Records a slot that no other cluster holds, whether of this state folder or of another user. */
 function claimSlot(options: LocalOptions): Promise<Layout> {
   const { name, flavour, stateRoot, log } = options;
   return withLock(join(stateRoot, '.locks', 'slots.lock'), log, async () => {
@@ -120,7 +120,7 @@ async function launch(
     for (const archive of archives) await importImage(layout, archive);
   };
   const imported = full ? images() : Promise.resolve();
-  // Awaited below; a failure of the control plane must not leave it unhandled.
+  // Awaited below; if the control plane fails first, its rejection must not count as unhandled.
   imported.catch(() => {});
   await step(log, 'starting etcd and kube-apiserver', async () => {
     await start('etcd');
@@ -270,7 +270,7 @@ export async function localUp(options: LocalOptions): Promise<Cluster> {
     try {
       await launch(layout, binaries, options, clients);
     } catch (error) {
-      // The logs stay for whoever looks into it; the next up, or down, removes them.
+      // The logs are kept for debugging; the next `up` or `down` removes them.
       await endProcesses(layout);
       throw error;
     }
@@ -278,7 +278,7 @@ export async function localUp(options: LocalOptions): Promise<Cluster> {
   });
 }
 
-/** Ends all processes of a cluster, also those whose pid file is lost. */
+/** Ends all processes of a cluster, including those whose pid file is lost. */
 async function endProcesses(layout: Layout): Promise<void> {
   // Ends the node's process namespace: kubelet, containerd, every shim and every pod; then its mounts are gone.
   const init = daemonOf(layout, NODE_INIT);
@@ -298,7 +298,7 @@ async function unmountBelow(dir: string): Promise<void> {
 
 async function clean(stateRoot: string, name: string): Promise<void> {
   const record = readRecord(stateRoot, name);
-  // Without a record only the slot is unknown, and nothing below depends on it.
+  // Without a record only the slot is unknown, and nothing below needs it.
   const layout = layoutOf(name, record?.slot ?? preferredSlot(name), record?.flavour ?? 'full', stateRoot);
   await endProcesses(layout);
   if (!existsSync(layout.stateDir)) return;

@@ -7,13 +7,13 @@ import { PAUSE_IMAGE } from './oci.ts';
 import { kubeconfigOf, pkiDir } from './pki.ts';
 import { childrenOf, identify, isAlive, type ProcessId, run, startDaemon, waitFor } from './process.ts';
 
-/** Under this name the node's first process is recorded; when it ends, the kernel ends the whole node. */
+/** Name under which the node's first process is recorded. When it ends, the kernel ends the whole node. */
 export const NODE_INIT = 'node';
 
 const CGROUP_MOUNT = '/sys/fs/cgroup';
 const OVERLAYFS_MAGIC = 0x794c7630;
 
-/** Folders that node programs insist on; inside the node each is a folder of the cluster's state. */
+/** Fixed folders of the node's programs. Inside the node, each is mounted from the cluster's state. */
 const NODE_FOLDERS = [
   '/run/containerd',
   '/var/lib/containerd',
@@ -29,7 +29,7 @@ async function writeNodeConfig(layout: Layout): Promise<void> {
   const dir = join(stateDir, 'config');
   const cni = join(dir, 'cni');
   await mkdir(cni, { recursive: true });
-  // An overlay cannot be stacked on one (a container without Docker inside, say): copy layers instead.
+  // An overlay cannot be stacked on an overlay (as inside a container): copy layers instead.
   const snapshotter = statfsSync(stateDir).type === OVERLAYFS_MAGIC ? 'native' : 'overlayfs';
   const cri = 'plugins."io.containerd.grpc.v1.cri"';
   await writeFile(
@@ -61,7 +61,7 @@ state = "/run/containerd"
     name: 'km',
     plugins: [
       {
-        // Every pod a routed link of its own: no bridge, so Services work without br_netfilter.
+        // Each pod has its own routed link: without a bridge, Services work without br_netfilter.
         type: 'ptp',
         ipam: {
           type: 'host-local',
@@ -92,7 +92,7 @@ state = "/run/containerd"
     oomScoreAdj: 0,
     maxPods: 200,
     volumePluginDir: '/var/lib/kubelet/volume-plugins',
-    // Images come from tarballs: one that is collected could not be pulled again. A fullish disk is no reason to evict.
+    // Images come from tarballs, so a collected one could not be pulled again. A nearly full disk must not evict pods.
     imageGCHighThresholdPercent: 100,
     imageGCLowThresholdPercent: 99,
     evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
@@ -108,7 +108,7 @@ state = "/run/containerd"
     clusterCIDR: addresses.podCidr,
     clientConnection: { kubeconfig: kubeconfigOf(layout, 'kube-proxy') },
     oomScoreAdj: 0,
-    // The machine's connection tracking limits are not ours to set.
+    // Leaves the machine's connection tracking limits alone.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
   });
 }
@@ -125,7 +125,7 @@ async function makeCgroups(layout: Layout): Promise<void> {
   for (const hierarchy of cgroupHierarchies()) {
     const dir = join(hierarchy, layout.cgroupRoot);
     await mkdir(dir, { recursive: true });
-    // A cpuset of v1 takes no process until it has processors and memory nodes.
+    // A v1 cpuset accepts no process until it has processors and memory nodes.
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {
       if (hierarchy === CGROUP_MOUNT || !existsSync(join(hierarchy, file))) continue;
       await writeFile(join(dir, file), readFileSync(join(hierarchy, file), 'utf8'));
@@ -149,7 +149,7 @@ function removeCgroupTree(dir: string): void {
 /** Removes the cgroups of a node that has ended. */
 export async function removeCgroups(layout: Layout): Promise<void> {
   if (!existsSync(CGROUP_MOUNT)) return;
-  // A cgroup stays busy for an instant after its last process.
+  // A cgroup stays busy for a moment after its last process.
   let last: unknown;
   const removed = await waitFor(() => {
     try {

@@ -52,7 +52,7 @@ export async function writeOciArchive(
       ...platform(),
       config,
       rootfs: { type: 'layers', diff_ids: [layer.digest] },
-      // buildah takes no base image whose history does not name each layer.
+      // buildah rejects a base image whose history does not name each layer.
       history: [{ created_by: 'test/cluster/oci.ts' }],
     };
     const type = (kind: string) => `application/vnd.oci.image.${kind}`;

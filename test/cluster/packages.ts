@@ -41,7 +41,7 @@ const SETS = {
   'tar-readers': TAR_READERS,
 };
 
-/** Installs what is missing of a set; does nothing, and needs no rights, when all is there. */
+/** Installs the missing packages of a set. Needs no privileges if none is missing. */
 export async function ensurePackages(set: keyof typeof SETS, log: Log): Promise<void> {
   const missing = Object.entries(SETS[set])
     .filter(([, files]) => !files.some((file: string) => existsSync(file)))

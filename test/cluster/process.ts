@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A process that a recycled pid cannot be taken for: `startTime` is field 22 of /proc/PID/stat, in clock ticks. */
+/** Identifies a process even if its pid is reused. `startTime` is field 22 of /proc/PID/stat, in clock ticks. */
 export interface ProcessId {
   readonly pid: number;
   readonly startTime: number;
@@ -19,7 +19,7 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-/** Runs a program to its end; rejects with the command and the end of its stderr when it fails. */
+/** Runs a program to its end. Rejects with the command and the end of its stderr if it fails. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   return new Promise((resolve, reject) => {
     const child = execFile(
@@ -132,7 +132,7 @@ export function childrenOf(pid: number): ProcessId[] {
     .map(({ child, stat }) => ({ pid: child, startTime: stat!.startTime }));
 }
 
-/** Processes whose environment holds exactly this variable: how daemons are found whose pid file is lost. */
+/** Processes with exactly this variable in their environment. Finds daemons whose pid file is lost. */
 export function processesWithEnvironment(variable: string, value: string): ProcessId[] {
   const wanted = `${variable}=${value}`;
   return allPids().flatMap((pid) => {
@@ -162,7 +162,7 @@ export async function terminate(ids: readonly ProcessId[], graceMs: number): Pro
   }
 }
 
-/** Polls a condition; false when it does not hold within `timeoutMs`. */
+/** Polls a condition. Returns false if it does not hold within `timeoutMs`. */
 export async function waitFor(
   condition: () => boolean | Promise<boolean>,
   timeoutMs: number,

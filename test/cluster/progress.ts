@@ -5,7 +5,7 @@ export const silent: Log = () => {};
 
 const HEARTBEAT_MS = 15_000;
 
-/** Runs `work` between a line that announces it and one that tells its seconds; long work shows signs of life. */
+/** Runs `work` and logs its start, its duration, and a line every 15 s in between. */
 export async function step<T>(log: Log, label: string, work: () => Promise<T>): Promise<T> {
   const start = performance.now();
   const seconds = () => ((performance.now() - start) / 1000).toFixed(1);

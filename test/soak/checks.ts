@@ -5,7 +5,7 @@ import { archiveOf } from './pods.ts';
 
 const MINUTE_MS = 60_000;
 
-/** What is there at the end. */
+/** What the checks look at: the objects and metrics at the end of the soak. */
 export interface Remains {
   schedules: readonly KmBackupSchedule[];
   backups: readonly KmBackup[];
@@ -79,7 +79,7 @@ const RESULTS = {
 const slotsBetween = (afterMs: number, untilMs: number) =>
   Math.floor(untilMs / MINUTE_MS) - Math.floor(afterMs / MINUTE_MS);
 
-/** The promise, proved from what is there alone. Pure; `nowMs` is the end of the time that is judged. */
+/** Checks every promise against the final objects and metrics. Pure; `nowMs` ends the period that is judged. */
 export function checksOf(remains: Remains, nowMs: number): Check[] {
   const { schedules, jobs, pods, pages } = remains;
   const backups = remains.backups.filter((backup) => backup.spec.scheduledTime !== undefined);

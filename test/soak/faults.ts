@@ -24,7 +24,7 @@ interface Scene {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Lets a rule strike for a while. */
+/** Applies a fault rule for a while. */
 function strike(replica: Replica, rule: Rule, forMs: number): void {
   const active = replica.proxy.add(rule);
   setTimeout(() => active.remove(), forMs);
@@ -42,7 +42,7 @@ async function startApiServer(cluster: Cluster): Promise<void> {
   }
 }
 
-/** Carries out one fault; those that last go on by themselves. */
+/** Starts one fault. Faults that last end by themselves. */
 async function inflict(fault: FaultName, { cluster, replicas, random, log }: Scene): Promise<void> {
   const replica = replicas[Math.floor(random() * replicas.length)]!;
   const pauseMs = Math.round(random() * 4_000);
@@ -60,7 +60,7 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
       return;
     }
     case 'freeze process':
-      // Longer than the Lease lasts: somebody else leads when it wakes.
+      // Longer than the Lease: another replica leads when this one wakes.
       say(`${replica.name} for ${6_000 + pauseMs} ms`);
       return replica.freeze(6_000 + pauseMs);
     case 'restart API server':
@@ -77,7 +77,7 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
       return say(`${replica.proxy.cutAll({ watch: true })} of ${replica.name}`);
     case 'clock step': {
       const offsetMs = Math.round((random() * 4 - 1.5) * 60_000);
-      // Were it wrong for good, a short soak would hardly see a slot in its time.
+      // The clock is set right again, or a short soak would hardly see a scheduled time.
       const forMs = 8_000 + pauseMs;
       say(`${replica.name} to ${offsetMs} ms for ${forMs} ms`);
       return replica.stepClock(offsetMs, forMs);
@@ -106,7 +106,7 @@ async function inflict(fault: FaultName, { cluster, replicas, random, log }: Sce
   }
 }
 
-/** Every fault in random order, then again, until the time is over; counts them. */
+/** Inflicts all faults in random order, again and again until the time is over, and counts them. */
 export async function inflictFaults(scene: Scene, untilMs: number): Promise<Map<FaultName, number>> {
   const counts = new Map<FaultName, number>();
   let bag: FaultName[] = [];

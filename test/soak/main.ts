@@ -1,8 +1,8 @@
 /**
  * `npm run soak -- --minutes N [--seed S] [--schedules N] [--report FILE]`: schedules due every minute, two
  * replicas of the operator behind proxies, and random faults; at the end the API objects and the metrics alone must
- * prove that no slot was run twice and none was lost uncounted. Exits with 1 and the violations when they do not.
- * The last line is `N passed, N failed`, which the report gives as vitest's JSON does.
+ * prove that no scheduled time ran twice and none was lost uncounted. If they do not, it prints the violations and
+ * exits with 1. The last line is `N passed, N failed`; the report has the same counts in vitest's JSON format.
  */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ const CRDS = join(import.meta.dirname, '../../crds');
 const NAMESPACES = 4;
 const SETTLE_MS = 240_000;
 const LOOK_MS = 2_000;
-/** What is unchanged for so long has settled: all that the operator puts off comes sooner. */
+/** The state has settled once it is unchanged for this long: the operator defers nothing for longer. */
 const STILL_MS = 4_000;
 const MINUTE_MS = 60_000;
 
@@ -70,7 +70,7 @@ async function makeSchedules(client: KubeClient, all: Resources): Promise<void> 
       spec: {
         cron: '* * * * *',
         source: { persistentVolumeClaim: { claimName: 'state' } },
-        // Everything stays, for the checks.
+        // Nothing is pruned, for the checks.
         successfulJobsHistoryLimit: 1000,
         failedJobsHistoryLimit: 1000,
       },
@@ -93,7 +93,7 @@ async function remainsOf(all: Resources, replicas: readonly Replica[]): Promise<
   };
 }
 
-/** The remains once all is right and nothing moves, at the stopped time; as they are when that takes too long. */
+/** The state once it has settled and passes, or after a time limit as it is. The clocks are stopped meanwhile. */
 async function settledRemains(
   all: Resources,
   replicas: readonly Replica[],
@@ -124,7 +124,7 @@ interface Stage {
   dir: string;
   client: KubeClient;
   all: Resources;
-  /** Filled at once, so that they can be ended whatever comes. */
+  /** Filled as they start, so that all are ended whatever happens. */
   replicas: Replica[];
 }
 
@@ -162,7 +162,7 @@ async function carryThrough({ cluster, dir, client, all, replicas }: Stage): Pro
   return [inflicted, crashed, ...checksOf(remains, stoppedMs)];
 }
 
-/** Rejects when the soak is told to end. */
+/** Rejects when the soak is signalled to stop. */
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -217,5 +217,5 @@ if (report !== undefined) {
   writeFileSync(report, JSON.stringify({ ...counts, numPendingTests: 0, numTodoTests: 0 }));
 }
 console.log(`\n${checks.length - failed} passed, ${failed} failed`);
-// Timers of faults that were to end later must not keep it.
+// Pending timers of faults must not keep the process alive.
 process.exit(failed === 0 ? 0 : 1);

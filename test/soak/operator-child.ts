@@ -1,7 +1,7 @@
 /**
- * The operator with a wall clock that its parent sets, over IPC or by the first argument: `{"offsetMs": n}` is
- * so far from the real time, as when an administrator sets the clock of a node; `{"stoppedMs": n}` hardly moves from
- * there, by a thousandth of the real time: the renewals of a Lease must differ. The monotonic clock goes on.
+ * The operator with a wall clock that its parent sets, over IPC or by the first argument. `{"offsetMs": n}` shifts it
+ * from the real time, as when an administrator sets a node's clock. `{"stoppedMs": n}` almost stops it there: it runs at
+ * a thousandth of real time, because renewals of a Lease must differ. The monotonic clock is unaffected.
  */
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';

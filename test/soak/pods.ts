@@ -10,8 +10,8 @@ export function archiveOf({ metadata }: Pick<Pod, 'metadata'>): string | undefin
 }
 
 /**
- * What the pod reports. Its inventory is cut: what is absent from a cut report is never taken for removed, so that
- * every run leaves its KmBackup behind for the checks.
+ * What the pod reports. Its inventory is marked as truncated, so that archives missing from it are not taken for
+ * removed and every KmBackup stays for the checks.
  */
 export function reportOf(pod: { metadata: { uid: string } }): StubReport {
   const archive = archiveOf(pod as Pick<Pod, 'metadata'>);

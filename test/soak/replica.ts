@@ -16,10 +16,10 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** The wall clock of a replica; epoch milliseconds, or an offset to the real time. */
+/** A replica's wall clock: stopped at epoch milliseconds, or offset from the real time. */
 export type WallClock = { offsetMs: number } | { stoppedMs: number };
 
-/** One replica of the operator, behind a proxy of its own; started again whenever it ends. */
+/** One replica of the operator behind its own proxy. It is restarted whenever it ends. */
 export class Replica {
   readonly name: string;
   readonly proxy: FaultProxy;
@@ -30,9 +30,9 @@ export class Replica {
   #wall: WallClock = { offsetMs: 0 };
   #clockSetRight: NodeJS.Timeout | undefined;
   #wanted = true;
-  /** How often it ended by itself because it had lost the Lease, as it must. */
+  /** How often it ended by itself because it lost the Lease, as it must. */
   lost = 0;
-  /** What it said last when it ended by itself for any other reason. */
+  /** Its last output when it ended by itself for any other reason. */
   readonly crashes: string[] = [];
 
   private constructor(name: string, dir: string, proxy: FaultProxy, port: number) {
@@ -96,7 +96,7 @@ export class Replica {
     if (this.#child?.connected) this.#child.send(wall, () => {});
   }
 
-  /** Sets its wall clock wrong, and right again after a while. */
+  /** Sets its wall clock wrong for a while. */
   stepClock(offsetMs: number, forMs: number): void {
     this.setClock({ offsetMs });
     this.#clockSetRight = setTimeout(() => this.setClock({ offsetMs: 0 }), forMs);
