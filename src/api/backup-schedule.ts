@@ -76,6 +76,13 @@ const Compression = z
     }),
   );
 
+const SELinuxOptions = z.object({
+  level: z.string().max(253).optional(),
+  role: z.string().max(253).optional(),
+  type: z.string().max(253).optional(),
+  user: z.string().max(253).optional(),
+});
+
 const PodTemplate = z
   .object({
     labels: PodLabels.optional().describe("Added to the Job and its pod. The operator's own labels win."),
@@ -89,9 +96,23 @@ const PodTemplate = z
     priorityClassName: ResourceName.optional(),
     runAsUser: int(1)
       .optional()
-      .describe('Must be able to read the source and write the destination. Never 0.'),
-    runAsGroup: int(1).optional(),
-    fsGroup: int(0).optional(),
+      .describe(
+        'User that reads the source and writes the destination; never 0. Default: the user of the pod that mounts the source claim, or of the last that did; 65532 where neither is known.',
+      ),
+    runAsGroup: int(1).optional().describe('Default: runAsUser, else the group of that pod.'),
+    fsGroup: int(0)
+      .optional()
+      .describe(
+        'Group that the kubelet gives to all files of a volume that the Job mounts for writing. Default: that of the pod that mounts the source claim; none without such a pod.',
+      ),
+    supplementalGroups: z
+      .array(int(0))
+      .max(64)
+      .optional()
+      .describe('Further groups of the process. Default: those of the pod that mounts the source claim.'),
+    seLinuxOptions: SELinuxOptions.optional().describe(
+      'Default: the level of the pod that mounts the source claim.',
+    ),
   })
   .describe("What may be set of the pods. No image, command or service account: they are the operator's.");
 
@@ -185,6 +206,19 @@ const RunTotals = z.object({
 });
 export type RunTotals = z.infer<typeof RunTotals>;
 
+const SourceIdentity = z.object({
+  claimName: z.string(),
+  pod: z.string(),
+  runAsUser: z.int().optional(),
+  runAsGroup: z.int().optional(),
+  fsGroup: z.int().optional(),
+  supplementalGroups: z.array(z.int()).optional(),
+  seLinuxOptions: SELinuxOptions.optional(),
+  note: z.string().optional().describe('Why the user of the pod was not taken, or which pods disagree.'),
+});
+/** The security context of the pod that mounts the source claim. */
+export type SourceIdentity = z.infer<typeof SourceIdentity>;
+
 export const KmBackupScheduleStatus = z.object({
   observedGeneration: z.int().optional(),
   conditions: Conditions.optional(),
@@ -228,6 +262,9 @@ export const KmBackupScheduleStatus = z.object({
     .optional()
     .describe('Archives of this schedule on the destination, as the last run saw them.'),
   runs: RunTotals.optional().describe('Finished runs since the schedule was created.'),
+  sourceIdentity: SourceIdentity.optional().describe(
+    'Security context of the pod that mounts the source claim, as the last run saw it. Runs take what podTemplate does not say from there when no pod mounts the claim.',
+  ),
   retentionDeletes: z
     .int()
     .optional()

@@ -22,6 +22,8 @@ export const LABELS = {
 export const ANNOTATIONS = {
   /** Where the run writes: claim, slash, folder. */
   destination: `${GROUP}/destination`,
+  /** As whom the run reads and writes, and why; JSON. */
+  identity: `${GROUP}/identity`,
   /** Seconds that the start of a pod and its work may take: two numbers and a slash. */
   deadlines: `${GROUP}/deadlines`,
 } as const;

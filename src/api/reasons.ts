@@ -276,8 +276,15 @@ export const BACKUP_REASONS = {
   },
   ClaimNotFound: {
     state: 'ended',
-    meaning: 'A claim that the schedule names does not exist.',
+    meaning:
+      'A claim that the schedule names does not exist. The schedule is `Ready=False` for the same reason.',
     kubectl: 'Create the claim, or name another in the schedule.',
+  },
+  ClaimIsBlock: {
+    state: 'ended',
+    meaning:
+      'A claim that the schedule names is a raw block device, which holds no files. The schedule is `Ready=False` for the same reason.',
+    kubectl: 'Name a claim with `volumeMode: Filesystem`.',
   },
   ClaimInUse: {
     state: 'ended',

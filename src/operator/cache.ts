@@ -6,9 +6,19 @@ import type { Clock } from '../clock/index.ts';
 import { type Change, type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
 import type { KubeObject, ResourceClient } from '../kube/resources.ts';
 import { keyOf, Store } from '../kube/store.ts';
+import { claimKeysOf } from './claims.ts';
 import { backupPacking } from './packed-backup.ts';
 import type { Resources } from './resources.ts';
-import { type Job, type JobReference, type Pod, trimJob, trimmedMeta, trimPod } from './workloads.ts';
+import {
+  type Job,
+  type JobReference,
+  type PersistentVolumeClaim,
+  type Pod,
+  trimClaim,
+  trimJob,
+  trimmedMeta,
+  trimPod,
+} from './workloads.ts';
 
 function controllerOf(object: Job | Pod) {
   return object.metadata.ownerReferences?.find((owner) => owner.controller);
@@ -46,12 +56,13 @@ export interface CacheOptions {
   metrics?: ReflectorMetrics;
 }
 
-/** What the operator sees of the cluster: only its own Jobs and pods, and of them only what it reads. */
+/** What the operator sees of the cluster: of Jobs and pods only its own, and of each object only what it reads. */
 export class Cache {
   readonly schedules: Store<KmBackupSchedule>;
   readonly backups: Store<KmBackup>;
   readonly jobs: Store<Job>;
   readonly pods: Store<Pod>;
+  readonly claims: Store<PersistentVolumeClaim>;
   /** Jobs this process made, by the UID of their run, until that run's status tells of them. */
   readonly #made = new Map<string, JobReference>();
   readonly #reflectors: {
@@ -61,7 +72,8 @@ export class Cache {
   }[] = [];
 
   constructor(options: CacheOptions, handlers: ChangeHandlers) {
-    this.schedules = new Store<KmBackupSchedule>();
+    this.schedules = new Store<KmBackupSchedule>({ claim: claimKeysOf });
+    this.claims = new Store<PersistentVolumeClaim>();
     this.backups = new Store<KmBackup>(
       {
         schedule: (backup) => [scheduleKey(backup)],
@@ -117,6 +129,13 @@ export class Cache {
       },
       { labelSelector: MANAGED_SELECTOR, transform: trimPod },
     );
+    const claimChanged = (claim: PersistentVolumeClaim, type: ChangeType) => {
+      // What is read of a claim never changes.
+      if (type !== 'updated')
+        for (const schedule of this.schedules.byIndex('claim', keyOf(claim)))
+          handlers.schedule(keyOf(schedule));
+    };
+    this.#watch(options, resources.claims, this.claims, claimChanged, { transform: trimClaim });
   }
 
   #watch<T extends KubeObject>(

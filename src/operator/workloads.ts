@@ -23,6 +23,23 @@ interface Terminated {
   finishedAt?: string;
 }
 
+interface ContainerSecurity {
+  runAsUser?: number;
+  runAsGroup?: number;
+  seLinuxOptions?: { level?: string };
+}
+
+interface PodSecurity extends ContainerSecurity {
+  fsGroup?: number;
+  supplementalGroups?: number[];
+}
+
+export interface ContainerSpec {
+  name: string;
+  securityContext?: ContainerSecurity;
+  volumeMounts?: { name: string; readOnly?: boolean }[];
+}
+
 interface ContainerStatus {
   name: string;
   state?: {
@@ -38,7 +55,10 @@ export interface Pod {
   spec: {
     nodeName?: string;
     tolerations?: Toleration[];
-    volumes?: { persistentVolumeClaim?: { claimName: string } }[];
+    securityContext?: PodSecurity;
+    containers?: ContainerSpec[];
+    initContainers?: ContainerSpec[];
+    volumes?: { name: string; persistentVolumeClaim?: { claimName: string } }[];
   };
   status?: {
     phase?: string;
@@ -60,8 +80,7 @@ export interface Toleration {
 
 export interface PersistentVolumeClaim {
   metadata: ObjectMeta;
-  spec: { accessModes?: string[]; volumeName?: string };
-  status?: { phase?: string };
+  spec: { accessModes?: string[]; volumeMode?: string };
 }
 
 /** Without annotations, of which the last applied configuration is one, and managed fields. */
@@ -138,6 +157,16 @@ export function trimJob(job: Job): Job {
       ...(completionTime && { completionTime }),
       ...(conditions && { conditions }),
     },
+  };
+}
+
+/** Drops what no decision reads: a cluster may hold many claims that no schedule names. */
+export function trimClaim({ metadata, spec }: PersistentVolumeClaim): PersistentVolumeClaim {
+  const { labels: _labels, ownerReferences: _owners, ...meta } = trimmedMeta(metadata);
+  const { accessModes, volumeMode } = spec;
+  return {
+    metadata: meta,
+    spec: { ...(accessModes && { accessModes }), ...(volumeMode && { volumeMode }) },
   };
 }
 

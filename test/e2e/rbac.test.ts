@@ -14,7 +14,7 @@ const RIGHTS = [
   ...allow(['get', 'update'], `kmbackupschedules/status.${KM}`, `kmbackups/status.${KM}`),
   ...allow(['get', 'list', 'watch', 'create', 'delete'], 'jobs.batch'),
   ...allow(['get', 'list', 'watch'], 'pods.'),
-  ...allow(['get'], 'persistentvolumeclaims.'),
+  ...allow(['get', 'list', 'watch'], 'persistentvolumeclaims.'),
   ...allow(['create', 'list', 'patch'], 'events.events.k8s.io'),
 ].sort();
 

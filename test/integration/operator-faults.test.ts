@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isFinished, type KmBackupStatus } from '../../src/api/backup.ts';
+import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
@@ -392,28 +393,56 @@ describe.concurrent('interference', () => {
       await scene.kubelet();
       await scene.operator();
       await scene.schedule('broken', { source: { persistentVolumeClaim: { claimName: 'nowhere' } } });
-      await scene.schedule('never', { cron: '0 0 31 2 *' });
       await scene.schedule('fine');
       expect((await scene.finished(await scene.runNow('broken'))).status).toMatchObject({
         phase: 'Failed',
         reason: 'ClaimNotFound',
       });
       expect((await scene.finished(await scene.runNow('fine'))).status?.phase).toBe('Succeeded');
-      const never = await scene.scheduleUntil('never', ({ status }) => status?.conditions !== undefined);
-      expect(never.status?.nextScheduleTime).toBeUndefined();
-      expect(never.status?.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('False');
+      const broken = await scene.scheduleUntil('broken', ({ status }) => status?.conditions !== undefined);
+      const readyOf = ({ status }: KmBackupSchedule) =>
+        status?.conditions?.find(({ type }) => type === 'Ready');
+      expect(readyOf(broken)).toMatchObject({ status: 'False', reason: 'ClaimNotFound' });
+      await scene.claim('nowhere');
+      await scene.scheduleUntil('broken', (seen) => readyOf(seen)?.status === 'True');
     }),
   );
 
   it(
-    'sends the run of a claim in use to the node that has it mounted',
+    'refuses a claim that is a raw block device',
+    inScene(async (scene) => {
+      await scene.all.claims.create(scene.namespace, {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: 'device' },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          volumeMode: 'Block',
+          resources: { requests: { storage: '1Gi' } },
+        },
+      });
+      await scene.operator();
+      await scene.schedule('notes', { source: { persistentVolumeClaim: { claimName: 'device' } } });
+      const { status } = await scene.finished(await scene.runNow('notes'));
+      expect(status).toMatchObject({ phase: 'Failed', reason: 'ClaimIsBlock' });
+      await scene.scheduleUntil('notes', ({ status }) =>
+        Boolean(
+          status?.conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'ClaimIsBlock'),
+        ),
+      );
+    }),
+  );
+
+  it(
+    'sends the run of a claim in use to the node that has it mounted, as the user of its pod',
     inScene(async (scene) => {
       await scene.core('pods', 'Pod').create(scene.namespace, {
         metadata: { name: 'application' },
         spec: {
           nodeName: 'node-7',
           tolerations: [{ key: 'gpu', operator: 'Exists' }],
-          containers: [{ name: 'c', image: 'x' }],
+          securityContext: { runAsUser: 999, fsGroup: 998 },
+          containers: [{ name: 'c', image: 'x', volumeMounts: [{ name: 'v', mountPath: '/v' }] }],
           volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'state' } }],
         },
       });
@@ -426,6 +455,8 @@ describe.concurrent('interference', () => {
       const { template } = (job as unknown as { spec: { template: { spec: Record<string, unknown> } } }).spec;
       expect(JSON.stringify(template.spec['affinity'])).toContain('"values":["node-7"]');
       expect(template.spec['tolerations']).toContainEqual({ key: 'gpu', operator: 'Exists' });
+      expect(template.spec['securityContext']).toMatchObject({ runAsUser: 999, fsGroup: 998 });
+      await scene.scheduleUntil('notes', ({ status }) => status?.sourceIdentity?.runAsUser === 999);
     }),
   );
 });

@@ -17,6 +17,7 @@ const observe = (observed: Partial<ObservedBackup>): ObservedBackup => ({
   behind: undefined,
   slot: { granted: true },
   placement: { ok: true, placement: { tolerations: [] } },
+  source: undefined,
   warning: undefined,
   ...observed,
 });

@@ -49,7 +49,7 @@ function decideWithoutSchedule(observed: ObservedBackup, nowMs: number): Plan {
 }
 
 function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
-  const { backup, schedule, ahead, behind, slot, placement } = observed;
+  const { backup, schedule, ahead, behind, slot, placement, source } = observed;
   if (!schedule) return decideWithoutSchedule(observed, nowMs);
   if (schedule.spec.script && !settings.allowScripts) {
     return finish(
@@ -79,7 +79,7 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
   if (!placement) return NOTHING;
   if (!placement.ok) return finish(observed, nowMs, failure(placement.reason, placement.message));
 
-  const job = buildJob(backup, schedule, settings, placement.placement);
+  const job = buildJob(backup, schedule, settings, placement.placement, source);
   // The status is written when the Job is seen: in a busy minute, Jobs go before status writes.
   return { steps: [{ kind: 'createJob', backup, job }] };
 }

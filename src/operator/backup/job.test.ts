@@ -26,6 +26,18 @@ describe('the Job of a run', () => {
     });
   });
 
+  it('gives the volume no group that nobody asked for', () => {
+    expect(build({}).spec.template.spec!.securityContext).not.toHaveProperty('fsGroup');
+    const runAsGroup = build({ podTemplate: { runAsUser: 7, runAsGroup: 8 } }).spec.template.spec!;
+    expect(runAsGroup.securityContext).not.toHaveProperty('fsGroup');
+  });
+
+  it('ends by itself only after all tries have had all their time', () => {
+    const spec = { startDeadlineSeconds: 100, activeDeadlineSeconds: 1000, backoffLimit: 1 };
+    expect(build(spec).spec.activeDeadlineSeconds).toBe(2 * (2 * 100 + 1000 + 600));
+    expect(build({ activeDeadlineSeconds: 2_147_483_647 }).spec.activeDeadlineSeconds).toBe(2_147_483_647);
+  });
+
   it('keeps every value of a schedule in one argument, unexpanded by the kubelet', () => {
     const exclude = ['$(SECRET)', '-rf', 'line\nbreak', '$$x'];
     const args = container({ source: { persistentVolumeClaim: { claimName: 'state' }, exclude } }).args!;
@@ -53,7 +65,10 @@ describe('the Job of a run', () => {
       { name: 'source', mountPath: '/destination' },
     ]);
     const apart = { destination: { persistentVolumeClaim: { claimName: 'archives' }, path: 'a' } };
-    expect(build(apart).spec.template.spec!.volumes).toHaveLength(2);
+    expect(build(apart).spec.template.spec!.volumes).toEqual([
+      { name: 'source', persistentVolumeClaim: { claimName: 'state', readOnly: true } },
+      { name: 'destination', persistentVolumeClaim: { claimName: 'archives' } },
+    ]);
     expect(container(apart).args).toContain('--destination=/destination/a');
   });
 
@@ -93,7 +108,7 @@ describe('where a run goes', () => {
     spec: {
       ...(nodeName && { nodeName }),
       tolerations: [{ key: 'gpu', operator: 'Exists' }],
-      volumes: [{ persistentVolumeClaim: { claimName } }],
+      volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
     },
     status: { phase },
   });

@@ -1,11 +1,13 @@
 import type { V1Affinity, V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
 import type { KmBackup } from '../../api/backup.ts';
-import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
+import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { NOT_RETRIED } from '../../api/reasons.ts';
+import { destinationOf } from '../claims.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { deadlinesText, destinationText } from '../workloads.ts';
+import { identityOf } from './identity.ts';
 import type { Placement } from './placement.ts';
 import { LONGEST_BACKOFF_SECONDS } from './waits.ts';
 
@@ -16,8 +18,6 @@ export interface JobSettings {
   allowScripts: boolean;
 }
 
-/** User and group of the image; a schedule may choose others, never root. */
-const NONROOT = 65532;
 const SOURCE_MOUNT = '/source';
 const DESTINATION_MOUNT = '/destination';
 const SCRIPT_MOUNT = '/script';
@@ -26,15 +26,6 @@ const LOCK_WAIT_SECONDS = 3600;
 /** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
 function literal(argument: string): string {
   return argument.replaceAll('$', '$$$$');
-}
-
-/** Claim and folder in which the archives of a schedule lie. */
-export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; path: string } {
-  return {
-    claimName:
-      spec.destination.persistentVolumeClaim?.claimName ?? spec.source.persistentVolumeClaim.claimName,
-    path: spec.destination.path,
-  };
 }
 
 /** Every option as `--name=value`, so that no value is ever taken for an option. */
@@ -75,7 +66,8 @@ function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<
   const script = spec.script?.configMapKeyRef;
   return {
     volumes: [
-      { name: 'source', persistentVolumeClaim: { claimName } },
+      // Where only the source is on it, neither the kubelet nor the container runtime changes the volume.
+      { name: 'source', persistentVolumeClaim: { claimName, ...(!shared && { readOnly: true }) } },
       ...(shared ? [] : [{ name: 'destination', persistentVolumeClaim: { claimName: destination } }]),
       ...(script
         ? [
@@ -138,6 +130,7 @@ export function buildJob(
   schedule: KmBackupSchedule,
   settings: JobSettings,
   placement: Placement,
+  source?: SourceIdentity,
 ): NewJob {
   const { spec } = schedule;
   const template = spec.podTemplate ?? {};
@@ -157,7 +150,7 @@ export function buildJob(
   const { volumes: podVolumes, volumeMounts } = volumes(spec);
   const tolerations = [...(template.tolerations ?? []), ...placement.tolerations];
   const affinity = affinityOn(template.affinity as V1Affinity | undefined, placement.nodeName);
-  const runAsUser = template.runAsUser ?? NONROOT;
+  const { securityContext, identity } = identityOf(spec, source);
   const resources = (template.resources ?? {
     requests: { cpu: '100m', memory: '128Mi' },
   }) as V1ResourceRequirements;
@@ -173,6 +166,7 @@ export function buildJob(
           startSeconds: spec.startDeadlineSeconds,
           activeSeconds: spec.activeDeadlineSeconds,
         }),
+        [ANNOTATIONS.identity]: JSON.stringify(identity),
       },
       ownerReferences: [
         {
@@ -205,14 +199,7 @@ export function buildJob(
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           terminationGracePeriodSeconds: 30,
-          securityContext: {
-            runAsNonRoot: true,
-            runAsUser,
-            runAsGroup: template.runAsGroup ?? runAsUser,
-            fsGroup: template.fsGroup ?? template.runAsGroup ?? runAsUser,
-            fsGroupChangePolicy: 'OnRootMismatch',
-            seccompProfile: { type: 'RuntimeDefault' },
-          },
+          securityContext,
           ...(template.nodeSelector && { nodeSelector: template.nodeSelector }),
           ...(affinity && { affinity }),
           ...(tolerations.length > 0 && {

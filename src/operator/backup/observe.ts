@@ -1,7 +1,8 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
-import type { KmBackupSchedule, KmBackupScheduleSpec } from '../../api/backup-schedule.ts';
+import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { type Cache, scheduleKey } from '../cache.ts';
+import { claimNamesOf, claimProblem } from '../claims.ts';
 import type { ConcurrencyLimiter } from '../concurrency-limiter.ts';
 import type { Resources } from '../resources.ts';
 import {
@@ -13,7 +14,7 @@ import {
   trimPod,
 } from '../workloads.ts';
 import { type Cause, newestWarning } from './events.ts';
-import { destinationOf } from './job.ts';
+import { sourceIdentity } from './identity.ts';
 import { lacksReport, outcomeOf } from './outcome.ts';
 import { type PlacementResult, placementFor } from './placement.ts';
 import type { PodsOnNodes } from './pods-on-nodes.ts';
@@ -40,6 +41,8 @@ export interface ObservedBackup {
   slot: { granted: true } | { granted: false; message: string };
   /** Where the run must go. Observed only for a run that may start. */
   placement: PlacementResult | undefined;
+  /** The security context of the pod that mounts the source, or of the last that did. Observed with the placement. */
+  source: SourceIdentity | undefined;
   /** Why the run does not start, from the Events. Observed only where nothing else says why. */
   warning: Cause | undefined;
 }
@@ -51,17 +54,17 @@ async function podsOfJob({ metadata }: Job, { pods }: Resources): Promise<Pod[]>
 
 async function observeJob(
   backup: KmBackup,
-  view: Cache,
+  cache: Cache,
   resources: Resources,
 ): Promise<ObservedBackup['job']> {
-  const job = view.jobOf(backup);
+  const job = cache.jobOf(backup);
   if (job) {
-    const pods = view.podsOf(job);
+    const pods = cache.podsOf(job);
     // The watch of pods can lag behind the watch of Jobs: only the API server can say that no pod reported.
     if (isFinished(backup) || !lacksReport(job, pods)) return { state: 'exists', job, pods };
     return { state: 'exists', job, pods: await podsOfJob(job, resources) };
   }
-  const known = view.recordedJobOf(backup);
+  const known = cache.recordedJobOf(backup);
   if (known === undefined || isFinished(backup)) return { state: 'none' };
   // The cache can lag behind: only the API server can say that a Job is gone.
   try {
@@ -75,11 +78,11 @@ async function observeJob(
 }
 
 /** First come, first served, but a run with a Job goes before runs without one. */
-function queueOf(backup: KmBackup, view: Cache): { ahead: string | undefined; behind: string | undefined } {
+function queueOf(backup: KmBackup, cache: Cache): { ahead: string | undefined; behind: string | undefined } {
   const order = (run: KmBackup) =>
-    `${view.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
+    `${cache.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
   const mine = order(backup);
-  const others = view
+  const others = cache
     .unfinishedRunsOf(scheduleKey(backup))
     .filter(
       (run) =>
@@ -93,20 +96,20 @@ function queueOf(backup: KmBackup, view: Cache): { ahead: string | undefined; be
   };
 }
 
-/**
- * Read from the API server's cache, at a fraction of the cost, because the fields read here never change. A claim that
- * this cache does not know may be new.
- */
+/** The cache can lag behind: only the API server can say that there is no such claim. */
 async function claimOf(
   namespace: string,
   name: string,
+  cache: Cache,
   { claims }: Resources,
-): Promise<PersistentVolumeClaim> {
+): Promise<PersistentVolumeClaim | undefined> {
+  const seen = cache.claims.get(`${namespace}/${name}`);
+  if (seen) return seen;
   try {
-    return await claims.get(namespace, name, { resourceVersion: '0' });
+    return await claims.get(namespace, name);
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    return claims.get(namespace, name);
+    return undefined;
   }
 }
 
@@ -114,36 +117,38 @@ async function claimOf(
 async function observePlacement(
   namespace: string,
   spec: KmBackupScheduleSpec,
+  cache: Cache,
   resources: Resources,
   podsOnNodes: PodsOnNodes,
-): Promise<PlacementResult> {
-  const names = [...new Set([spec.source.persistentVolumeClaim.claimName, destinationOf(spec).claimName])];
+): Promise<PlacementResult & { source?: SourceIdentity | undefined }> {
   const claims: PersistentVolumeClaim[] = [];
-  for (const name of names) {
-    try {
-      claims.push(await claimOf(namespace, name, resources));
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      return {
-        ok: false,
-        reason: 'ClaimNotFound',
-        message: `There is no PersistentVolumeClaim ${name} in namespace ${namespace}. Create it, or name another in the schedule.`,
-      };
-    }
+  for (const name of claimNamesOf(spec)) {
+    const claim = await claimOf(namespace, name, cache, resources);
+    const problem = claimProblem(namespace, name, claim);
+    if (problem) return { ok: false, ...problem };
+    if (claim) claims.push(claim);
   }
-  const singleNode = claims.some((claim) => !claim.spec.accessModes?.some((mode) => mode.endsWith('Many')));
-  if (!singleNode) return placementFor(claims, []);
-  return placementFor(claims, await podsOnNodes(namespace));
+  const pods = await podsOnNodes(namespace);
+  return {
+    ...placementFor(claims, pods),
+    source: sourceIdentity(spec.source.persistentVolumeClaim.claimName, pods),
+  };
+}
+
+/** The identity of an earlier run's source, unless the schedule names another claim since. */
+function rememberedSource({ spec, status }: KmBackupSchedule): SourceIdentity | undefined {
+  const { sourceIdentity: remembered } = status ?? {};
+  return remembered?.claimName === spec.source.persistentVolumeClaim.claimName ? remembered : undefined;
 }
 
 async function observeSchedule(
   backup: KmBackup,
-  view: Cache,
+  cache: Cache,
   resources: Resources,
 ): Promise<KmBackupSchedule | undefined> {
   const { namespace } = backup.metadata;
   const { scheduleName } = backup.spec;
-  const seen = view.schedules.get(`${namespace}/${scheduleName}`);
+  const seen = cache.schedules.get(`${namespace}/${scheduleName}`);
   if (seen || isFinished(backup)) return seen;
   // The cache can lag behind: only the API server can say that there is none.
   try {
@@ -157,7 +162,7 @@ async function observeSchedule(
 /** Observes a run. Also takes its place under the concurrency limit, or gives it back once the run is over. */
 export async function observeBackup(
   backup: KmBackup,
-  view: Cache,
+  cache: Cache,
   resources: Resources,
   slots: ConcurrencyLimiter,
   podsOnNodes: PodsOnNodes,
@@ -165,23 +170,34 @@ export async function observeBackup(
 ): Promise<ObservedBackup> {
   const { namespace, name } = backup.metadata;
   const key = `${namespace}/${name}`;
-  const schedule = await observeSchedule(backup, view, resources);
-  const job = await observeJob(backup, view, resources);
-  const { ahead, behind } = queueOf(backup, view);
+  const schedule = await observeSchedule(backup, cache, resources);
+  const job = await observeJob(backup, cache, resources);
+  const { ahead, behind } = queueOf(backup, cache);
 
   let slot: ObservedBackup['slot'] = { granted: false, message: 'Waits for its turn.' };
   let placement: PlacementResult | undefined;
+  let source: SourceIdentity | undefined;
   if (isFinished(backup) || backup.metadata.deletionTimestamp || job.state === 'gone') {
     slots.release(key, namespace);
   } else if (job.state === 'exists') {
     slots.hold(key, namespace);
   } else if (schedule && ahead === undefined && backup.spec.archiveName === undefined) {
     slot = slots.request(key, namespace);
-    if (slot.granted) placement = await observePlacement(namespace, schedule.spec, resources, podsOnNodes);
+    if (slot.granted) {
+      const { source: live, ...found } = await observePlacement(
+        namespace,
+        schedule.spec,
+        cache,
+        resources,
+        podsOnNodes,
+      );
+      placement = found;
+      source = live ?? rememberedSource(schedule);
+    }
   }
   const warning =
     job.state === 'exists' && needsEvents(backup, outcomeOf(job.job, job.pods), nowMs)
       ? await newestWarning([job.job, ...job.pods], resources.events)
       : undefined;
-  return { backup, schedule, job, ahead, behind, slot, placement, warning };
+  return { backup, schedule, job, ahead, behind, slot, placement, source, warning };
 }

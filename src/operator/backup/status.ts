@@ -1,11 +1,12 @@
 /** The statuses of a run: while it waits, and how it ended. Pure. */
 import type { KmBackupStatus } from '../../api/backup.ts';
 import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from '../../api/reasons.ts';
+import { destinationOf } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { EventText, Plan, Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import { destinationOfJob } from '../workloads.ts';
-import { destinationOf } from './job.ts';
+import { identityOfJob, withIdentity } from './identity.ts';
 import type { ObservedBackup } from './observe.ts';
 import type { Finished } from './outcome.ts';
 
@@ -63,11 +64,12 @@ function eventText(outcome: Finished): EventText {
   };
 }
 
-export function finish(observed: ObservedBackup, nowMs: number, outcome: Finished): Plan {
+export function finish(observed: ObservedBackup, nowMs: number, said: Finished): Plan {
   const { backup, schedule, job } = observed;
+  const known = job.state === 'exists' ? job.job : undefined;
+  const outcome = withIdentity(said, known && identityOfJob(known));
   const { phase, reason, message, result } = outcome;
   const duration = durationOf(outcome, backup.status?.startTime, nowMs);
-  const known = job.state === 'exists' ? job.job : undefined;
   const destination = (known && destinationOfJob(known)) ?? backup.status?.destination;
   const next = withFields(
     observed,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../../api/backup-schedule.ts';
+import { claimProblem } from '../claims.ts';
 import type { Plan, Step } from '../plan.ts';
 import { at, job, schedule, scheduledBackup } from '../testing/fixtures.ts';
 import { decideSchedule } from './decide.ts';
@@ -18,6 +19,24 @@ function decide(
 function of<K extends Step['kind']>(plan: Plan, kind: K): Extract<Step, { kind: K }>[] {
   return plan.steps.filter((step): step is Extract<Step, { kind: K }> => step.kind === kind);
 }
+
+describe('a claim that no run can use', () => {
+  const claim = (volumeMode: string) => ({ metadata: schedule().metadata, spec: { volumeMode } });
+  it.each([
+    ['does not exist', undefined, 'ClaimNotFound'],
+    ['is a block device', claim('Block'), 'ClaimIsBlock'],
+  ])('%s: the schedule is not ready', (_name, found, reason) => {
+    const problem = claimProblem('team', 'state', found);
+    const { conditions } = statusOf(decide(schedule(), at('00:30:00'), [], { claimProblem: problem }));
+    const ready = conditions?.find(({ type }) => type === 'Ready');
+    expect(ready).toMatchObject({ status: 'False', reason });
+    expect(ready?.message).toContain('state');
+  });
+
+  it('is no problem once it exists', () => {
+    expect(claimProblem('team', 'state', claim('Filesystem'))).toBeUndefined();
+  });
+});
 
 const createdSlots = (plan: Plan) =>
   of(plan, 'createBackup').map((step) => step.backup.spec.scheduledTime?.slice(11, 19));

@@ -8,6 +8,7 @@ import { type Due, dueSlots, slotOf, validate } from './due.ts';
 import { byCompletion } from './inventory.ts';
 import { foundBackups, slotBackup } from './new-backup.ts';
 import type { ObservedSchedule } from './observe.ts';
+import { latestSourceIdentity } from './source-identity.ts';
 import { type Runs, statusOf } from './status.ts';
 
 /** Runs of this very schedule, not of a namesake that was deleted. */
@@ -55,6 +56,8 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       finished,
       latestSlotMs: slots.length > 0 ? Math.max(...slots) : undefined,
       active: unfinished.map((backup) => backup.metadata.name).sort(),
+      claimProblem: observed.claimProblem,
+      sourceIdentity: latestSourceIdentity(schedule, observed.jobs),
     };
     const status = statusOf(schedule, runs, validity, due, nowMs);
     steps.push({ kind: 'writeScheduleStatus', schedule, status });

@@ -1,6 +1,7 @@
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import type { Cache } from '../cache.ts';
+import { type ClaimProblem, claimNamesOf, claimProblem } from '../claims.ts';
 import type { Job } from '../workloads.ts';
 
 export interface ObservedSchedule {
@@ -10,6 +11,8 @@ export interface ObservedSchedule {
   /** The Jobs of those runs. */
   jobs: readonly Job[];
   allowScripts: boolean;
+  /** Why no run can use one of the claims that the schedule names. */
+  claimProblem?: ClaimProblem | undefined;
 }
 
 /** Everything that `decideSchedule` reads; undefined when there is no schedule with this key. */
@@ -22,5 +25,9 @@ export function observeSchedule(
   if (!schedule) return undefined;
   const backups = cache.runsOf(key);
   const jobs = backups.flatMap((backup) => cache.jobOf(backup) ?? []);
-  return { schedule, backups, jobs, allowScripts: settings.allowScripts };
+  const { namespace } = schedule.metadata;
+  const [problem] = claimNamesOf(schedule.spec).flatMap(
+    (name) => claimProblem(namespace, name, cache.claims.get(`${namespace}/${name}`)) ?? [],
+  );
+  return { schedule, backups, jobs, allowScripts: settings.allowScripts, claimProblem: problem };
 }

@@ -1,7 +1,13 @@
 /** What a schedule reports of its runs. Pure. */
 import type { BackupPhase, KmBackup } from '../../api/backup.ts';
-import type { KmBackupSchedule, KmBackupScheduleStatus, RunTotals } from '../../api/backup-schedule.ts';
+import type {
+  KmBackupSchedule,
+  KmBackupScheduleStatus,
+  RunTotals,
+  SourceIdentity,
+} from '../../api/backup-schedule.ts';
 import { quoteReason } from '../../api/reasons.ts';
+import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { toTime } from '../time.ts';
 import { describeCadence } from './cadence.ts';
@@ -102,9 +108,14 @@ function health(last: KmBackup | undefined, before: KmBackupScheduleStatus | und
   };
 }
 
-function readiness(validity: Validity, schedule: KmBackupSchedule): ConditionState {
+function readiness(
+  validity: Validity,
+  problem: ClaimProblem | undefined,
+  schedule: KmBackupSchedule,
+): ConditionState {
   if (!validity.ok)
     return { type: 'Ready', status: 'False', reason: validity.reason, message: validity.message };
+  if (problem) return { type: 'Ready', status: 'False', ...problem };
   return schedule.spec.suspend
     ? { type: 'Ready', status: 'True', reason: 'Suspended', message: 'Suspended: no runs are started.' }
     : { type: 'Ready', status: 'True', reason: 'Scheduled', message: `Runs ${describeCadence(schedule)}.` };
@@ -130,11 +141,13 @@ export interface Runs {
   /** Of the latest slot that has a run; epoch ms. */
   latestSlotMs: number | undefined;
   active: readonly string[];
+  sourceIdentity: SourceIdentity | undefined;
+  claimProblem: ClaimProblem | undefined;
 }
 
 export function statusOf(
   schedule: KmBackupSchedule,
-  { finished, latestSlotMs, active }: Runs,
+  { finished, latestSlotMs, active, sourceIdentity, claimProblem }: Runs,
   validity: Validity,
   due: Due,
   nowMs: number,
@@ -150,7 +163,7 @@ export function statusOf(
   return {
     conditions: withConditions(
       before?.conditions,
-      [readiness(validity, schedule), progress(active), health(last, before)],
+      [readiness(validity, claimProblem, schedule), progress(active), health(last, before)],
       schedule.metadata.generation,
       nowMs,
     ),
@@ -168,6 +181,7 @@ export function statusOf(
       nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,
       lastBackup: last ? lastBackupOf(last) : before?.lastBackup,
       lastSuccessfulBackup: success ? lastSuccessOf(success) : before?.lastSuccessfulBackup,
+      sourceIdentity,
       archives: inventory ? { count: inventory.count, bytes: inventory.bytes } : before?.archives,
     }),
     ...countRuns(before, finished),

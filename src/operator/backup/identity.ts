@@ -1,0 +1,168 @@
+/** As whom a run reads the source and writes the destination. Pure. */
+import type { V1PodSecurityContext } from '@kubernetes/client-node';
+import type { KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
+import { ANNOTATIONS, FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import type { ContainerSpec, Job, Pod } from '../workloads.ts';
+import type { Finished } from './outcome.ts';
+
+/** User and group of the image. */
+const NONROOT = 65532;
+
+/** What a Job says about its identity, for the messages of its run and for later runs. */
+export interface JobIdentity {
+  user: number;
+  group: number;
+  fsGroup?: number;
+  from: 'spec.podTemplate' | 'pod' | 'default';
+  /** The pod that mounts the source claim, or the last that did. */
+  source?: SourceIdentity;
+}
+
+interface Mount {
+  pod: Pod;
+  container: ContainerSpec | undefined;
+  writes: boolean;
+}
+
+/** How a pod mounts a claim; undefined when it does not. */
+function mountOf(pod: Pod, claimName: string): Mount | undefined {
+  const volumes = new Set(
+    (pod.spec.volumes ?? [])
+      .filter((volume) => volume.persistentVolumeClaim?.claimName === claimName)
+      .map(({ name }) => name),
+  );
+  if (volumes.size === 0) return undefined;
+  const mounts = ({ volumeMounts = [] }: ContainerSpec, writing: boolean) =>
+    volumeMounts.some(({ name, readOnly }) => volumes.has(name) && !(writing && readOnly));
+  const containers = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])];
+  const writer = containers.find((container) => mounts(container, true));
+  const container = writer ?? containers.find((candidate) => mounts(candidate, false));
+  return { pod, container, writes: writer !== undefined };
+}
+
+/** The container's own security context wins over its pod's, as in Kubernetes. */
+const userOf = ({ pod, container }: Mount): number | undefined =>
+  container?.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser;
+
+const isTakable = (user: number | undefined): user is number => user !== undefined && user !== 0;
+
+/** Pods whose user a run can take go first, then those that write, then the oldest. */
+function byPreference(a: Mount, b: Mount): number {
+  return (
+    Number(isTakable(userOf(b))) - Number(isTakable(userOf(a))) ||
+    Number(b.writes) - Number(a.writes) ||
+    a.pod.metadata.creationTimestamp.localeCompare(b.pod.metadata.creationTimestamp) ||
+    a.pod.metadata.name.localeCompare(b.pod.metadata.name)
+  );
+}
+
+function describeUser(user: number | undefined): string {
+  if (user === undefined) return 'the user of its image';
+  return user === 0 ? 'root' : `user ${user}`;
+}
+
+/** Why the user of these pods is not, or not obviously, the one to take. */
+function noteOn(chosen: Mount, mounts: readonly Mount[], claimName: string): string | undefined {
+  const user = userOf(chosen);
+  const { name } = chosen.pod.metadata;
+  if (!isTakable(user))
+    return `Pod ${name} mounts claim ${claimName} as ${describeUser(user)}, which a backup ${user === 0 ? 'may not run as' : 'cannot see'}.`;
+  if (new Set(mounts.map(userOf)).size < 2) return undefined;
+  const others = mounts.map((mount) => `${mount.pod.metadata.name} (${describeUser(userOf(mount))})`);
+  return `Pods with different users mount claim ${claimName}: ${others.slice(0, 5).join(', ')}. The run takes user ${user} of ${name}.`;
+}
+
+/** The security context of the pod that mounts a claim; undefined when none does. */
+export function sourceIdentity(claimName: string, pods: readonly Pod[]): SourceIdentity | undefined {
+  const mounts = pods
+    .filter(({ metadata }) => metadata.labels?.[LABELS.managedBy] !== FIELD_MANAGER)
+    .map((pod) => mountOf(pod, claimName))
+    .filter((mount) => mount !== undefined)
+    .sort(byPreference);
+  const [chosen] = mounts;
+  if (!chosen) return undefined;
+  const { securityContext: ofPod = {} } = chosen.pod.spec;
+  const ofContainer = chosen.container?.securityContext ?? {};
+  const user = userOf(chosen);
+  const group = ofContainer.runAsGroup ?? ofPod.runAsGroup;
+  const level = ofContainer.seLinuxOptions?.level ?? ofPod.seLinuxOptions?.level;
+  const note = noteOn(chosen, mounts, claimName);
+  return {
+    claimName,
+    pod: chosen.pod.metadata.name,
+    ...(isTakable(user) && { runAsUser: user }),
+    ...(group !== undefined && (isTakable(user) || group !== 0) && { runAsGroup: group }),
+    ...(ofPod.fsGroup !== undefined && { fsGroup: ofPod.fsGroup }),
+    ...(ofPod.supplementalGroups?.length && { supplementalGroups: ofPod.supplementalGroups }),
+    // Pod Security `restricted` allows no other user, role or type than the default.
+    ...(level !== undefined && { seLinuxOptions: { level } }),
+    ...(note !== undefined && { note }),
+  };
+}
+
+/**
+ * First what the schedule says, then what the pod that mounts the source says, then the image's user. The kubelet
+ * applies `fsGroup` to every file of a volume, so one that nobody asked for would change the owner's permissions.
+ */
+export function identityOf(
+  { podTemplate = {} }: KmBackupScheduleSpec,
+  source: SourceIdentity | undefined,
+): { securityContext: V1PodSecurityContext; identity: JobIdentity } {
+  const user = podTemplate.runAsUser ?? source?.runAsUser ?? NONROOT;
+  const group = podTemplate.runAsGroup ?? podTemplate.runAsUser ?? source?.runAsGroup ?? user;
+  const fsGroup = podTemplate.fsGroup ?? source?.fsGroup;
+  const supplementalGroups = podTemplate.supplementalGroups ?? source?.supplementalGroups;
+  const seLinuxOptions = podTemplate.seLinuxOptions ?? source?.seLinuxOptions;
+  const fromPod = source?.runAsUser === undefined ? 'default' : 'pod';
+  return {
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: user,
+      runAsGroup: group,
+      ...(fsGroup !== undefined && { fsGroup }),
+      fsGroupChangePolicy: 'OnRootMismatch',
+      ...(supplementalGroups && { supplementalGroups }),
+      ...(seLinuxOptions && {
+        seLinuxOptions: seLinuxOptions as V1PodSecurityContext['seLinuxOptions'] & object,
+      }),
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    identity: {
+      user,
+      group,
+      ...(fsGroup !== undefined && { fsGroup }),
+      from: podTemplate.runAsUser === undefined ? fromPod : 'spec.podTemplate',
+      ...(source && { source }),
+    },
+  };
+}
+
+const DENIED = /\b(EACCES|EPERM)\b|permission denied|operation not permitted/i;
+
+/** Adds to the message of a run that was denied access as whom it ran, why, and which field changes that. */
+export function withIdentity(outcome: Finished, identity: JobIdentity | undefined): Finished {
+  const said = [outcome.message, ...(outcome.result?.warnings.samples ?? [])];
+  const denied = outcome.phase === 'Incomplete' || outcome.phase === 'Failed';
+  if (!identity || !denied || !said.some((text) => DENIED.test(text))) return outcome;
+  const { user, group, fsGroup, from, source } = identity;
+  const origin = {
+    'spec.podTemplate': 'as spec.podTemplate says',
+    pod: `as pod ${source?.pod} does, which mounts the source`,
+    default: 'the default, because no pod that mounts the source names another',
+  }[from];
+  const groups = fsGroup === undefined ? `group ${group}` : `group ${group} and fsGroup ${fsGroup}`;
+  const note = from !== 'spec.podTemplate' && source?.note ? ` ${source.note}` : '';
+  return {
+    ...outcome,
+    message: `${outcome.message} The Job ran as user ${user} with ${groups} (${origin}).${note} Set spec.podTemplate.runAsUser or spec.podTemplate.fsGroup to a user or group that may read the source and write the destination.`,
+  };
+}
+
+export function identityOfJob({ metadata }: Job): JobIdentity | undefined {
+  const text = metadata.annotations?.[ANNOTATIONS.identity];
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as JobIdentity);
+  } catch {
+    return undefined;
+  }
+}

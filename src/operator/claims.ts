@@ -1,0 +1,46 @@
+/** The claims that a schedule names, and what is wrong with them. Pure. */
+import type { KmBackupSchedule, KmBackupScheduleSpec } from '../api/backup-schedule.ts';
+import type { BackupReason } from '../api/reasons.ts';
+import type { PersistentVolumeClaim } from './workloads.ts';
+
+/** Claim and folder in which the archives of a schedule lie. */
+export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; path: string } {
+  return {
+    claimName:
+      spec.destination.persistentVolumeClaim?.claimName ?? spec.source.persistentVolumeClaim.claimName,
+    path: spec.destination.path,
+  };
+}
+
+/** Source first, destination second where it is another. */
+export function claimNamesOf(spec: KmBackupScheduleSpec): string[] {
+  return [...new Set([spec.source.persistentVolumeClaim.claimName, destinationOf(spec).claimName])];
+}
+
+/** Keys of the claims that a schedule names. */
+export const claimKeysOf = ({ metadata, spec }: KmBackupSchedule): string[] =>
+  claimNamesOf(spec).map((name) => `${metadata.namespace}/${name}`);
+
+export interface ClaimProblem {
+  reason: Extract<BackupReason, 'ClaimNotFound' | 'ClaimIsBlock'>;
+  message: string;
+}
+
+/** Why no run can use a claim; undefined when one can. */
+export function claimProblem(
+  namespace: string,
+  name: string,
+  claim: PersistentVolumeClaim | undefined,
+): ClaimProblem | undefined {
+  if (!claim)
+    return {
+      reason: 'ClaimNotFound',
+      message: `There is no PersistentVolumeClaim ${name} in namespace ${namespace}. Create it, or name another in the schedule.`,
+    };
+  if (claim.spec.volumeMode === 'Block')
+    return {
+      reason: 'ClaimIsBlock',
+      message: `PersistentVolumeClaim ${name} is a raw block device (volumeMode: Block), and km-backup reads files. Name a claim with volumeMode: Filesystem in the schedule.`,
+    };
+  return undefined;
+}

@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Kubectl, KubeObject } from '../support/kubectl.ts';
+import { localVolume, nodeRoot, ownership } from '../support/local-volume.ts';
+import { runNow, schedule } from '../support/resources.ts';
+import { nodeIn } from '../support/volume.ts';
+import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
+
+const USER = 999;
+const GROUP = 998;
+
+let kubectl: Kubectl;
+/** Is root on the node, in a namespace without Pod Security. */
+let host: Kubectl;
+const ends: (() => Promise<unknown>)[] = [];
+let data: ReturnType<typeof localVolume>;
+let archives: ReturnType<typeof localVolume>;
+
+/** An application that runs as its own user, and whose pod says another than its container. */
+const database = (): object => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'database' },
+  spec: {
+    automountServiceAccountToken: false,
+    terminationGracePeriodSeconds: 0,
+    securityContext: { runAsNonRoot: true, runAsUser: 1, seccompProfile: { type: 'RuntimeDefault' } },
+    containers: [
+      {
+        name: 'database',
+        image: cluster().image,
+        command: ['node', '-e', 'setInterval(() => {}, 1 << 30)'],
+        securityContext: {
+          runAsUser: USER,
+          runAsGroup: GROUP,
+          allowPrivilegeEscalation: false,
+          capabilities: { drop: ['ALL'] },
+        },
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+      },
+    ],
+    volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }],
+  },
+});
+
+const owners = (): Promise<string> => nodeIn(host, 'root', ownership(data.path, '/backups'));
+const jobOf = (backup: KubeObject): Promise<KubeObject> => kubectl.get('job', backup.status.job.name);
+
+beforeAll(async () => {
+  const restricted = await restrictedNamespace('identity');
+  kubectl = restricted.kubectl;
+  ends.push(restricted.remove);
+  const name = `km-e2e-host-${randomBytes(3).toString('hex')}`;
+  host = kubectlIn(name);
+  await host.apply([
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name } },
+    nodeRoot('root', cluster().image),
+  ]);
+  ends.push(() => host.run(['delete', 'namespace', name, '--wait=false']));
+  const [node] = await kubectl.list('nodes');
+  const hostname = node!.metadata.labels!['kubernetes.io/hostname']!;
+  data = localVolume(kubectl, hostname, 'data');
+  archives = localVolume(kubectl, hostname, 'archives');
+  ends.push(async () => {
+    const paths = JSON.stringify([data.path, archives.path]);
+    await nodeIn(
+      host,
+      'root',
+      `import { rmSync } from 'node:fs'; for (const path of ${paths}) rmSync(path, { recursive: true, force: true })`,
+    );
+    await kubectl.run(['delete', 'pv', data.name, archives.name, '--wait=false']);
+  });
+  await host.run(['wait', 'pod/root', '--for=condition=Ready', '--timeout=180s']);
+  await nodeIn(
+    host,
+    'root',
+    `import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
+     const [data, archives] = ${JSON.stringify([data.path, archives.path])};
+     const put = (path, uid, gid, mode, text) => {
+       if (text === undefined) mkdirSync(path, { recursive: true }); else writeFileSync(path, text);
+       chownSync(path, uid, gid);
+       chmodSync(path, mode);
+     };
+     put(data, ${USER}, ${GROUP}, 0o755);
+     put(data + '/pgdata', ${USER}, ${GROUP}, 0o700);
+     put(data + '/pgdata/PG_VERSION', ${USER}, ${GROUP}, 0o600, '18');
+     put(data + '/pgdata/base', ${USER}, ${GROUP}, 0o2750);
+     put(data + '/pgdata/base/1', ${USER}, 1234, 0o440, 'a table');
+     put(data + '/public', 0, 0, 0o755);
+     put(data + '/public/notes', 0, 0, 0o644, 'of another user');
+     put(archives, 0, 0, 0o755);`,
+  );
+  await kubectl.apply([...data.objects, ...archives.objects, database()]);
+  await kubectl.run(['wait', 'pod/database', '--for=condition=Ready', '--timeout=180s']);
+});
+
+afterAll(async () => {
+  for (const end of ends.reverse()) await end();
+});
+
+describe('a volume of another user, on which the kubelet applies fsGroup', () => {
+  let before: string;
+
+  it('is backed up as the user of the pod that mounts it, and keeps every owner and mode', async () => {
+    before = await owners();
+    expect(before).toContain(`${USER} ${GROUP} 40700 /pgdata`);
+    await kubectl.apply([
+      schedule('database', { suspend: true, source: { persistentVolumeClaim: { claimName: 'data' } } }),
+    ]);
+    const backup = await runNow(kubectl, 'database');
+    expect(backup.status).toMatchObject({ phase: 'Succeeded', archive: { files: 3 } });
+    const { securityContext } = (await jobOf(backup)).spec.template.spec;
+    expect(securityContext).toMatchObject({ runAsUser: USER, runAsGroup: GROUP });
+    expect(securityContext).not.toHaveProperty('fsGroup');
+    expect(await owners()).toBe(before);
+  });
+
+  it('is backed up as that user when no pod mounts it any more', async () => {
+    await kubectl.until(
+      'kmbs',
+      'database',
+      ({ status }) => status?.sourceIdentity?.pod === 'database' && status.sourceIdentity.runAsUser === USER,
+    );
+    await kubectl.run(['delete', 'pod', 'database']);
+    expect((await runNow(kubectl, 'database')).status.phase).toBe('Succeeded');
+    expect(await owners()).toBe(before);
+  });
+
+  it('is left alone by a run that may not read it, which says as whom it ran and what to set', async () => {
+    await kubectl.apply([
+      schedule('stranger', {
+        suspend: true,
+        source: { persistentVolumeClaim: { claimName: 'data', subPath: 'pgdata' } },
+        backoffLimit: 0,
+      }),
+    ]);
+    const { status } = await runNow(kubectl, 'stranger');
+    expect(status.phase).not.toBe('Succeeded');
+    expect(status.message).toContain('user 65532');
+    expect(status.message).toContain('spec.podTemplate.runAsUser');
+    expect(await owners()).toBe(before);
+  });
+
+  it('is mounted read-only where the archives go elsewhere, and a destination that refuses is named', async () => {
+    const elsewhere = (podTemplate: object) =>
+      schedule('elsewhere', {
+        suspend: true,
+        source: { persistentVolumeClaim: { claimName: 'data' } },
+        destination: { persistentVolumeClaim: { claimName: 'archives' } },
+        backoffLimit: 0,
+        podTemplate,
+      });
+    await kubectl.apply([elsewhere({ runAsUser: USER })]);
+    const refused = await runNow(kubectl, 'elsewhere');
+    expect(refused.status).toMatchObject({ phase: 'Failed', reason: 'DestinationUnusable' });
+    expect(refused.status.message).toContain('spec.podTemplate.fsGroup');
+
+    await kubectl.apply([elsewhere({ runAsUser: USER, fsGroup: 4321 })]);
+    expect((await runNow(kubectl, 'elsewhere')).status).toMatchObject({
+      phase: 'Succeeded',
+      archive: { claimName: 'archives' },
+    });
+    expect(await owners()).toBe(before);
+  });
+});
