@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached } from './cache.ts';
 import { run } from './process.ts';
 import type { Log } from './progress.ts';
-import { KUBECTL_LAYER, VERSIONS } from './versions.ts';
+import { KIND, KUBECTL_LAYER } from './versions.ts';
 
 /** The Go module of all programs. What they share, above all Kubernetes' client and etcd's, is compiled once. */
 const SOURCE = join(import.meta.dirname, 'programs');
@@ -20,6 +21,14 @@ const KUBERNETES_PROGRAMS = [
 /** The other programs. Go names a binary after the last part of its package's path. */
 const ETCD = { name: 'etcd', package: 'go.etcd.io/etcd/server/v3', builtAs: 'server' };
 const PROVISIONER = { name: 'local-path-provisioner', package: 'github.com/rancher/local-path-provisioner' };
+
+const goMod = readFileSync(join(SOURCE, 'go.mod'), 'utf8');
+function versionOf(module: string): string {
+  const version = goMod.split('\n').find((line) => line.trim().startsWith(`${module} v`));
+  if (version === undefined) throw new Error(`programs/go.mod requires no ${module}`);
+  return version.trim().split(' ')[1]!.slice(1);
+}
+const VERSIONS = { kubernetes: versionOf('k8s.io/kubernetes'), etcd: versionOf(ETCD.package) };
 
 const versionPackage = 'k8s.io/component-base/version';
 const [major, minor] = VERSIONS.kubernetes.split('.');
@@ -103,20 +112,14 @@ export async function ensureClients(cacheDir: string, log: Log): Promise<{ kubec
 /** kind from PATH if it has the right version, else built. */
 export async function ensureKind(cacheDir: string, log: Log): Promise<string> {
   const onPath = await run('kind', ['version']).then(
-    ({ stdout }) => stdout.includes(`v${VERSIONS.kind} `),
+    ({ stdout }) => stdout.includes(`v${KIND} `),
     () => false,
   );
   if (onPath) return 'kind';
-  const dir = await cached(
-    cacheDir,
-    `kind-${VERSIONS.kind}`,
-    log,
-    `building kind ${VERSIONS.kind}`,
-    async (out) => {
-      await run('go', ['install', `sigs.k8s.io/kind@v${VERSIONS.kind}`], {
-        env: { GOBIN: out, CGO_ENABLED: '0' },
-      });
-    },
-  );
+  const dir = await cached(cacheDir, `kind-${KIND}`, log, `building kind ${KIND}`, async (out) => {
+    await run('go', ['install', `sigs.k8s.io/kind@v${KIND}`], {
+      env: { GOBIN: out, CGO_ENABLED: '0' },
+    });
+  });
   return join(dir, 'kind');
 }
