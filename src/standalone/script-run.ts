@@ -14,9 +14,13 @@ import {
   verifyArchive,
 } from '../archive/index.ts';
 import { printable } from '../log/index.ts';
+import { FileLock } from '../posix/file-lock.ts';
 import type { RetentionPolicy } from '../retention/index.ts';
-import { runScript } from './script.ts';
+import { runScript, type ScriptOutcome } from './script.ts';
 import type { Environment } from './variables.ts';
+
+/** Held by the script itself, so that it lasts if this process is killed. */
+const SCRIPT_LOCK_NAME = '.km-backup-script.lock';
 
 export interface ScriptRunOptions {
   readonly script: string;
@@ -32,21 +36,53 @@ export interface ScriptRunOptions {
   readonly onLine: (line: string) => void;
 }
 
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return hash.digest('hex');
-}
-
 /**
- * One run of a script in place of the built-in program: by the playbook's contract its last line
- * `Backup written to PATH` names the archive. The archive must be a managed one in the destination and read
- * as an archive from end to end; there is no manifest to hold it against, and the result says so.
+ * Runs a script instead of the built-in program and verifies the archive that it names with its last line
+ * `Backup written to PATH`. That must be a managed archive in the destination. It has no manifest to compare its
+ * content with, and the result says so. Expected failures come back as a result.
  */
 export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
-  const { script, source, destination, series, signal, now } = options;
+  const result = resultMaker(options.now);
+  const failed = (reason: FailureReason, message: string): Run => ({
+    exitCode: ExitCode.failure,
+    result: result('Failed', reason, message),
+  });
+  try {
+    const outcome = await callScript(options);
+    if (outcome.kind === 'skipped')
+      return { exitCode: ExitCode.locked, result: result('Skipped', 'Locked', outcome.error) };
+    if (outcome.kind === 'failed') return failed('ScriptFailed', outcome.error);
+
+    const { destination, signal } = options;
+    const name = path.basename(outcome.path);
+    if (path.dirname(outcome.path) !== path.resolve(destination) || !isManagedName(name)) {
+      return failed(
+        'ArchiveNotManaged',
+        `The script wrote ${printable(outcome.path)}. Retention finds only km-backup-*.tgz, .tar.gz or .tar.zst in ${destination}: write it there under such a name.`,
+      );
+    }
+    const verified = await verifyArchive(outcome.path, { deep: false, signal });
+    if (!verified.sound) {
+      return failed('ArchiveCorrupt', `The script wrote ${name}, which is damaged: ${verified.problem}`);
+    }
+    const { incomplete } = outcome;
+    const made = result(
+      incomplete ? 'Incomplete' : 'Succeeded',
+      incomplete ? 'FilesNotCaptured' : 'ScriptArchiveSound',
+      `${name} was written by the script and reads without error. It has no manifest to compare its content with.`,
+      { archive: await describeArchive(outcome, verified.entries), ...(await prune(options, name)) },
+    );
+    return { exitCode: incomplete ? ExitCode.incomplete : ExitCode.ok, result: made };
+  } catch (error) {
+    const { reason, message, exitCode } = error as ArchiveError;
+    if (reason === 'Locked') return { exitCode, result: result('Skipped', reason, message) };
+    return failed(reason ?? 'Internal', message ?? String(error));
+  }
+}
+
+function resultMaker(now: () => Date) {
   const startedAt = now().toISOString();
-  const told = (
+  return (
     outcome: RunResult['outcome'],
     reason: RunReason,
     message: string,
@@ -63,64 +99,64 @@ export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
     present: { count: 0, bytes: 0, names: [] },
     ...more,
   });
-  const failed = (reason: FailureReason, message: string): Run => ({
-    exitCode: ExitCode.failure,
-    result: told('Failed', reason, message),
-  });
-  try {
-    // Only asked for, not held: a script may call km-backup itself.
-    (await lockDestination(destination, options.lockWaitMs, signal)).release();
-    const outcome = await runScript({
-      command: script,
-      args: [],
-      env: { ...options.env, KM_BACKUP_SOURCE: source, KM_BACKUP_DEST: destination },
-      signal,
-      onLine: options.onLine,
-    });
-    if (outcome.kind === 'skipped') {
-      return { exitCode: ExitCode.locked, result: told('Skipped', 'Locked', outcome.error) };
-    }
-    if (outcome.kind === 'failed') return failed('ScriptFailed', outcome.error);
+}
 
-    const name = path.basename(outcome.path);
-    if (path.dirname(outcome.path) !== path.resolve(destination) || !isManagedName(name)) {
-      const shown = printable(outcome.path);
-      return failed(
-        'ArchiveNotManaged',
-        `The script wrote ${shown}, which is no km-backup-*.tgz, .tar.gz or .tar.zst in ${destination}: retention would never find it.`,
-      );
-    }
-    const verified = await verifyArchive(outcome.path, { deep: false, signal });
-    if (!verified.sound) {
-      return failed('ArchiveCorrupt', `The script wrote ${name}, which is damaged: ${verified.problem}`);
-    }
-    using _lock = await lockDestination(destination, options.lockWaitMs, signal);
-    const policy = options.retention;
-    const pruning = pruneUnderLock({ destination, series, policy, now: now(), dryRun: false, keep: name });
-    const result = told(
-      outcome.incomplete ? 'Incomplete' : 'Succeeded',
-      outcome.incomplete ? 'FilesNotCaptured' : 'ScriptArchiveSound',
-      `${name} was written by the script and reads without error; having no manifest, its content was compared with nothing.`,
-      {
-        archive: {
-          name,
-          path: outcome.path,
-          sizeBytes: outcome.sizeBytes,
-          sha256: await sha256Of(outcome.path),
-          manifestSha256: '',
-          entries: verified.entries,
-          files: 0,
-          sourceBytes: 0,
-          reusedBytes: 0,
-        },
-        pruned: { count: pruning.pruned.length, failed: pruning.failures.length, names: pruning.pruned },
-        present: pruning.present,
-      },
-    );
-    return { exitCode: outcome.incomplete ? ExitCode.incomplete : ExitCode.ok, result };
-  } catch (error) {
-    const { reason, message, exitCode } = error as ArchiveError;
-    if (reason === 'Locked') return { exitCode, result: told('Skipped', reason, message) };
-    return failed(reason ?? 'Internal', message ?? String(error));
-  }
+async function callScript(options: ScriptRunOptions): Promise<ScriptOutcome> {
+  const { script, source, destination, lockWaitMs, signal } = options;
+  // Only tried, not held: a script may call km-backup itself.
+  (await lockDestination(destination, lockWaitMs, signal)).release();
+  const attempt = await FileLock.lock(path.join(destination, SCRIPT_LOCK_NAME), {
+    waitMs: lockWaitMs,
+    signal,
+  });
+  if (!attempt.acquired) return { kind: 'skipped', error: `a script is still running for ${destination}` };
+  using lock = attempt.lock;
+  return await runScript({
+    command: script,
+    args: [],
+    env: { ...options.env, KM_BACKUP_SOURCE: source, KM_BACKUP_DEST: destination },
+    signal,
+    onLine: options.onLine,
+    lock: lock.descriptor,
+  });
+}
+
+async function describeArchive(
+  { path: file, sizeBytes }: { path: string; sizeBytes: number },
+  entries: number,
+): Promise<NonNullable<RunResult['archive']>> {
+  return {
+    name: path.basename(file),
+    path: file,
+    sizeBytes,
+    sha256: await sha256Of(file),
+    manifestSha256: '',
+    entries,
+    files: 0,
+    sourceBytes: 0,
+    reusedBytes: 0,
+  };
+}
+
+async function prune(
+  options: ScriptRunOptions,
+  keep: string,
+): Promise<Pick<RunResult, 'pruned' | 'present'>> {
+  const { destination, series, retention: policy, lockWaitMs, signal, now } = options;
+  using _lock = await lockDestination(destination, lockWaitMs, signal);
+  const { pruned, failures, present } = pruneUnderLock({
+    destination,
+    series,
+    policy,
+    now: now(),
+    dryRun: false,
+    keep,
+  });
+  return { pruned: { count: pruned.length, failed: failures.length, names: pruned }, present };
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
 }

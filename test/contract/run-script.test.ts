@@ -1,4 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
-async function run(script: string): Promise<{ code: number; result: RunResult }> {
+async function run(script: string, ...more: string[]): Promise<{ code: number; result: RunResult }> {
   const file = join(root, 'script');
   await writeFile(file, `#!/bin/sh\nset -e\n${script}\n`);
   await chmod(file, 0o755);
@@ -27,6 +29,7 @@ async function run(script: string): Promise<{ code: number; result: RunResult }>
     `--destination=${root}/archives`,
     '--retention-limit=2',
     `--result-file=${resultFile}`,
+    ...more,
     file,
   ];
   const code = await promisify(execFile)(program, args).then(
@@ -53,6 +56,32 @@ describe('a script in place of the built-in program', () => {
     }
     const left = (await readdir(join(root, 'archives'))).filter((name) => name.endsWith('.tgz'));
     expect(left.sort()).toEqual(['km-backup-20260102T000000Z.tgz', 'km-backup-20260103T000000Z.tgz']);
+  });
+
+  it('does not run beside the script of a run that was killed', async () => {
+    const marks = join(root, 'marks');
+    const gate = join(root, 'gate');
+    const waiting = join(root, 'waiting');
+    await writeFile(
+      waiting,
+      `#!/bin/sh\necho begin >> ${marks}\nuntil [ -e ${gate} ]; do sleep 0.05; done\n`,
+    );
+    await chmod(waiting, 0o755);
+    const args = ['run-script', `--source=${root}/source`, `--destination=${root}/archives`, waiting];
+    const first = spawn(program, args, { stdio: 'ignore' });
+    await expect.poll(() => existsSync(marks), { timeout: 60_000 }).toBe(true);
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    try {
+      const { code, result } = await run(PACK('km-backup-20260101T000000Z.tgz'));
+      expect(code).toBe(4);
+      expect(result).toMatchObject({ outcome: 'Skipped', reason: 'Locked' });
+      expect(result.message).toContain('a script is still running');
+    } finally {
+      await writeFile(gate, '');
+    }
+    const ended = run(PACK('km-backup-20260102T000000Z.tgz'), '--lock-wait=60');
+    expect(await ended).toMatchObject({ code: 0 });
   });
 
   const failures: [name: string, script: string, reason: string, words: string][] = [

@@ -18,6 +18,15 @@ test('what is being written never looks managed', () => {
 });
 
 test.each([
+  '.km-backup-serve.json',
+  '.km-backup-serve.json.new',
+  '.km-backup-serve.lock',
+  '.km-backup-serve-run.lock',
+  '.km-backup-serve-result.json',
+  '.km-backup-script.lock',
+])('%s is our own', (name) => expect(isOwnName(name)).toBe(true));
+
+test.each([
   ['km-backup-20240201T120000Z.tgz', '2024-02-01T12:00:00.000Z'],
   ['km-backup-20240201T120000.tar.gz', '2024-02-01T12:00:00.000Z'],
   ['km-backup-20240231T120000Z.tgz', undefined],

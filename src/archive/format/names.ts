@@ -26,9 +26,18 @@ export function isTemporaryName(name: string): boolean {
   return name.startsWith(TEMPORARY_PREFIX) && name.endsWith(TEMPORARY_SUFFIX);
 }
 
-/** Whether km-backup itself made a file of this name in a destination (archive, manifest, lock, temporary). */
+/** State, result and locks of scheduled runs and of scripts. */
+const schedulerFile = /^\.km-backup-(?:serve|script)[-.]/;
+
+/** Whether km-backup itself made a file of this name in a destination (archive, manifest, lock, state, temporary). */
 export function isOwnName(name: string): boolean {
-  return isManagedName(name) || isManifestName(name) || isTemporaryName(name) || name === LOCK_NAME;
+  return (
+    isManagedName(name) ||
+    isManifestName(name) ||
+    isTemporaryName(name) ||
+    name === LOCK_NAME ||
+    schedulerFile.test(name)
+  );
 }
 
 export function manifestNameOf(archiveName: string): string {
