@@ -2,7 +2,7 @@ import type { BackupCheck, CheckStatus } from './backup-check.ts';
 
 const worstFirst: readonly CheckStatus[] = ['error', 'unknown', 'stopped', 'pending', 'ok', 'disabled'];
 
-/** So many schedules are told one by one, the worst first; `counts` covers all. */
+/** At most this many schedules are listed, the worst first; `counts` covers all. */
 export const MAX_LISTED = 100;
 
 export interface AggregateCheck extends BackupCheck {
@@ -16,8 +16,10 @@ function rank(check: BackupCheck): number {
 }
 
 /**
- * One check over many schedules (`namespace/name` -> check): the worst status wins and its newest schedule
- * speaks for it. None at all is `disabled`.
+ * One check for many schedules. It shows the worst status, with the fields of the most recent schedule that has it.
+ * Without schedules it is `disabled`.
+ *
+ * @param checks By `namespace/name`.
  */
 export function aggregateChecks(checks: ReadonlyMap<string, BackupCheck>): AggregateCheck {
   const time = (check: BackupCheck) => check.last_failure ?? check.last_success ?? '';

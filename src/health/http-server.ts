@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 export interface HttpAnswer {
   status: number;
   contentType: string;
-  /** Pieces are made as the reader takes them, so that a long answer is never in memory whole. */
+  /** Pieces are produced as the reader takes them, so that a long answer is never in memory as a whole. */
   body: string | AsyncIterable<string>;
 }
 
@@ -15,7 +15,7 @@ export interface RunningServer {
   host: string;
   port: number;
   url: string;
-  /** Finishes the answers under way, then closes every connection. */
+  /** Finishes the answers under way, then closes all connections. */
   close: () => Promise<void>;
 }
 
@@ -61,7 +61,11 @@ async function send(
   else await pipeline(body, response);
 }
 
-/** Serves GET and HEAD of the given paths. Rejects when the address cannot be had. Port 0 takes a free one. */
+/**
+ * Serves GET and HEAD of the given paths. Rejects if it cannot listen on the address.
+ *
+ * @param options.port 0 takes a free one.
+ */
 export function startHttpServer(options: {
   host: string;
   port: number;

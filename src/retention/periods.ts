@@ -1,9 +1,9 @@
-/** Calendar periods in UTC; each label sorts and reads as the period it names. */
+/** Calendar periods in UTC. Their labels sort in the order of time. */
 export type Period = 'daily' | 'weekly' | 'monthly' | 'yearly';
 
 const DAY_MS = 86_400_000;
 
-/** ISO 8601: weeks start on Monday and belong to the year that holds their Thursday. */
+/** ISO 8601: weeks start on Monday and belong to the year of their Thursday. */
 function isoWeek(atMs: number): string {
   const day = Math.floor(atMs / DAY_MS);
   const thursday = new Date((day - ((day + 3) % 7) + 3) * DAY_MS);

@@ -3,20 +3,20 @@ import { type Period, periodLabel } from './periods.ts';
 /**
  * - `complete`: has a manifest and no warnings.
  * - `incomplete`: has a manifest with warnings.
- * - `unverified`: no manifest (made by the original script), structure plausible.
- * - `corrupt`: does not read as an archive or contradicts its manifest.
+ * - `unverified`: has no manifest (made by the original script), but looks like an archive.
+ * - `corrupt`: is not readable as an archive, or contradicts its manifest.
  */
 export type ArchiveClass = 'complete' | 'incomplete' | 'unverified' | 'corrupt';
 
 export interface RetentionArchive {
   name: string;
-  /** Epoch ms of the stamp in the name (UTC); null where the name tells none. */
+  /** Epoch ms of the time in the name (UTC); null if the name has none. */
   timestampMs: number | null;
   class: ArchiveClass;
   sizeBytes: number;
 }
 
-/** Zero, negative or absent: the rule is not set. Fractions count down. */
+/** Zero, negative or absent: the rule is not set. Fractions are rounded down. */
 export interface RetentionPolicy {
   /** Newest archives to keep. */
   limit: number;
@@ -37,7 +37,7 @@ export interface RetentionDecision {
 type Dated = RetentionArchive & { timestampMs: number };
 
 interface Rule {
-  /** The reason the rule gives for the archives it keeps, by name. */
+  /** Why the rule keeps an archive, by its name. */
   kept: Map<string, string>;
 }
 
@@ -46,8 +46,8 @@ function count(value: number | undefined): number {
 }
 
 /**
- * Archives with warnings are kept beside the good ones, never in place of one: those no older than the
- * oldest good one the limit keeps, and no more than the limit.
+ * Archives with warnings are kept in addition to the good ones: at most `limit` of them, and none older than the
+ * oldest good one that the limit keeps.
  */
 function limitRule(limit: number, good: Dated[], incomplete: Dated[]): Rule {
   const kept = new Map<string, string>();
@@ -61,8 +61,8 @@ function limitRule(limit: number, good: Dated[], incomplete: Dated[]): Rule {
 }
 
 /**
- * The newest good archive of each of the last `number` periods that have one (restic's `--keep-*`). A period
- * without a good one keeps its newest incomplete archive, uncounted.
+ * Keeps the newest good archive of each of the last `number` periods that have one, as `--keep-*` of restic does.
+ * A period without a good one keeps its newest incomplete archive, and does not count.
  */
 function periodRule(period: Period, number: number, good: Dated[], incomplete: Dated[]): Rule {
   const kept = new Map<string, string>();
@@ -105,14 +105,18 @@ function duration(ms: number): string {
 }
 
 /**
- * Decides which archives of one series stay, newest first; the caller has left out foreign files.
+ * Decides which archives of one series stay.
  *
- * An archive stays when any rule keeps it. Limit and periods rank the good archives (complete and unverified)
- * only. Where a limit or a period is set, what none of them keeps goes; `maxAgeMs` removes what is older, within
- * the limit or not, unless a period keeps it; no rule at all removes nothing.
- * Whatever the rules say, these stay: the newest complete archive, the newest good one, corrupt ones (for a
- * person to look at), names without a time, and names of the future (a clock was set back), which neither count
- * nor push others out.
+ * An archive stays if any rule keeps it. Limit and periods rank only the good archives (complete and unverified).
+ * If a limit or a period is set, archives that none of them keeps are removed. `maxAgeMs` removes older archives,
+ * even within the limit, unless a period keeps them. Without any rule, nothing is removed.
+ *
+ * Whatever the rules say, these stay: the newest complete archive, the newest good one, corrupt ones (for a person to
+ * inspect), names without a time, and archives dated in the future (a clock was set back). The last three do not
+ * count.
+ *
+ * @param archives In any order, without foreign files.
+ * @returns A decision for each archive, newest first.
  */
 export function planRetention(
   archives: readonly RetentionArchive[],

@@ -1,6 +1,6 @@
 import { type CadenceResult, parseCron } from './cron.ts';
 import type { CronCadence } from './cron-cadence.ts';
-import { nextCronSlot, previousCronSlot } from './cron-slots.ts';
+import { nextCronTime, previousCronTime } from './cron-times.ts';
 
 /**
  * Scheduled times at `anchorMs + k * everyMs`: they never drift, whatever the length of a run. A schedule is
@@ -44,17 +44,17 @@ export function cadenceOf(spec: {
 }
 
 /** The first scheduled time strictly after the instant (epoch ms), or null if the expression names no future date. */
-export function nextSlot(cadence: Cadence, afterMs: number): number | null {
-  if (cadence.kind === 'cron') return nextCronSlot(cadence, afterMs);
+export function nextTime(cadence: Cadence, afterMs: number): number | null {
+  if (cadence.kind === 'cron') return nextCronTime(cadence, afterMs);
   const passed = Math.floor((afterMs - cadence.anchorMs) / cadence.everyMs);
   return cadence.anchorMs + (passed + 1) * cadence.everyMs;
 }
 
 /** The last scheduled time in `(afterMs, atMs]`, or null. */
-export function previousSlot(cadence: Cadence, afterMs: number, atMs: number): number | null {
+export function previousTime(cadence: Cadence, afterMs: number, atMs: number): number | null {
   if (atMs <= afterMs) return null;
-  if (cadence.kind === 'cron') return previousCronSlot(cadence, atMs, afterMs);
+  if (cadence.kind === 'cron') return previousCronTime(cadence, atMs, afterMs);
   const index = Math.floor((atMs - cadence.anchorMs) / cadence.everyMs);
-  const slotMs = cadence.anchorMs + index * cadence.everyMs;
-  return slotMs > afterMs ? slotMs : null;
+  const timeMs = cadence.anchorMs + index * cadence.everyMs;
+  return timeMs > afterMs ? timeMs : null;
 }

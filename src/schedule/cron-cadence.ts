@@ -1,4 +1,4 @@
-/** A parsed cron expression: plain data, every field expanded to its sorted values. */
+/** A parsed cron expression, as plain data: every field is expanded to its sorted values. */
 export interface CronCadence {
   readonly kind: 'cron';
   /** As written. */
@@ -11,6 +11,6 @@ export interface CronCadence {
   readonly months: readonly number[];
   /** 0 (Sunday) to 6. */
   readonly daysOfWeek: readonly number[];
-  /** With both day fields restricted a day needs to match one of them only (crontab(5)). */
+  /** Both day fields are restricted: a day must match only one of them, as in crontab(5). */
   readonly eitherDay: boolean;
 }

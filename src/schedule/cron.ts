@@ -1,7 +1,7 @@
 import { CronExpressionParser } from 'cron-parser';
 import { whyDateNeverComes } from './calendar.ts';
 import type { CronCadence } from './cron-cadence.ts';
-import { expandHashed } from './hashed-slot.ts';
+import { expandHashed } from './hashed-field.ts';
 import { isTimeZone } from './time-zone.ts';
 
 /** `NeverDue`: it can be read, but names a date that never comes. */

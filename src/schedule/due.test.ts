@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Cadence, nextSlot } from './cadence.ts';
+import { type Cadence, nextTime } from './cadence.ts';
 import { parseCron } from './cron.ts';
-import { expectedIntervalSeconds, latestDueSlot, MISSED_COUNT_CAP } from './due.ts';
+import { expectedIntervalSeconds, latestDue, MISSED_COUNT_CAP } from './due.ts';
 
 const ms = (iso: string) => Date.parse(iso);
 const HOUR = 3_600_000;
@@ -46,14 +46,14 @@ describe('what is due', () => {
   ])('$name', ({ after, now, deadline, due, missed, last }) => {
     const at = (time: string) => ms(`2026-05-05T${time.length === 5 ? `${time}:00` : time}Z`);
     expect(
-      latestDueSlot({
+      latestDue({
         cadence: hourly,
         afterMs: at(after),
         nowMs: at(now),
         startingDeadlineMs: deadline === undefined ? undefined : deadline * 1000,
       }),
     ).toEqual({
-      slotMs: due === null ? null : at(due),
+      dueMs: due === null ? null : at(due),
       missed,
       missedAtLeast: false,
       lastMissedMs: last === null ? null : at(last),
@@ -64,14 +64,14 @@ describe('what is due', () => {
     const afterMs = ms('2016-01-01T00:00:00Z');
     const nowMs = ms('2026-01-01T12:00:00Z');
     const started = performance.now();
-    expect(latestDueSlot({ cadence: cron('* * * * *', 'Europe/Berlin'), afterMs, nowMs })).toEqual({
-      slotMs: nowMs,
+    expect(latestDue({ cadence: cron('* * * * *', 'Europe/Berlin'), afterMs, nowMs })).toEqual({
+      dueMs: nowMs,
       missed: MISSED_COUNT_CAP,
       missedAtLeast: true,
       lastMissedMs: nowMs - 60_000,
     });
     expect(performance.now() - started).toBeLessThan(1000);
-    const exact = latestDueSlot({
+    const exact = latestDue({
       cadence: { kind: 'interval', everyMs: 60_000, anchorMs: afterMs },
       afterMs,
       nowMs,
@@ -81,7 +81,7 @@ describe('what is due', () => {
 
   test('exactly as many as the cap are counted exactly', () => {
     const afterMs = ms('2026-01-01T00:00:00Z');
-    const due = latestDueSlot({
+    const due = latestDue({
       cadence: cron('* * * * *'),
       afterMs,
       nowMs: afterMs + MISSED_COUNT_CAP * 60_000,
@@ -117,22 +117,22 @@ describe('any sequence of evaluations', () => {
           let accounted = 0;
           for (const step of steps) {
             nowMs += step;
-            const due = latestDueSlot({ cadence, afterMs: settledMs, nowMs, startingDeadlineMs });
+            const due = latestDue({ cadence, afterMs: settledMs, nowMs, startingDeadlineMs });
             accounted += due.missed;
-            if (due.slotMs !== null) {
+            if (due.dueMs !== null) {
               accounted += 1;
-              expect(due.slotMs).toBeGreaterThan(settledMs);
-              expect(due.slotMs).toBeLessThanOrEqual(nowMs);
-              expect(nowMs - due.slotMs).toBeLessThanOrEqual(startingDeadlineMs ?? Number.POSITIVE_INFINITY);
+              expect(due.dueMs).toBeGreaterThan(settledMs);
+              expect(due.dueMs).toBeLessThanOrEqual(nowMs);
+              expect(nowMs - due.dueMs).toBeLessThanOrEqual(startingDeadlineMs ?? Number.POSITIVE_INFINITY);
             }
             expect(due.lastMissedMs === null).toBe(due.missed === 0);
-            settledMs = Math.max(settledMs, due.slotMs ?? 0, due.lastMissedMs ?? 0);
+            settledMs = Math.max(settledMs, due.dueMs ?? 0, due.lastMissedMs ?? 0);
           }
           let passed = 0;
-          for (let at = nextSlot(cadence, beginMs)!; at <= settledMs; at = nextSlot(cadence, at)!)
+          for (let at = nextTime(cadence, beginMs)!; at <= settledMs; at = nextTime(cadence, at)!)
             passed += 1;
           expect(accounted).toBe(passed);
-          expect(nextSlot(cadence, settledMs)!).toBeGreaterThan(nowMs);
+          expect(nextTime(cadence, settledMs)!).toBeGreaterThan(nowMs);
         },
       ),
       { numRuns: 300 },

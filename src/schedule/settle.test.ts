@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Cadence } from './cadence.ts';
-import { nextSlot } from './cadence.ts';
+import { nextTime } from './cadence.ts';
 import { parseCron } from './cron.ts';
 import { CLOCK_TOLERANCE_MS, type SettleInput, settle } from './settle.ts';
 
@@ -88,7 +88,7 @@ describe('a clock that was ahead and was corrected', () => {
     const interval: Cadence = { kind: 'interval', everyMs: 30 * 60_000, anchorMs };
     const settled = run({ cadence: interval, settledUntilMs: anchorMs, nowMs });
     expect(settled).toMatchObject({ settledUntilMs: nowMs, clockWasAheadMs: 365 * DAY });
-    expect(nextSlot(interval, nowMs)! - nowMs).toBeLessThanOrEqual(30 * 60_000);
+    expect(nextTime(interval, nowMs)! - nowMs).toBeLessThanOrEqual(30 * 60_000);
     expect(
       run({ cadence: interval, settledUntilMs: nowMs, nowMs: nowMs + 30 * 60_000 }).dueMs,
     ).not.toBeNull();

@@ -1,5 +1,5 @@
 import type { Cadence } from './cadence.ts';
-import { latestDueSlot } from './due.ts';
+import { latestDue } from './due.ts';
 
 /**
  * A schedule is never settled beyond the clock by more than this, unless the clock was ahead at the time and was
@@ -63,14 +63,14 @@ export function settle(input: SettleInput): Settlement {
       settledUntilMs,
       clockWasAheadMs,
     };
-  const { slotMs, ...missed } = latestDueSlot({
+  const { dueMs, ...missed } = latestDue({
     cadence,
     afterMs: settledUntilMs,
     nowMs,
     startingDeadlineMs,
   });
   return {
-    dueMs: slotMs,
+    dueMs,
     ...missed,
     settledUntilMs: Math.max(settledUntilMs, missed.lastMissedMs ?? settledUntilMs),
     clockWasAheadMs,

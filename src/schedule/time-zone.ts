@@ -1,6 +1,6 @@
 const ianaName = /^[A-Za-z][A-Za-z0-9_+/-]*$/;
 
-// Names are matched in any case, so there are more spellings than zones.
+// Case does not matter in the names, so there are more spellings than zones.
 const MAX_KNOWN_ZONES = 1000;
 const knownZones = new Set<string>();
 
@@ -22,7 +22,7 @@ export interface OffsetSpan {
   startMs: number;
   endMs: number;
   offsetMs: number;
-  /** Offset in force just before `startMs`; equal to `offsetMs` where the zone has no earlier span. */
+  /** Offset just before `startMs`; equal to `offsetMs` if the zone has no earlier span. */
   previousOffsetMs: number;
 }
 
@@ -34,7 +34,7 @@ function offsetAt(atMs: number, timeZone: string): number {
   return Math.round(at.offsetNanoseconds / 1_000_000);
 }
 
-/** The span that holds the instant. Zones change rarely, so spans are remembered. */
+/** The span that contains the instant. Cached, because zones change rarely. */
 export function offsetSpanAt(atMs: number, timeZone: string): OffsetSpan {
   let spans = cache.get(timeZone);
   const known = spans?.find((span) => span.startMs <= atMs && atMs < span.endMs);
@@ -44,7 +44,7 @@ export function offsetSpanAt(atMs: number, timeZone: string): OffsetSpan {
     cache.set(timeZone, spans);
   }
   const at = Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timeZone);
-  // `previous` is strictly before: from one millisecond later a change at this very instant is found too.
+  // `previous` means strictly before: starting one millisecond later also finds a change at this very instant.
   const start = at.add({ milliseconds: 1 }).getTimeZoneTransition('previous');
   const end = at.getTimeZoneTransition('next');
   const startMs = start ? start.epochMilliseconds : Number.NEGATIVE_INFINITY;

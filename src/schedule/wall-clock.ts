@@ -11,7 +11,7 @@ function dayMatches(cron: CronCadence, day: number): boolean {
   return cron.eitherDay ? ofMonth || ofWeek : ofMonth && ofWeek;
 }
 
-/** The day before the next month that may match; a day of the past when that of `day` may. */
+/** The day before the next month that may match; a day before `day` if its own month may match. */
 function lastDayBefore(cron: CronCadence, day: number): number {
   const date = new Date(day * DAY_MS);
   const month = date.getUTCMonth();
@@ -34,7 +34,7 @@ function lastMinute(cron: CronCadence, to: number): number | undefined {
   return hour * 60 + cron.minutes.findLast((value) => hour * 60 + value <= to)!;
 }
 
-/** First reading of a clock without daylight saving in `[fromMs, endMs)` that the expression names. */
+/** The first reading in `[fromMs, endMs)` that the expression names, on a clock without daylight saving. */
 export function firstReading(cron: CronCadence, fromMs: number, endMs: number): number | undefined {
   let minute = Math.ceil((fromMs - Math.floor(fromMs / DAY_MS) * DAY_MS) / MINUTE_MS);
   for (let day = Math.floor(fromMs / DAY_MS); day * DAY_MS < endMs; day += 1, minute = 0) {
@@ -50,7 +50,7 @@ export function firstReading(cron: CronCadence, fromMs: number, endMs: number): 
   return undefined;
 }
 
-/** Last reading in `[startMs, toMs]`. */
+/** The last reading in `[startMs, toMs]` that the expression names. */
 export function lastReading(cron: CronCadence, startMs: number, toMs: number): number | undefined {
   let minute = Math.floor((toMs - Math.floor(toMs / DAY_MS) * DAY_MS) / MINUTE_MS);
   for (let day = Math.floor(toMs / DAY_MS); (day + 1) * DAY_MS > startMs; day -= 1, minute = 1439) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../clock/testing/fake-clock.ts';
 import { createLogger } from '../log/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, cadenceOf, nextSlot } from '../schedule/index.ts';
+import { type Cadence, cadenceOf, nextTime } from '../schedule/index.ts';
 import { LONGEST_TIMER_MS, Scheduler } from './scheduler.ts';
 import { freshState, State } from './state.ts';
 import { type RunReport, recover, resume } from './transitions.ts';
@@ -395,9 +395,9 @@ test('any history of restarts, kills excluded, runs or counts each slot exactly 
         }
         let passed = 0;
         for (
-          let at = nextSlot(w.cadence, START)!;
+          let at = nextTime(w.cadence, START)!;
           at <= w.saved.settledUntilMs;
-          at = nextSlot(w.cadence, at)!
+          at = nextTime(w.cadence, at)!
         )
           passed += 1;
         const { runs, missedSlots, running } = w.saved;

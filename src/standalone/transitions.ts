@@ -1,7 +1,7 @@
 /** How the state changes: pure functions, and what metrics and health show of it. */
 import type { BackupState, ClockCheck } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, nextSlot, settle } from '../schedule/index.ts';
+import { type Cadence, nextTime, settle } from '../schedule/index.ts';
 import { freshState, type State } from './state.ts';
 
 /** What became of one run. */
@@ -149,7 +149,7 @@ export function takeUp(state: State, cadence: Cadence, nowMs: number): State {
 
 /** The next scheduled time that will be due; null if none comes. */
 export function upcoming({ settledUntilMs }: State, cadence: Cadence, nowMs: number): number | null {
-  return nextSlot(cadence, Math.max(nowMs, settledUntilMs));
+  return nextTime(cadence, Math.max(nowMs, settledUntilMs));
 }
 
 /** A time that lies in the future was recorded by a clock that was ahead: shown as the time of its correction. */

@@ -2,7 +2,7 @@
 import type { KmBackup } from '../../api/backup.ts';
 import { LABELS } from '../../api/names.ts';
 import type { ScheduleReason } from '../../api/reasons.ts';
-import { type Cadence, nextSlot, settle } from '../../schedule/index.ts';
+import { type Cadence, nextTime, settle } from '../../schedule/index.ts';
 import { fromTime } from '../time.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
 import type { ObservedSchedule } from './observe.ts';
@@ -25,7 +25,7 @@ export function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: nu
     const reason = parsed.reason === 'NeverDue' ? 'NeverDue' : 'InvalidSchedule';
     return { ok: false, reason, message: parsed.message };
   }
-  const nextMs = nextSlot(parsed.cadence, nowMs);
+  const nextMs = nextTime(parsed.cadence, nowMs);
   if (nextMs === null) {
     return {
       ok: false,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** A number below 2^32 that depends on the seed and the field only, spread evenly. */
+/** A number below 2^32, evenly distributed, that depends only on the seed and the field. */
 function hash(seed: string, field: string): number {
   return createHash('sha256').update(`${seed}\n${field}`).digest().readUInt32BE(0);
 }
@@ -8,10 +8,10 @@ function hash(seed: string, field: string): number {
 const token = /^H(?:\((\d+)-(\d+)\))?(?:\/(\d+))?$/;
 
 /**
- * Replaces `H`, `H(a-b)`, `H/n` and `H(a-b)/n` in one cron field by plain values, in Jenkins' sense: the
- * same seed always gets the same slot, and different seeds spread over the range.
+ * Replaces `H`, `H(a-b)`, `H/n` and `H(a-b)/n` in one cron field with plain values, as Jenkins does: the same seed
+ * always gets the same values, and different seeds spread over the range.
  *
- * @throws RangeError with a sentence for the reader, when the range is empty or outside the field.
+ * @throws {RangeError} When the range is empty or outside the field; the message is a sentence for the reader.
  */
 export function expandHashed(
   text: string,

@@ -1,7 +1,7 @@
 import { CronExpressionParser } from 'cron-parser';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Cadence, nextSlot, previousSlot } from './cadence.ts';
+import { type Cadence, nextTime, previousTime } from './cadence.ts';
 import { parseCron } from './cron.ts';
 
 const ms = (iso: string) => Date.parse(iso);
@@ -17,7 +17,7 @@ function slots(cadence: Cadence, fromIso: string, count: number): (string | null
   const found: (string | null)[] = [];
   let at: number | null = ms(fromIso);
   for (let index = 0; index < count && at !== null; index += 1) {
-    at = nextSlot(cadence, at);
+    at = nextTime(cadence, at);
     found.push(iso(at));
   }
   return found;
@@ -139,7 +139,7 @@ describe('dates', () => {
     ['* * * * *', '2026-01-01T00:00:00.001Z', '2026-01-01T00:01:00Z'],
     ['* * * * *', '2025-12-31T23:59:59.999Z', '2026-01-01T00:00:00Z'],
   ])('%s after %s', (expression, after, expected) => {
-    expect(iso(nextSlot(cron(expression), ms(after)))).toBe(expected);
+    expect(iso(nextTime(cron(expression), ms(after)))).toBe(expected);
   });
 });
 
@@ -156,7 +156,7 @@ describe('intervals', () => {
     [720, '2026-01-01T12:00:06.999Z', '2026-01-01T12:00:07Z'],
     [5_256_000, '2026-01-01T00:00:07Z', '2035-12-30T00:00:07Z'],
   ])('every %i minutes after %s', (minutes, after, expected) => {
-    expect(iso(nextSlot(every(minutes), ms(after)))).toBe(expected);
+    expect(iso(nextTime(every(minutes), ms(after)))).toBe(expected);
   });
 });
 
@@ -195,7 +195,7 @@ describe('properties', () => {
         const peer = CronExpressionParser.parse(expression, { tz: 'UTC', currentDate: new Date(after) });
         let at: number | null = after;
         for (let index = 0; index < 4; index += 1) {
-          at = nextSlot(cron(expression), at!);
+          at = nextTime(cron(expression), at!);
           expect(iso(at)).toBe(iso(peer.next().getTime()));
         }
       }),
@@ -207,11 +207,11 @@ describe('properties', () => {
     fc.assert(
       fc.property(anyExpression, anyZone, anyInstant, (expression, zone, after) => {
         const cadence = cron(expression, zone);
-        const next = nextSlot(cadence, after)!;
+        const next = nextTime(cadence, after)!;
         expect(next).toBeGreaterThan(after);
-        expect(previousSlot(cadence, after, next)).toBe(next);
-        expect(previousSlot(cadence, after, next - 1)).toBe(null);
-        expect(previousSlot(cadence, after, next + 30_000)).toBeGreaterThanOrEqual(next);
+        expect(previousTime(cadence, after, next)).toBe(next);
+        expect(previousTime(cadence, after, next - 1)).toBe(null);
+        expect(previousTime(cadence, after, next + 30_000)).toBeGreaterThanOrEqual(next);
       }),
       { numRuns: 500 },
     );
@@ -247,7 +247,7 @@ describe('properties', () => {
 
 function all(cadence: Cadence, from: number, to: number): number[] {
   const found: number[] = [];
-  for (let at = nextSlot(cadence, from)!; at <= to; at = nextSlot(cadence, at)!) found.push(at);
+  for (let at = nextTime(cadence, from)!; at <= to; at = nextTime(cadence, at)!) found.push(at);
   return found;
 }
 

@@ -3,11 +3,11 @@ import { type OffsetSpan, offsetSpanAt } from './time-zone.ts';
 import { firstReading, lastReading } from './wall-clock.ts';
 
 /*
- * Daylight saving, as cron(8) has it.
- * An expression whose hour field allows all 24 hours follows elapsed time: readings that the clock skips
- * have no slot, readings that it shows twice have two.
- * Any other expression names times of the day: where the clock skips them they run once, together, at the
- * first instant after the gap; where it shows them twice the first one counts.
+ * Daylight saving, as in cron(8). A reading is what a wall clock shows.
+ * An expression whose hour field allows all 24 hours follows elapsed time: readings that the clock skips never run,
+ * readings that it shows twice run twice.
+ * Any other expression names times of the day. If the clock skips them, they run once, together, at the first
+ * instant after the gap; if it shows them twice, the first one counts.
  */
 
 /** The rarest valid date, 29 February, is at most eight years away. */
@@ -17,23 +17,23 @@ function followsElapsedTime(cron: CronCadence): boolean {
   return cron.hours.length === 24;
 }
 
-/** Readings below this were shown by the span before already. */
+/** Earlier readings were already shown during the previous span. */
 function firstNewReading(cron: CronCadence, span: OffsetSpan): number {
   const offset = followsElapsedTime(cron) ? span.offsetMs : Math.max(span.offsetMs, span.previousOffsetMs);
   return span.startMs + offset;
 }
 
-function hasSlotInGapBefore(cron: CronCadence, span: OffsetSpan): boolean {
+function fallsInGapBefore(cron: CronCadence, span: OffsetSpan): boolean {
   if (followsElapsedTime(cron) || span.offsetMs <= span.previousOffsetMs) return false;
   return firstReading(cron, span.startMs + span.previousOffsetMs, span.startMs + span.offsetMs) !== undefined;
 }
 
-/** The first slot strictly after the instant, or null where none comes within twelve years. */
-export function nextCronSlot(cron: CronCadence, afterMs: number): number | null {
+/** The first scheduled time strictly after the instant, or null if none comes within twelve years. */
+export function nextCronTime(cron: CronCadence, afterMs: number): number | null {
   const horizonMs = afterMs + HORIZON_MS;
   let span = offsetSpanAt(afterMs, cron.timeZone);
   for (;;) {
-    if (span.startMs > afterMs && hasSlotInGapBefore(cron, span)) return span.startMs;
+    if (span.startMs > afterMs && fallsInGapBefore(cron, span)) return span.startMs;
     const fromMs = Math.max(afterMs + 1 + span.offsetMs, firstNewReading(cron, span));
     const endMs = Math.min(span.endMs, horizonMs) + span.offsetMs;
     const reading = firstReading(cron, fromMs, endMs);
@@ -43,8 +43,8 @@ export function nextCronSlot(cron: CronCadence, afterMs: number): number | null 
   }
 }
 
-/** The last slot at or before the instant and after `floorMs`, or null. */
-export function previousCronSlot(cron: CronCadence, atMs: number, floorMs: number): number | null {
+/** The last scheduled time at or before the instant and after `floorMs`, or null. */
+export function previousCronTime(cron: CronCadence, atMs: number, floorMs: number): number | null {
   const earliestMs = Math.max(floorMs + 1, atMs - HORIZON_MS);
   let span = offsetSpanAt(atMs, cron.timeZone);
   for (;;) {
@@ -53,7 +53,7 @@ export function previousCronSlot(cron: CronCadence, atMs: number, floorMs: numbe
     const reading = lastReading(cron, startMs, toMs);
     if (reading !== undefined) return reading - span.offsetMs;
     if (span.startMs < earliestMs) return null;
-    if (hasSlotInGapBefore(cron, span)) return span.startMs;
+    if (fallsInGapBefore(cron, span)) return span.startMs;
     span = offsetSpanAt(span.startMs - 1, cron.timeZone);
   }
 }
