@@ -63,6 +63,8 @@ export interface Explanation {
   readonly kubectl?: string;
   /** What a user of the command line does about it, in terms of flags. */
   readonly shell?: string;
+  /** The same for a user of the `KM_BACKUP_*` variables, where it differs. */
+  readonly environment?: string;
 }
 
 interface RunExplanation extends Explanation {
@@ -100,7 +102,8 @@ export const RUN_REASONS = {
     exit: 'failure',
     meaning: 'The source holds no files. An unmounted volume looks the same, so this is a failure.',
     kubectl: 'If the source may be empty, set `spec.source.allowEmpty: true`.',
-    shell: 'If the source may be empty, pass `--allow-empty`.',
+    shell: 'If the source may be empty, pass `--allow-empty` or set `KM_BACKUP_ALLOW_EMPTY=true`.',
+    environment: 'If the source may be empty, set `KM_BACKUP_ALLOW_EMPTY=true`.',
   },
   DestinationUnusable: {
     exit: 'failure',
@@ -131,6 +134,13 @@ export const RUN_REASONS = {
     kubectl: 'Check the name with `kubectl get kmb`.',
     shell: 'Check the path with `km-backup list`.',
   },
+  ArchiveUnreadable: {
+    exit: 'failure',
+    meaning:
+      'The system refused to read an archive, its manifest or its folder. Nothing is known about its content, so it is neither called corrupt nor removed.',
+    kubectl: 'Run as a user that may read it (`spec.podTemplate.runAsUser`), or check the volume.',
+    shell: 'Run as a user that may read it, or check the volume: the message names owner, mode and cause.',
+  },
   EntryMissing: {
     exit: 'failure',
     meaning: 'The archive holds no entry of that name.',
@@ -160,6 +170,7 @@ export const RUN_REASONS = {
     kubectl:
       'Nothing, unless it recurs: then move one of the schedules, or give it a folder of its own (`spec.destination.path`).',
     shell: 'Wait for the other run, or pass `--lock-wait`.',
+    environment: 'Wait for the other run.',
   },
   ArchiveCorrupt: {
     exit: 'verification',

@@ -1,4 +1,5 @@
 import { ExitCode, exitCodeOf, type FailureReason } from '../api/reasons.ts';
+import { describeAccess } from '../posix/access.ts';
 import { codeOf } from '../posix/system-error.ts';
 
 export { ExitCode };
@@ -19,7 +20,52 @@ export class ArchiveError extends Error {
   }
 }
 
-/** A system error met while writing to the destination, in words that tell what to do. */
+/**
+ * A system error met while reading a file: it says nothing about the content, so the file is unreadable, never
+ * corrupt. An ArchiveError is returned as it is.
+ */
+export function readError(error: unknown, file: string): ArchiveError {
+  if (error instanceof ArchiveError) return error;
+  const code = codeOf(error);
+  if (code === undefined) return internalError(error, file);
+  return new ArchiveError(
+    'ArchiveUnreadable',
+    `${file} cannot be read (${code}): ${readAdvice(code, file)}`,
+    {
+      cause: error,
+    },
+  );
+}
+
+function readAdvice(code: string, file: string): string {
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+      return `${describeAccess(file)}. Run as a user who may read it.`;
+    case 'ENOENT':
+      return 'it does not exist.';
+    case 'ELOOP':
+      return 'its path leads through too many symbolic links.';
+    case 'ENOTDIR':
+      return 'part of its path is not a directory.';
+    case 'ENAMETOOLONG':
+      return 'its path is too long.';
+    case 'EIO':
+      return 'the device or its file system failed. Its content may still be good: see the kernel log, then try again.';
+    case 'ESTALE':
+      return 'the file server no longer knows it. Mount the volume again.';
+    default:
+      return 'the system refused. Its content was not looked at.';
+  }
+}
+
+function internalError(error: unknown, where: string): ArchiveError {
+  return new ArchiveError('Internal', `${where}: ${error instanceof Error ? error.message : error}`, {
+    cause: error,
+  });
+}
+
+/** A system error met while writing to the destination. An ArchiveError is returned as it is. */
 export function writeError(error: unknown, where: string): ArchiveError {
   if (error instanceof ArchiveError) return error;
   const code = codeOf(error);
@@ -33,19 +79,20 @@ export function writeError(error: unknown, where: string): ArchiveError {
         cause,
       );
     case 'EROFS':
+      return new ArchiveError(
+        'DestinationUnusable',
+        `${where}: cannot write (EROFS): the file system is mounted read-only. Check the mount.`,
+        cause,
+      );
     case 'EACCES':
     case 'EPERM':
       return new ArchiveError(
         'DestinationUnusable',
-        `${where}: cannot write (${code}). Check the mount and its permissions.`,
+        `${where}: cannot write (${code}): ${describeAccess(where)}. Check the mount and its permissions.`,
         cause,
       );
     case undefined:
-      return new ArchiveError(
-        'Internal',
-        `${where}: ${error instanceof Error ? error.message : error}`,
-        cause,
-      );
+      return internalError(error, where);
     default:
       return new ArchiveError('WriteFailed', `${where}: writing failed (${code}).`, cause);
   }

@@ -1,11 +1,11 @@
-/** The only door of the archive room: everything that other rooms may use of it. */
+/** The only door of the archive room: other rooms import nothing else from it. */
 export type { PackTotals } from './create/pack.ts';
 export { type Run, type RunOptions, runBackup } from './create/run-backup.ts';
 export { ensureDirectory } from './destination/directory.ts';
 export { type ArchiveInfo, listArchives } from './destination/inventory.ts';
 export { lockDestination } from './destination/lock.ts';
 export { type PruneOutcome, pruneUnderLock } from './destination/prune.ts';
-export { ArchiveError, ExitCode } from './errors.ts';
+export { ArchiveError, ExitCode, readError, writeError } from './errors.ts';
 export { display } from './format/byte-string.ts';
 export { levels } from './format/compress.ts';
 export type { Entry, EntryType } from './format/entry.ts';
@@ -23,4 +23,9 @@ export {
   resumeRestore,
   rollbackRestore,
 } from './restore/restore.ts';
-export { type Verification, type VerifiedAgainst, verifyArchive } from './verify/verify.ts';
+export {
+  type Verification,
+  type VerificationState,
+  type VerifiedAgainst,
+  verifyArchive,
+} from './verify/verify.ts';

@@ -1,2 +1,2 @@
 export { createLogger, isLogLevel, LOG_LEVELS, type Logger, type LogLevel } from './logger.ts';
-export { printable } from './printable.ts';
+export { escapeJson, printable, printableJson } from './printable.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createLogger, printable } from './index.ts';
+import { createLogger, escapeJson, printable, printableJson } from './index.ts';
 
 const ESC = String.fromCharCode(27);
 
@@ -65,5 +65,19 @@ describe('logger', () => {
     const error = JSON.parse(lines[1]!);
     expect(error).toMatchObject({ level: 'error', key: 'ns/a', err: { message: 'boom' } });
     expect(Date.parse(error.time)).toBeGreaterThan(0);
+  });
+});
+
+describe('JSON for people and programs', () => {
+  test('is escaped, and parses to the same value', () => {
+    const value = { name: `a\n${ESC}[2J\u202e\u009b\u{e0001}"\\`, list: ['\u2028', '日本'] };
+    const json = printableJson(value);
+    expect(json).toMatch(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u);
+    expect(json).toContain('日本');
+    expect(JSON.parse(json)).toEqual(value);
+  });
+
+  test('keeps the newlines of indented JSON', () => {
+    expect(escapeJson('{\n  "a": "\u202e"\n}\n')).toBe('{\n  "a": "\\u202e"\n}\n');
   });
 });

@@ -1,12 +1,63 @@
 import { isUtf8 } from 'node:buffer';
 
+/*
+ * The one escaping of text for people. File names, series, arguments and messages come from outside; printed as
+ * they are, a newline forges a line of a log, and an escape sequence or a right-to-left mark rewrites a terminal.
+ */
+
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+// Controls, line and paragraph separators, invisible and direction-changing format characters, unpaired
+// surrogates, private use, unassigned.
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cf}\p{Cs}\p{Co}\p{Cn}]/u;
+const everyUnprintable = new RegExp(unprintable, 'gu');
+const plain = /^[\x20-\x7e]*$/;
+const short: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/**
+ * Text for one line of a log, a table or a terminal: `\n`, `\x1b`, `\u{202e}` stand for what does not print, `\xff`
+ * for bytes that are not UTF-8. Escaping twice changes nothing.
+ * @param max UTF-16 units of the result, which ends in `…` when it was cut; `Infinity` never cuts.
+ */
+export function printable(text: string | Uint8Array, max = 256): string {
+  const raw = typeof text === 'string' ? text.slice(0, max + 1) : decode(text.subarray(0, (max + 1) * 4));
+  if (raw.length <= max && plain.test(raw)) return raw;
+  const parts: string[] = [];
+  let length = 0;
+  for (const character of raw) {
+    const part = unprintable.test(character) ? escapeOf(character) : character;
+    parts.push(part);
+    length += part.length;
+    if (length > max) break;
+  }
+  if (length <= max) return parts.join('');
+  while (length > max - 1) length -= parts.pop()!.length;
+  return `${parts.join('')}…`;
+}
+
+/** JSON on one line, with everything escaped that `printable` escapes; parsing gives back the same value. */
+export function printableJson(value: unknown): string {
+  return escapeJson(JSON.stringify(value));
+}
+
+/** The same for text that is JSON already. Its newlines stay. */
+export function escapeJson(json: string): string {
+  return json.replace(everyUnprintable, (character) =>
+    character === '\n'
+      ? character
+      : character.replace(/[\s\S]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+}
+
+function escapeOf(character: string): string {
+  return short[character] ?? hex(character.codePointAt(0)!);
+}
 
 function hex(value: number): string {
   return value < 0x100 ? `\\x${value.toString(16).padStart(2, '0')}` : `\\u{${value.toString(16)}}`;
 }
 
-/** Bytes that are no UTF-8 become `\xNN`; what is becomes text. */
+/** UTF-8 to text; a byte that is not part of a valid character becomes `\xNN`. */
 function decode(bytes: Uint8Array): string {
   if (isUtf8(bytes)) return utf8.decode(bytes);
   let text = '';
@@ -19,30 +70,4 @@ function decode(bytes: Uint8Array): string {
     at += valid ? length : 1;
   }
   return text;
-}
-
-// Controls, separators of lines and paragraphs, invisible and direction-changing format characters,
-// surrogates without a partner, private use, unassigned.
-const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cf}\p{Cs}\p{Co}\p{Cn}]/u;
-const short: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-
-/**
- * A string from outside (a file name, a message) for one line of a log, a label or a terminal: everything that
- * does not print is escaped, and the result has at most `max` UTF-16 units, ending in `…` when it was cut.
- */
-export function printable(text: string | Uint8Array, max = 256): string {
-  const raw = typeof text === 'string' ? text.slice(0, max + 1) : decode(text.subarray(0, (max + 1) * 4));
-  const parts: string[] = [];
-  let length = 0;
-  for (const character of raw) {
-    const part = unprintable.test(character)
-      ? (short[character] ?? hex(character.codePointAt(0)!))
-      : character;
-    parts.push(part);
-    length += part.length;
-    if (length > max) break;
-  }
-  if (length <= max) return parts.join('');
-  while (length > max - 1) length -= parts.pop()!.length;
-  return `${parts.join('')}…`;
 }

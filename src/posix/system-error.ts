@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import { printable } from '../log/printable.ts';
 
 /** A path as the kernel takes it: text is encoded in UTF-8, other names are given as their bytes. */
 export type RawPath = string | Uint8Array;
@@ -37,9 +38,4 @@ export function isSystemError(error: unknown): boolean {
 
 function nameOf(errno: number): string {
   return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`;
-}
-
-function printable(path: RawPath): string {
-  const text = typeof path === 'string' ? path : Buffer.from(path).toString('utf8');
-  return text.replace(/\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

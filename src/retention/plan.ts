@@ -4,9 +4,10 @@ import { type Period, periodLabel } from './periods.ts';
  * - `complete`: has a manifest and no warnings.
  * - `incomplete`: has a manifest with warnings.
  * - `unverified`: has no manifest (made by the original script), but looks like an archive.
- * - `corrupt`: is not readable as an archive, or contradicts its manifest.
+ * - `corrupt`: does not read as an archive, or contradicts its manifest.
+ * - `unreadable`: the system refused to read it or its manifest, so nothing is known about its content.
  */
-export type ArchiveClass = 'complete' | 'incomplete' | 'unverified' | 'corrupt';
+export type ArchiveClass = 'complete' | 'incomplete' | 'unverified' | 'corrupt' | 'unreadable';
 
 export interface RetentionArchive {
   name: string;
@@ -112,8 +113,8 @@ function duration(ms: number): string {
  * even within the limit, unless a period keeps them. Without any rule, nothing is removed.
  *
  * Whatever the rules say, these stay: the newest complete archive, the newest good one, corrupt ones (for a person to
- * inspect), names without a time, and archives dated in the future (a clock was set back). The last three do not
- * count.
+ * inspect), unreadable ones, names without a time, and archives dated in the future (a clock was set back). The last
+ * four do not count.
  *
  * @param archives In any order, without foreign files.
  * @returns A decision for each archive, newest first.
@@ -160,6 +161,8 @@ export function planRetention(
     const { name, timestampMs } = archive;
     if (archive.class === 'corrupt')
       return { name, keep: true, reasons: ['corrupt: not counted, left for you to inspect and remove'] };
+    if (archive.class === 'unreadable')
+      return { name, keep: true, reasons: ['unreadable: not counted, never removed unseen'] };
     if (timestampMs === null) return { name, keep: true, reasons: ['no time in its name: not counted'] };
     const reasons = [always.get(name), ...rules.map((rule) => rule.kept.get(name))].filter(
       (reason) => reason !== undefined,

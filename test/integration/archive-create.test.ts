@@ -411,7 +411,7 @@ test('what ls prints of hostile names is escaped', async () => {
   box.write('a\u001b[31m\nb', 'x');
   const { result } = await box.back();
   const out = execFileSync(program, ['ls', result.archive!.path], { encoding: 'utf8' });
-  expect(out).toContain('./a\\u{1b}[31m\\nb');
+  expect(out).toContain('./a\\x1b[31m\\nb');
   expect((await entriesOf(result.archive!.path)).get('a\u001b[31m\nb' as ByteString)?.size).toBe(1);
 });
 

@@ -121,7 +121,7 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
         'SourceEmpty',
         warnings > 0
           ? `${options.source}: nothing in it could be read. ${samples[0]}`
-          : `${options.source} holds no files, only directories if anything (a volume that is not mounted?). If it may be empty, pass --allow-empty or set KM_BACKUP_ALLOW_EMPTY=true.`,
+          : `${options.source} holds no files, only directories if anything (a volume that is not mounted?).`,
       );
     }
     failpoint('members written');

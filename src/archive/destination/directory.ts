@@ -11,7 +11,7 @@ import {
 import path from 'node:path';
 import { renameNoReplace } from '../../posix/rename.ts';
 import { codeOf } from '../../posix/system-error.ts';
-import { ArchiveError, writeError } from '../errors.ts';
+import { ArchiveError, readError, writeError } from '../errors.ts';
 import {
   type Compression,
   extensionOf,
@@ -23,7 +23,10 @@ import {
   manifestNameOf,
 } from '../format/names.ts';
 
-/** Makes the directory and those above it where they are missing. Never falls back to another place. */
+/**
+ * Makes the directory, and those above it, if they are missing. Never falls back to another place.
+ * @throws {ArchiveError} DestinationUnusable or NoSpace when that fails.
+ */
 export function ensureDirectory(directory: string): void {
   try {
     makeDirectories(path.resolve(directory));
@@ -34,7 +37,7 @@ export function ensureDirectory(directory: string): void {
   }
 }
 
-/** As `mkdir -p`. Node's own recursive mkdir never returns where a file system refuses with ENOENT (/proc, some FUSE). */
+/** `mkdir -p`. Node's own recursive mkdir loops forever on file systems that refuse with ENOENT (/proc, some FUSE). */
 function makeDirectories(directory: string): void {
   if (statSync(directory, { throwIfNoEntry: false })) return;
   const parent = path.dirname(directory);
@@ -46,7 +49,7 @@ function makeDirectories(directory: string): void {
   }
 }
 
-/** Removes what a killed run left. Call it only while holding the lock. */
+/** Removes what killed runs left behind. Call it only while holding the lock. */
 export function sweep(directory: string): string[] {
   const swept: string[] = [];
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
@@ -58,13 +61,13 @@ export function sweep(directory: string): string[] {
       unlinkSync(path.join(directory, name));
       swept.push(name);
     } catch {
-      // A leftover that cannot be removed harms nobody; the next run tries again.
+      // A leftover does no harm; the next run tries again.
     }
   }
   return swept;
 }
 
-/** The name of the run's second, or of the first later one that is free. */
+/** A name for the run's second, or for the first later second whose name is free. */
 export function freeName(directory: string, at: Date, compression: Compression): string {
   for (let time = at.getTime(); ; time += 1000) {
     const name = formatName(new Date(time), compression);
@@ -78,7 +81,10 @@ export function freeName(directory: string, at: Date, compression: Compression):
   }
 }
 
-/** Gives a file its final name, never over another. Throws `OutputExists`. */
+/**
+ * Gives a file its final name, never replacing another file.
+ * @throws {ArchiveError} OutputExists when the name is taken.
+ */
 export function publish(temporary: string, final: string): void {
   try {
     if (renameNoReplace(temporary, final) === 'done') return;
@@ -87,11 +93,11 @@ export function publish(temporary: string, final: string): void {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'EEXIST') {
-      throw new ArchiveError('OutputExists', `${final} exists already; it was left as it is.`, {
+      throw new ArchiveError('OutputExists', `${final} already exists and was not replaced.`, {
         cause: error,
       });
     }
-    // Neither renameat2 nor links: the lock keeps other runs away, so the look before the rename holds.
+    // The file system has neither renameat2 nor hard links. The lock keeps other runs out, so checking first is enough.
     if ((code === 'EPERM' || code === 'ENOTSUP' || code === 'EOPNOTSUPP') && !present(final)) {
       renameSync(temporary, final);
       return;
@@ -111,15 +117,20 @@ export interface ManagedFile {
   readonly modifiedAt: Date;
 }
 
-/** Regular files of the managed pattern; directories and symlinks of such names are nobody's archives. */
+/**
+ * Regular files with managed names. Directories and symlinks with such names are not archives.
+ * @throws {ArchiveError} ArchiveUnreadable when the directory cannot be listed.
+ */
 export function managedFiles(directory: string): ManagedFile[] {
-  const files: ManagedFile[] = [];
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (!entry.isFile() || !isManagedName(entry.name)) continue;
-    const file = path.join(directory, entry.name);
-    const stats = lstatSync(file, { throwIfNoEntry: false });
-    if (stats?.isFile())
-      files.push({ name: entry.name, path: file, sizeBytes: stats.size, modifiedAt: stats.mtime });
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isFile() && isManagedName(entry.name))
+      .flatMap(({ name }) => {
+        const file = path.join(directory, name);
+        const stats = lstatSync(file, { throwIfNoEntry: false });
+        return stats?.isFile() ? [{ name, path: file, sizeBytes: stats.size, modifiedAt: stats.mtime }] : [];
+      });
+  } catch (error) {
+    throw readError(error, directory);
   }
-  return files;
 }

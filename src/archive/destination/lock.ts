@@ -4,7 +4,11 @@ import { ArchiveError, writeError } from '../errors.ts';
 import { LOCK_NAME } from '../format/names.ts';
 import { ensureDirectory } from './directory.ts';
 
-/** Takes the destination's lock; its directory is made where it is missing. Throws `Locked`. */
+/**
+ * Takes the destination's lock, making the directory if it is missing.
+ * @param waitMs how long to wait for another holder; 0 refuses at once.
+ * @throws {ArchiveError} Locked when another run holds it.
+ */
 export async function lockDestination(
   destination: string,
   waitMs: number,
@@ -22,8 +26,5 @@ export async function lockDestination(
   if (attempt.acquired) return attempt.lock;
   const { holder } = attempt;
   const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.since}` : 'another run';
-  throw new ArchiveError(
-    'Locked',
-    `${destination} is in use by ${who}. Wait for it to end, or pass --lock-wait SECONDS.`,
-  );
+  throw new ArchiveError('Locked', `${destination} is in use by ${who}.`);
 }

@@ -8,13 +8,13 @@ import { type ArchiveInfo, listArchives } from './inventory.ts';
 
 export interface PruneOptions {
   readonly destination: string;
-  /** Only archives of this series, and those without a manifest, are looked at. */
+  /** Only archives of this series, and those without a readable manifest, are looked at. */
   readonly series: string | undefined;
   /** Undefined: nothing is removed. */
   readonly policy: RetentionPolicy | undefined;
   readonly now: Date;
   readonly dryRun: boolean;
-  /** An archive that no rule removes: the one just made. */
+  /** Never removed, whatever the rules say: the archive that this run made. */
   readonly keep?: string | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
 }
@@ -26,13 +26,13 @@ export interface PruneRow extends RetentionDecision {
 export interface PruneOutcome {
   readonly rows: readonly PruneRow[];
   readonly pruned: string[];
-  /** `NAME: why` of each archive that should have gone and did not. */
+  /** `NAME: why` for each archive that could not be removed. */
   readonly failures: string[];
-  /** Archives of the series that are there now, newest first. */
+  /** The archives of the series that remain, newest first. */
   readonly present: { count: number; bytes: number; names: string[] };
 }
 
-/** Removes what the policy keeps no longer. Hold the lock, and call it after a success only. */
+/** Removes the archives that the policy no longer keeps. Call it only after a success, holding the lock. */
 export function pruneUnderLock(options: PruneOptions): PruneOutcome {
   const { destination, policy, now, dryRun, keep, failpoint } = options;
   const archives = archivesOfSeries(destination, options.series);
@@ -93,10 +93,10 @@ function planRows(
   return decisions.map((decision) => ({ ...decision, archive: byName.get(decision.name)! }));
 }
 
-/** The archive first: a manifest left alone is swept by the next run, an archive left alone would count as unverified. */
+/** The archive goes first: the next run sweeps an orphaned manifest, but an orphaned archive would count as unverified. */
 function remove(archive: ArchiveInfo, failpoint: PruneOptions['failpoint']): void {
   if (!lstatSync(archive.path).isFile()) {
-    throw new ArchiveError('Internal', 'is no regular file any more');
+    throw new ArchiveError('Internal', 'is no longer a regular file');
   }
   unlinkSync(archive.path);
   failpoint?.('archive removed');

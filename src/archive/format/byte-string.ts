@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { printable } from '../../log/printable.ts';
 
 /**
  * File names are bytes, not text. A ByteString holds one byte a character (U+0000..U+00FF), so that names
@@ -40,24 +41,9 @@ export function join(directory: ByteString, name: ByteString): ByteString {
   return (directory === '' ? name : `${directory}/${name}`) as ByteString;
 }
 
-/** For people: control characters and bytes outside UTF-8 escaped, at most `limit` characters. */
+/** A name for people to read: escaped, at most `limit` characters. */
 export function display(bytes: ByteString, limit = 200): string {
-  const text = toText(bytes);
-  const escaped =
-    text === undefined
-      ? bytes.replace(/[^\x20-\x7e]|\\/g, byteEscape)
-      : text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/gu, textEscape);
-  return escaped.length > limit ? `${escaped.slice(0, limit - 1)}…` : escaped;
-}
-
-const named: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
-
-function byteEscape(character: string): string {
-  return named[character] ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
-}
-
-function textEscape(character: string): string {
-  return named[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`;
+  return printable(toBuffer(bytes), limit);
 }
 
 /**

@@ -1,9 +1,10 @@
+import { printable } from '../../log/printable.ts';
 import { type ByteString, fromText, toText } from './byte-string.ts';
 import type { Entry, EntryType, Extent } from './entry.ts';
 import { MAX_MEMBER_BYTES } from './manifest.ts';
 import { invalid, isCount, isHex, isRecord } from './manifest-checks.ts';
 
-/** What JSON writes as it stands. */
+/** Text that JSON writes without escapes. */
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 function encodeBytes(key: string, bytes: ByteString): string {
@@ -13,8 +14,8 @@ function encodeBytes(key: string, bytes: ByteString): string {
 }
 
 /**
- * What a walk sees of an entry, as the beginning of its line: the path first, for readers tell entry lines by
- * it. Two entries are the same to a repeat run when these texts are.
+ * What a walk sees of an entry, as the start of its line. The path comes first because readers recognise entry lines
+ * by it. A repeat run takes two entries for the same when these texts are equal.
  */
 export function encodeIdentity(entry: Entry): string {
   const { type, mode, uid, gid, size, mtime, ctime, ino, device } = entry;
@@ -23,7 +24,7 @@ export function encodeIdentity(entry: Entry): string {
   return `{${encodeBytes('path', entry.path)}${link},"type":"${type}","mode":${mode},"uid":${uid},"gid":${gid},"size":${size},"mtime":"${mtime}","ctime":"${ctime}","ino":"${ino}"${node}`;
 }
 
-/** One line, its newline included. */
+/** One line, including its newline. */
 export function encodeEntry(entry: Entry): string {
   const { sha256, parts, extents, xattrs, inconsistent } = entry;
   const digest = sha256 === undefined ? '' : `,"sha256":"${sha256}"`;
@@ -38,7 +39,10 @@ export function joinLines(lines: readonly string[]): string {
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
-/** The entries of lines that `joinLines` joined. Throws `ManifestInvalid`. */
+/**
+ * The entries of lines that `joinLines` joined.
+ * @throws {ArchiveError} ManifestInvalid when a line is malformed.
+ */
 export function parseLines(lines: string, where: string): Entry[] {
   if (lines === '') return [];
   return lines
@@ -49,6 +53,8 @@ export function parseLines(lines: string, where: string): Entry[] {
 
 const isDecimal = (value: unknown): value is string =>
   typeof value === 'string' && /^-?\d{1,20}$/.test(value);
+/** Nanoseconds of any signed 64-bit number of seconds: 19 digits and 9. */
+const isTime = (value: unknown): value is string => typeof value === 'string' && /^-?\d{1,28}$/.test(value);
 const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
   'file',
   'directory',
@@ -58,7 +64,7 @@ const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
   'character',
   'block',
 ]);
-/** Whether a line has nothing behind its identity but what a regular file's or a directory's has. */
+/** Whether nothing follows the identity but a plain file's digest, so that the line need not be parsed. */
 export function isPlainTail(line: string, identityLength: number): boolean {
   const length = line.length - identityLength;
   if (length === 1) return line.endsWith('}');
@@ -69,8 +75,7 @@ const plainTail = /^,"sha256":"[0-9a-f]{64}"\}$/;
 const PLAIN_TAIL_LENGTH = ',"sha256":""}'.length + 64;
 
 /*
- * Entries are checked by hand: there may be millions of them, and a schema library costs more at start-up
- * than a small backup takes.
+ * Entries are checked by hand: there may be millions, and loading a schema library takes longer than a small backup.
  */
 export function parseEntryLine(line: string, where: string): Entry {
   const value = parseObject(line, where);
@@ -85,8 +90,8 @@ export function parseEntryLine(line: string, where: string): Entry {
     isCount(uid) &&
     isCount(gid) &&
     isCount(size) &&
-    isDecimal(value['mtime']) &&
-    isDecimal(value['ctime']) &&
+    isTime(value['mtime']) &&
+    isTime(value['ctime']) &&
     isDecimal(value['ino']) &&
     (value['sha256'] === undefined || (isHex(value['sha256']) && size <= MAX_MEMBER_BYTES)) &&
     (value['parts'] === undefined || isCount(value['parts'])) &&
@@ -94,9 +99,10 @@ export function parseEntryLine(line: string, where: string): Entry {
     (value['xattrs'] === undefined || isTextRecord(value['xattrs'])) &&
     (value['device'] === undefined || isExtents([value['device']], Number.POSITIVE_INFINITY)) &&
     (link !== undefined) === (value['type'] === 'symlink' || value['type'] === 'hardlink');
-  if (!sound) throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`);
-  // Most names are ASCII: then there is nothing to decode, and a copy would cost as much as parsing did.
+  if (!sound) throw invalid(where, `an entry line is malformed: ${printable(line, 200)}`);
+  // Manifests of earlier versions say `torn`.
   if (value['torn'] === true) value['inconsistent'] = true;
+  // Most names are ASCII and need no decoding; copying the entry would cost as much as parsing it did.
   if (value['path'] === path && value['link'] === link) return value as unknown as Entry;
   const { pathBytes: _, linkBytes: __, ...rest } = value;
   return { ...rest, path, ...(link === undefined ? {} : { link }) } as unknown as Entry;
@@ -106,7 +112,7 @@ function parseObject(line: string, where: string): Record<string, unknown> {
   try {
     return JSON.parse(line) as Record<string, unknown>;
   } catch (error) {
-    throw invalid(where, `an entry line is malformed: ${line.slice(0, 200)}`, error);
+    throw invalid(where, `an entry line is malformed: ${printable(line, 200)}`, error);
   }
 }
 

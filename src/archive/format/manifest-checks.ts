@@ -3,7 +3,7 @@ import { ArchiveError } from '../errors.ts';
 export function invalid(path: string, what: string, cause?: unknown): ArchiveError {
   return new ArchiveError(
     'ManifestInvalid',
-    `${path}: not a valid manifest: ${what}. The archive beside it can still be checked by its own checksums (km-backup verify).`,
+    `${path}: not a valid manifest: ${what}. The archive itself may still be good: tar reads it without the manifest.`,
     { cause },
   );
 }

@@ -1,7 +1,7 @@
-import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, readSync } from 'node:fs';
 import { createZstdDecompress, zstdDecompressSync } from 'node:zlib';
-import { codeOf } from '../../posix/system-error.ts';
-import { ArchiveError } from '../errors.ts';
+import { isSystemError } from '../../posix/system-error.ts';
+import { ArchiveError, readError } from '../errors.ts';
 import { joinLines, parseEntryLine } from './entry-line.ts';
 import {
   FOOTER_BYTES,
@@ -15,19 +15,18 @@ import {
   type Summary,
 } from './manifest.ts';
 import { invalid, isCount, isHex, isRecord } from './manifest-checks.ts';
+import { openFile, openFileIfPresent } from './open-file.ts';
 
-/** A line longer than this is no line of ours (a sparse file's extents are the longest). */
+/** No line of ours is longer; those of sparse files with many extents come closest. */
 const MAX_LINE = 256 * 1024 * 1024;
 
-/** The summary at the end of a manifest. Throws `ManifestInvalid`; a missing file gives undefined. */
+/**
+ * The summary at the end of a manifest; undefined when there is no such file.
+ * @throws {ArchiveError} ManifestInvalid when it is damaged, ArchiveUnreadable when the system refuses to read it.
+ */
 export function readSummary(path: string): Summary | undefined {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  const fd = openFileIfPresent(path);
+  if (fd === undefined) return undefined;
   try {
     const size = fstatSync(fd).size;
     const footer = Buffer.alloc(FOOTER_BYTES);
@@ -48,16 +47,23 @@ export function readSummary(path: string): Summary | undefined {
     );
     return parseSummary(isRecord(record) ? record['summary'] : undefined, path);
   } catch (error) {
-    if (error instanceof ArchiveError) throw error;
-    throw invalid(path, error instanceof Error ? error.message : String(error), error);
+    throw readFailure(error, path);
   } finally {
     closeSync(fd);
   }
 }
 
+/** What the system refused to read is unreadable; everything else that goes wrong is damage. */
+function readFailure(error: unknown, path: string): ArchiveError {
+  if (error instanceof ArchiveError) return error;
+  if (isSystemError(error)) return readError(error, path);
+  return invalid(path, error instanceof Error ? error.message : String(error), error);
+}
+
 /**
- * Every member with its entries, in the archive's order. Throws `ManifestInvalid` where the manifest is
- * damaged, is cut, has a gap between members, or disagrees with its own summary.
+ * Every member with its entries, in the archive's order.
+ * @throws {ArchiveError} ManifestInvalid when the manifest is damaged or cut, has a gap between members, or
+ * contradicts its own summary; ArchiveUnreadable when the system refuses to read it.
  */
 export async function* readManifest(path: string): AsyncGenerator<MemberEntries, Summary> {
   const members = readMemberLines(path);
@@ -69,7 +75,7 @@ export async function* readManifest(path: string): AsyncGenerator<MemberEntries,
   }
 }
 
-/** As readManifest, with the entries' lines unparsed. */
+/** The same as readManifest, with the entries' lines unparsed. */
 export async function* readMemberLines(path: string): AsyncGenerator<MemberLines, Summary> {
   const totals = { members: 0, entries: 0, offset: 0 };
   let member: Member | undefined;
@@ -103,8 +109,7 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
       }
     }
   } catch (error) {
-    if (error instanceof ArchiveError) throw error;
-    throw invalid(path, error instanceof Error ? error.message : String(error), error);
+    throw readFailure(error, path);
   }
   if (!summary) throw invalid(path, 'it has no summary, so it was cut short');
   if (
@@ -117,23 +122,33 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
   return summary;
 }
 
+/** The lines of the manifest in blocks. Each byte is copied a bounded number of times, however long a line is. */
 async function* lineBlocks(path: string): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const source = createReadStream(path, { highWaterMark: 1 << 20 });
+  const source = createReadStream(path, { fd: openFile(path), highWaterMark: 1 << 20 });
   const plain = source.pipe(createZstdDecompress({ chunkSize: 1 << 18 }));
   source.on('error', (error) => plain.destroy(error));
-  let rest = '';
+  let pieces: string[] = [];
+  let length = 0;
   try {
     for await (const chunk of plain) {
-      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
-      rest = lines.pop()!;
-      if (rest.length > MAX_LINE) throw invalid(path, 'a line is too long');
-      yield lines;
+      const text = decoder.decode(chunk, { stream: true });
+      const end = text.lastIndexOf('\n');
+      if (end !== -1) {
+        pieces.push(text.slice(0, end));
+        yield pieces.join('').split('\n');
+        pieces = [];
+        length = 0;
+      }
+      const rest = text.slice(end + 1);
+      pieces.push(rest);
+      length += rest.length;
+      if (length > MAX_LINE) throw invalid(path, 'a line is too long');
     }
   } finally {
     source.destroy();
   }
-  if (rest !== '') throw invalid(path, 'its last line is cut');
+  if (length > 0) throw invalid(path, 'its last line is cut');
 }
 
 const memberKinds: ReadonlySet<unknown> = new Set<MemberKind>(['group', 'header', 'part', 'end']);

@@ -1,28 +1,30 @@
-import { closeSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { isSystemError } from '../../posix/system-error.ts';
-import { archiveInfo } from '../destination/inventory.ts';
-import { ArchiveError, writeError } from '../errors.ts';
-import { type ByteString, fromText, ROOT } from '../format/byte-string.ts';
+import { archiveInfo, refuseProblem } from '../destination/inventory.ts';
+import { ArchiveError, readError, writeError } from '../errors.ts';
+import { type ByteString, ROOT, toPath } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
-import { normalizeName } from '../format/entry-name.ts';
-import type { Member, Summary } from '../format/manifest.ts';
+import type { Member } from '../format/manifest.ts';
 import { readManifest } from '../format/manifest-reader.ts';
 import { readMember } from '../format/members.ts';
-import { manifestNameOf } from '../format/names.ts';
+import { type Compression, manifestNameOf } from '../format/names.ts';
+import { openFile } from '../format/open-file.ts';
 import { TarReader } from '../format/tar-reader.ts';
+import { chosenPath, type ExtractPlan, planExtract } from './extract-plan.ts';
 import { FileSink, TreeWriter } from './tree-writer.ts';
 import { EntryGate } from './validate.ts';
 
 export interface ExtractOptions {
-  /** Paths within the archive; a directory brings all below it. */
+  /** Paths within the archive. A directory brings everything below it. */
   readonly paths: readonly string[];
   /** Existing directory to write below. */
   readonly directory: string;
+  /** Give entries their recorded owner; takes root. */
   readonly owner: boolean;
   readonly warn: (path: ByteString, message: string) => void;
   readonly signal?: AbortSignal | undefined;
-  /** After each member; bytes are compressed ones. */
+  /** Called after each member; bytes are compressed ones. */
   readonly progress?: ((progress: ExtractProgress) => void) | undefined;
 }
 
@@ -34,172 +36,179 @@ export interface ExtractProgress {
 }
 
 export interface Extracted {
+  /** Entries written. */
   readonly entries: number;
-  /** Compressed bytes read for it. */
+  /** Entries left out, each with a warning. */
+  readonly skipped: number;
+  /** Compressed bytes read. */
   readonly bytesRead: number;
 }
 
-interface Wanted {
-  readonly members: Member[];
-  readonly entries: readonly Entry[];
-}
-
 /**
- * Writes chosen entries of an archive, reading only the members that hold them. Nothing that exists is
- * replaced. Throws `EntryMissing` before anything is written where a path is not in the archive.
+ * Writes chosen entries of an archive, reading only the members that hold them. Replaces nothing: a file that exists
+ * is refused, and a directory that exists keeps its mode and owner.
+ * @throws {ArchiveError} EntryMissing, before anything is written, when a path is not in the archive.
  */
 export async function extractEntries(file: string, options: ExtractOptions): Promise<Extracted> {
+  const info = archiveInfo(file);
+  const { summary } = info;
+  refuseProblem(info, { corrupt: '. Use another archive, or tar -xzf for what is left of this one.' });
+  if (!summary) {
+    throw new ArchiveError(
+      'ArchiveMissing',
+      `${file} has no manifest, which says where its entries are. Use tar -xzf, or km-backup restore.`,
+    );
+  }
+  const paths = new Set(options.paths.map(chosenPath));
+  const plan = await planExtract(file, paths, () => members(file, options.signal));
+  const writer = new ChosenWriter(plan, options);
   try {
-    return await extract(file, options);
+    const bytesRead = await readInto(writer, file, summary.compression, plan, options);
+    writer.finish();
+    return { entries: writer.written, skipped: writer.skipped, bytesRead };
   } catch (error) {
     throw isSystemError(error) ? writeError(error, options.directory) : error;
+  } finally {
+    writer[Symbol.dispose]();
   }
 }
 
-async function extract(file: string, options: ExtractOptions): Promise<Extracted> {
-  const info = archiveInfo(file);
-  if (!info.summary || info.problem !== undefined) {
-    throw new ArchiveError(
-      'ArchiveCorrupt',
-      `${file} ${info.problem ?? 'has no manifest, which tells where its entries lie'}. Use tar -xzf, or km-backup restore.`,
-    );
+async function* members(file: string, signal: AbortSignal | undefined) {
+  for await (const member of readManifest(manifestNameOf(file))) {
+    signal?.throwIfAborted();
+    yield member;
   }
-  const paths = new Set(options.paths.map(plainPath));
-  const { wanted, selected } = await choose(file, paths, options.signal);
-  const gate = new EntryGate({ preserveSetid: false, skipDevices: true });
-  using writer = new TreeWriter(options.directory, options);
-  const directories: Entry[] = [];
-  const fd = openSync(file, 'r');
-  let bytesRead = 0;
-  let done = 0;
-  const ofBytes = wanted.reduce(
-    (sum, { members }) => members.reduce((size, member) => size + member.size, sum),
-    0,
-  );
+}
+
+async function readInto(
+  writer: ChosenWriter,
+  file: string,
+  compression: Compression,
+  plan: ExtractPlan,
+  { signal, progress }: ExtractOptions,
+): Promise<number> {
+  const reader = new TarReader(writer);
+  const ofEntries = plan.outputs.size + plan.links.length;
+  const ofBytes = plan.members.reduce((sum, { size }) => sum + size, 0);
+  const fd = openFile(file);
+  let bytes = 0;
   try {
-    let sink: FileSink | undefined;
-    const admit = (entry: Entry) => {
-      const known = selected.get(entry.path);
-      if (!known) return;
-      done++;
-      const admission = gate.admit(known);
-      if (admission.kind === 'skip') {
-        options.warn(entry.path, admission.why);
-        return;
-      }
-      for (const parent of admission.implied) writer.directory(parent);
-      const { entry: admitted } = admission;
-      switch (admitted.type) {
-        case 'directory':
-          if (admitted.path !== ROOT) writer.directory(admitted.path);
-          directories.push(admitted);
-          return;
-        case 'file':
-          sink = new FileSink(writer, admitted);
-          return;
-        case 'symlink':
-          writer.symlink(admitted);
-          return;
-        case 'hardlink':
-          writer.hardlink(admitted);
-          return;
-        default:
-          writer.fifo(admitted);
-      }
-    };
-    const reader = new TarReader({
-      entry: admit,
-      data: (chunk, offset) => sink?.write(chunk, offset),
-      endEntry: () => {
-        try {
-          sink?.finish();
-        } finally {
-          sink?.close();
-          sink = undefined;
-        }
-      },
-    });
-    for (const { members } of wanted) {
-      for (const member of members) {
-        options.signal?.throwIfAborted();
-        bytesRead += member.size;
-        reader.push(readMember(fd, member, info.summary.compression));
-        options.progress?.({ entries: done, ofEntries: selected.size, bytes: bytesRead, ofBytes });
-        // Lets a signal in.
-        await setImmediate();
-      }
+    for (const member of plan.members) {
+      signal?.throwIfAborted();
+      reader.push(readOne(fd, member, compression, file));
+      bytes += member.size;
+      progress?.({ entries: writer.written, ofEntries, bytes, ofBytes });
+      // Lets a signal in.
+      await setImmediate();
     }
   } finally {
     closeSync(fd);
   }
-  for (const entry of directories.reverse()) if (entry.path !== ROOT) writer.finishDirectory(entry);
-  return { entries: selected.size, bytesRead };
+  return bytes;
 }
 
-async function choose(
-  file: string,
-  paths: ReadonlySet<ByteString>,
-  signal: AbortSignal | undefined,
-): Promise<{ wanted: Wanted[]; selected: Map<ByteString, Entry> }> {
-  let selected = new Map<ByteString, Entry>();
-  let wanted: Wanted[] = [];
-  const missing = new Set(paths);
-  // A hard link needs the earlier name that holds its data: chosen in a further pass.
-  const also = new Set<ByteString>();
-  for (let again = true; again; ) {
-    again = false;
-    selected = new Map();
-    wanted = [];
-    let open: Wanted | undefined;
-    for await (const { member, entries } of readManifest(manifestNameOf(file)) as AsyncGenerator<
-      { member: Member; entries: readonly Entry[] },
-      Summary
-    >) {
-      signal?.throwIfAborted();
-      if (member.kind === 'part') {
-        open?.members.push(member);
-        continue;
-      }
-      open = undefined;
-      const hits = entries.filter(({ path }) => also.has(path) || covers(paths, path, missing));
-      if (hits.length === 0) continue;
-      for (const entry of hits) {
-        selected.set(entry.path, entry);
-        if (entry.type === 'hardlink' && !selected.has(entry.link!) && !also.has(entry.link!)) {
-          also.add(entry.link!);
-          again = true;
-        }
-      }
-      open = { members: [member], entries: hits };
-      wanted.push(open);
+/** What fails here failed while reading, not while writing below the directory. */
+function readOne(fd: number, member: Member, compression: Compression, file: string): Buffer {
+  try {
+    return readMember(fd, member, compression);
+  } catch (error) {
+    throw readError(error, file);
+  }
+}
+
+/** Writes what the plan says as the tar brings it. */
+class ChosenWriter implements Disposable {
+  written = 0;
+  skipped = 0;
+  readonly #plan: ExtractPlan;
+  readonly #options: ExtractOptions;
+  readonly #gate = new EntryGate({ preserveSetid: false, skipDevices: true });
+  readonly #writer: TreeWriter;
+  /** Directories made here, parents first: they get mode and times when everything is in them. */
+  readonly #made = new Map<ByteString, Entry | undefined>();
+  #parentsDone = false;
+  #sink: FileSink | undefined;
+
+  constructor(plan: ExtractPlan, options: ExtractOptions) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#writer = new TreeWriter(options.directory, options);
+  }
+
+  entry(found: Entry): void {
+    if (!this.#parentsDone) {
+      this.#parentsDone = true;
+      for (const parent of this.#plan.parents) this.#write(parent);
     }
-    if (missing.size > 0) {
-      throw new ArchiveError(
-        'EntryMissing',
-        `${file} holds no ${[...missing].map((path) => JSON.stringify(`./${path}`)).join(', ')}. km-backup ls ARCHIVE lists what it holds.`,
-      );
+    const wanted = this.#plan.outputs.get(found.path);
+    if (wanted && this.#write(wanted)) this.written++;
+  }
+
+  data(chunk: Buffer, offset: number): void {
+    this.#sink?.write(chunk, offset);
+  }
+
+  endEntry(): void {
+    try {
+      this.#sink?.finish();
+    } finally {
+      this.#sink?.close();
+      this.#sink = undefined;
     }
   }
-  return { wanted, selected };
-}
 
-/** Whether the path or a directory above it is asked for. */
-function covers(paths: ReadonlySet<ByteString>, path: ByteString, missing: Set<ByteString>): boolean {
-  let hit = paths.has(path) || paths.has(ROOT);
-  if (paths.has(path)) missing.delete(path);
-  for (let cut = path.lastIndexOf('/'); !hit && cut > 0; cut = path.lastIndexOf('/', cut - 1)) {
-    hit = paths.has(path.slice(0, cut) as ByteString);
+  /** After the last member. */
+  finish(): void {
+    for (const link of this.#plan.links) if (this.#write(link)) this.written++;
   }
-  return hit;
-}
 
-function plainPath(path: string): ByteString {
-  const verdict = path === '.' || path === './' ? { path: ROOT } : normalizeName(fromText(path));
-  if (verdict.refused !== undefined) {
-    throw new ArchiveError(
-      'Usage',
-      `${JSON.stringify(path)} cannot be in an archive: it has ${verdict.refused}.`,
-    );
+  /** Gives the directories made here their modes, even when the rest failed. */
+  [Symbol.dispose](): void {
+    try {
+      this.#sink?.close();
+      for (const [path, entry] of [...this.#made].reverse()) {
+        if (entry) this.#writer.finishDirectory(entry);
+        else chmodSync(toPath(this.#writer.locate(path)), 0o755);
+      }
+    } finally {
+      this.#writer[Symbol.dispose]();
+    }
   }
-  return verdict.path;
+
+  /** Whether anything was written for it. */
+  #write(wanted: Entry): boolean {
+    const admission = this.#gate.admit(wanted);
+    if (admission.kind === 'skip') {
+      this.skipped++;
+      this.#options.warn(wanted.path, `left out: it ${admission.why}`);
+      return false;
+    }
+    const { entry, implied } = admission;
+    if (entry !== wanted) this.#options.warn(entry.path, 'setuid, setgid or capabilities removed');
+    for (const parent of implied) this.#directory(parent, undefined);
+    if (entry.path === ROOT) return false;
+    switch (entry.type) {
+      case 'directory':
+        this.#directory(entry.path, entry);
+        break;
+      case 'file':
+        this.#sink = new FileSink(this.#writer, entry);
+        break;
+      case 'symlink':
+        this.#writer.symlink(entry);
+        break;
+      case 'hardlink':
+        this.#writer.hardlink(entry);
+        break;
+      default:
+        this.#writer.fifo(entry);
+    }
+    return true;
+  }
+
+  #directory(path: ByteString, entry: Entry | undefined): void {
+    const isNew = !lstatSync(toPath(this.#writer.locate(path)), { throwIfNoEntry: false });
+    this.#writer.directory(path);
+    if (isNew || this.#made.has(path)) this.#made.set(path, entry);
+  }
 }

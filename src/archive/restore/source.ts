@@ -1,5 +1,4 @@
-import type { ArchiveInfo } from '../destination/inventory.ts';
-import { ArchiveError } from '../errors.ts';
+import { type ArchiveInfo, refuseProblem } from '../destination/inventory.ts';
 import type { Summary } from '../format/manifest.ts';
 import type { Compression } from '../format/names.ts';
 import { compressionOf } from '../format/read-tar.ts';
@@ -16,7 +15,7 @@ export type Source =
       readonly why: string;
     };
 
-/** Throws `ArchiveCorrupt` where the archive is known to be bad. */
+/** @throws {ArchiveError} ArchiveCorrupt or ArchiveUnreadable when the inventory says so. */
 export function sourceOf(info: ArchiveInfo, ignoreManifest: boolean): Source {
   const stream = (why: string): Source => ({
     against: 'structure',
@@ -25,12 +24,10 @@ export function sourceOf(info: ArchiveInfo, ignoreManifest: boolean): Source {
     why,
   });
   if (ignoreManifest) return stream('its manifest is ignored as told');
-  if (info.problem !== undefined) {
-    throw new ArchiveError(
-      'ArchiveCorrupt',
-      `${info.path}: ${info.problem}. Nothing was changed. Restore another archive (km-backup list); where only the manifest is bad, --ignore-manifest restores by the archive's own checksums.`,
-    );
-  }
+  refuseProblem(info, {
+    corrupt:
+      ". Nothing was changed. Restore another archive (km-backup list). If only the manifest is damaged, --ignore-manifest restores by the archive's own checksums.",
+  });
   if (!info.summary) return stream('it has no manifest');
   return { against: 'manifest', info, summary: info.summary };
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { display } from '../format/byte-string.ts';
 import { contentDigest } from '../format/content-digest.ts';
 import type { Entry } from '../format/entry.ts';
@@ -7,20 +7,21 @@ import type { Member } from '../format/manifest.ts';
 import { contentsOf, mismatch } from '../format/member-contents.ts';
 import { readCompressedMember, readMember, sha256Hex } from '../format/members.ts';
 import type { Compression } from '../format/names.ts';
+import { openFile } from '../format/open-file.ts';
 
-/** Compares members with what the manifest says of them. */
+/** Members to compare with what the manifest says about them. */
 export interface VerifyJob {
   readonly path: string;
-  /** `lines`: the entries' lines of the manifest; looked at only for `deep`. */
+  /** `lines`: the manifest's lines for the entries, used only when `deep` is set. */
   readonly members: readonly { readonly member: Member; readonly lines: string }[];
   readonly compression: Compression;
-  /** Decompress, and compare each header and each content; else the compressed bytes with their digest. */
+  /** Decompress, and compare each header and content. Otherwise only the digests of the compressed bytes are compared. */
   readonly deep: boolean;
 }
 
-/** Throws `ArchiveCorrupt` at the first member that is not as recorded. */
+/** @throws {ArchiveError} ArchiveCorrupt at the first member that differs from its record. */
 export function verifyMembers({ path, members, compression, deep }: VerifyJob): null {
-  const fd = openSync(path, 'r');
+  const fd = openFile(path);
   try {
     for (const { member, lines } of members) {
       if (deep) verifyContent(readMember(fd, member, compression), member, parseLines(lines, path));
@@ -32,7 +33,7 @@ export function verifyMembers({ path, members, compression, deep }: VerifyJob): 
   return null;
 }
 
-/** The tar bytes of a member must be those that its entries give, contents included. */
+/** The tar bytes of a member must be exactly its entries, including their contents. */
 function verifyContent(raw: Buffer, member: Member, entries: readonly Entry[]): void {
   if (member.kind === 'part') {
     if (sha256Hex(raw) !== member.rawSha256) throw mismatch(member, 'its content does not match its digest');

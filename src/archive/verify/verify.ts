@@ -1,6 +1,6 @@
 import { isSystemError } from '../../posix/system-error.ts';
 import { type ArchiveInfo, archiveInfo } from '../destination/inventory.ts';
-import { ArchiveError, type Reason } from '../errors.ts';
+import { ArchiveError, type Reason, readError } from '../errors.ts';
 import type { MemberEntries } from '../format/manifest.ts';
 import { readManifest } from '../format/manifest-reader.ts';
 import { manifestNameOf } from '../format/names.ts';
@@ -14,18 +14,25 @@ export type VerifiedAgainst =
   | 'manifest'
   /** The same, and every header and content. */
   | 'manifest-deep'
-  /** There is no manifest: checksums of the compression, and the structure of the tar. */
+  /** It has no manifest: checksums of the compression, and the structure of the tar. */
   | 'structure';
+
+/** What is known of an archive after reading it. Only `damaged` says something bad about its content. */
+export type VerificationState = 'sound' | 'damaged' | 'unreadable' | 'missing';
 
 export interface Verification {
   readonly archive: string;
+  readonly state: VerificationState;
   readonly sound: boolean;
-  readonly against: VerifiedAgainst;
+  /** Undefined when nothing could be read. */
+  readonly against: VerifiedAgainst | undefined;
   readonly entries: number;
   readonly bytes: number;
   /** Files that the run which made the archive named as not captured faithfully. */
   readonly warnings: number;
-  /** What is wrong; undefined where it is sound. */
+  /** Zero bytes after its end, harmless to every reader. */
+  readonly paddingBytes: number;
+  /** What is wrong; undefined when it is sound. */
   readonly problem: string | undefined;
 }
 
@@ -37,32 +44,56 @@ export interface VerifyOptions {
   readonly progress?: ((bytes: number) => void) | undefined;
 }
 
-const unsound: ReadonlySet<Reason> = new Set(['ArchiveCorrupt', 'ManifestInvalid', 'RestoreRefused']);
+const stateOf: Partial<Record<Reason, VerificationState>> = {
+  ArchiveCorrupt: 'damaged',
+  ManifestInvalid: 'damaged',
+  RestoreRefused: 'damaged',
+  ArchiveUnreadable: 'unreadable',
+  ArchiveMissing: 'missing',
+};
 
 const BATCH_BYTES = 8 * 1024 * 1024;
 
-/** Reads one archive whole and tells whether it is sound. Throws `ArchiveMissing` where there is none. */
+/**
+ * Reads one archive whole and says whether it is sound. Gives a verdict on every path, so that one bad archive does not
+ * keep others from being checked.
+ * @throws the signal's reason, and what only a fault of km-backup itself can cause.
+ */
 export async function verifyArchive(file: string, options: VerifyOptions): Promise<Verification> {
-  const info = archiveInfo(file);
-  const hasManifest = info.summary !== undefined || info.problem !== undefined;
-  const against = hasManifest ? (options.deep ? 'manifest-deep' : 'manifest') : 'structure';
-  const base = {
-    archive: file,
-    against,
-    bytes: info.sizeBytes,
-    warnings: info.summary?.warnings.count ?? 0,
-  } as const;
+  let info: ArchiveInfo | undefined;
+  let entries = 0;
+  let failure: ArchiveError | undefined;
   try {
-    if (info.problem !== undefined) throw new ArchiveError('ArchiveCorrupt', info.problem);
-    const entries = info.summary ? await againstManifest(info, options) : await structure(info, options);
-    return { ...base, entries, sound: true, problem: undefined };
+    info = archiveInfo(file);
+    if (info.problem !== undefined) throw new ArchiveError(reasonOf(info), info.problem);
+    entries = info.summary ? await againstManifest(info, options) : await structure(info, options);
   } catch (error) {
     options.signal?.throwIfAborted();
-    // One that cannot be read must not keep the others from being looked at.
-    const told = error instanceof ArchiveError ? unsound.has(error.reason) : isSystemError(error);
-    if (!told) throw error;
-    return { ...base, entries: 0, sound: false, problem: (error as Error).message };
+    if (!(error instanceof ArchiveError) && !isSystemError(error)) throw error;
+    failure = readError(error, file);
+    if (stateOf[failure.reason] === undefined) throw error;
   }
+  return {
+    archive: file,
+    state: failure ? stateOf[failure.reason]! : 'sound',
+    sound: failure === undefined,
+    against: info && basisOf(info, options.deep),
+    entries: failure ? 0 : entries,
+    bytes: info?.sizeBytes ?? 0,
+    warnings: info?.summary?.warnings.count ?? 0,
+    paddingBytes: info?.paddingBytes ?? 0,
+    problem: failure?.message,
+  };
+}
+
+function reasonOf({ class: kind }: ArchiveInfo): Reason {
+  return kind === 'unreadable' ? 'ArchiveUnreadable' : 'ArchiveCorrupt';
+}
+
+function basisOf({ summary, class: kind }: ArchiveInfo, deep: boolean): VerifiedAgainst | undefined {
+  if (kind === 'unreadable') return undefined;
+  if (!summary && kind === 'unverified') return 'structure';
+  return deep ? 'manifest-deep' : 'manifest';
 }
 
 async function againstManifest(
@@ -85,7 +116,7 @@ async function againstManifest(
       checked += bytes;
       progress?.(checked);
     });
-    // Seen where it is awaited.
+    // Handled where it is awaited.
     answer.catch(() => {});
     running.push(answer);
     if (running.length > 2 * pool.size) await running.shift();

@@ -1,14 +1,9 @@
+import { type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { ArchiveError, levels } from '../../archive/index.ts';
-import {
-  defaultDestination,
-  destinationOf,
-  sourceOf,
-  variablesHelp,
-  variableWarnings,
-} from '../../standalone/variables.ts';
-import { allowEmptyOf, type CliContext, required } from './context.ts';
+import { ArchiveError, levels, writeError } from '../../archive/index.ts';
+import { defaultDestination, destinationOf, sourceOf, variablesHelp } from '../../standalone/variables.ts';
+import { allowEmptyOf, type CliContext } from './context.ts';
 import { backUp } from './create.ts';
 
 /** `km-backup [OUTPUT]`, as the playbook calls its script: no subcommand, everything else from the environment. */
@@ -34,8 +29,8 @@ async function run(output: string | undefined, context: CliContext): Promise<voi
       `"${output}" is not a command (km-backup --help lists them). To write a file of that name, pass ./${output}.`,
     );
   }
-  for (const warning of variableWarnings(env)) process.stderr.write(`warning: ${warning}\n`);
-  const source = required(sourceOf(env), 'The source', 'KM_BACKUP_SOURCE');
+  const source = sourceOf(env);
+  if (source === undefined) throw new ArchiveError('Usage', 'The source is missing: set KM_BACKUP_SOURCE.');
   const destination =
     output === undefined
       ? (destinationOf(env) ?? defaultDestination(source))
@@ -44,19 +39,37 @@ async function run(output: string | undefined, context: CliContext): Promise<voi
     {
       source,
       destination,
-      outputName: output === undefined ? undefined : path.basename(output),
+      outputName: output === undefined ? undefined : outputName(output),
       compression: 'gzip',
       level: levels.gzip.standard,
       exclude: [],
       include: [],
       full: false,
-      allowEmpty: allowEmptyOf(env),
+      allowEmpty: allowEmptyOf(context),
       lockWaitMs: 0,
       retention: undefined,
       signal: context.signal,
       now: () => new Date(),
     },
-    { resultFile: undefined, progress: 'auto' },
+    { resultFile: undefined, progress: 'auto', reader: 'environment' },
     context,
   );
+}
+
+/** @throws {ArchiveError} Usage when the output is not a file that a run may write. */
+function outputName(output: string): string {
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(output, { throwIfNoEntry: false });
+  } catch (error) {
+    throw writeError(error, output);
+  }
+  if (stats?.isDirectory() || output.endsWith('/')) {
+    throw new ArchiveError(
+      'Usage',
+      `${output} is a directory. Name the file to write, or set KM_BACKUP_DEST to write a new name into that directory.`,
+    );
+  }
+  if (stats && !stats.isFile()) throw new ArchiveError('Usage', `${output} is not a regular file.`);
+  return path.basename(output);
 }

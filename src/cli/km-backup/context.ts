@@ -1,44 +1,78 @@
-import { statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import type { Command } from 'commander';
-import { ArchiveError, type ExitCode } from '../../archive/index.ts';
-import { switchOf } from '../../standalone/variables.ts';
+import { RUN_REASONS } from '../../api/reasons.ts';
+import { ArchiveError, type ExitCode, readError } from '../../archive/index.ts';
+import { destinationOf, sourceOf, switchOf, variableWarnings } from '../../standalone/variables.ts';
+import { warn } from './output.ts';
 
 /** What a subcommand gets from the process that runs it. */
 export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGTERM and SIGINT, with an ArchiveError as its reason. */
   readonly signal: AbortSignal;
+  /** Aborted once standard output cannot be written: a command that only prints may stop. */
+  readonly outputLost?: AbortSignal;
   /** The exit status, unless the command throws. */
   exitCode: ExitCode;
 }
 
-/** Each file of this folder that is a subcommand exports this as `command`. */
+export const SOURCE_HELP = 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)';
+export const DESTINATION_HELP =
+  'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)';
+
+/** What the file of each subcommand exports as `command`. */
 export type MakeCommand = (context: CliContext) => Command;
 
 /**
- * A value from its flag or variable.
- *
- * @throws {ArchiveError} Usage when it is missing.
+ * The directory to back up.
+ * @param flag undefined when the command has no such flag or it was not passed.
+ * @throws {ArchiveError} Usage when neither flag nor variable names one.
  */
-export function required(value: string | undefined, flag: string, variable: string): string {
-  if (value !== undefined && value !== '') return value;
-  throw new ArchiveError('Usage', `${flag} is missing: pass it, or set ${variable}.`);
+export function requiredSource({ env }: CliContext, flag: string | undefined): string {
+  const source = flag ?? sourceOf(env);
+  if (source) return source;
+  throw new ArchiveError('Usage', 'The source is missing: pass --source, or set KM_BACKUP_SOURCE.');
+}
+
+/** The directory of the archives. Throws as `requiredSource` does. */
+export function requiredDestination({ env }: CliContext, flag: string | undefined): string {
+  const destination = flag ?? destinationOf(env);
+  if (destination) return destination;
+  throw new ArchiveError('Usage', 'The destination is missing: pass --destination, or set KM_BACKUP_DEST.');
+}
+
+/** @throws {ArchiveError} DestinationUnusable or ArchiveUnreadable when it is not a directory we can look at. */
+export function existingDirectory(directory: string): string {
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(directory, { throwIfNoEntry: false });
+  } catch (error) {
+    throw readError(error, directory);
+  }
+  if (stats?.isDirectory()) return directory;
+  const what = stats ? 'is not a directory' : 'does not exist';
+  throw new ArchiveError('DestinationUnusable', `${directory} ${what}. Is the volume mounted?`);
+}
+
+/** Names each `KM_BACKUP_*` variable that has no effect. */
+export function warnOfVariables({ env }: CliContext): void {
+  for (const warning of variableWarnings(env)) warn(warning);
 }
 
 /**
  * Whether the environment accepts a source without files.
- *
  * @throws {ArchiveError} Usage when the variable is neither true nor false.
  */
-export function allowEmptyOf(env: CliContext['env']): boolean {
+export function allowEmptyOf({ env }: CliContext): boolean {
   const on = switchOf(env, 'allowEmpty');
   if (typeof on === 'boolean') return on;
   throw new ArchiveError('Usage', on.problem);
 }
 
-export function existingDirectory(directory: string): string {
-  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return directory;
-  throw new ArchiveError('DestinationUnusable', `${directory} is not a directory. Is the volume mounted?`);
+/** What a reader can do about failures whose messages leave that open, because it depends on who reads them. */
+export function withAdvice(message: string, reason: string, reader: 'shell' | 'environment'): string {
+  if (reason !== 'SourceEmpty' && reason !== 'Locked') return message;
+  return `${message} ${RUN_REASONS[reason][reader].replaceAll('`', '')}`;
 }
 
 export function abortOnSignals(): { signal: AbortSignal; stop: () => void } {

@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { RunResult } from '../../api/run-result.ts';
 import {
+  ArchiveError,
   type Compression,
   type ExitCode,
   levels,
@@ -8,12 +9,20 @@ import {
   type RunOptions,
   runBackup,
 } from '../../archive/index.ts';
-import { destinationOf, sourceOf } from '../../standalone/variables.ts';
-import type { CliContext } from './context.ts';
-import { allowEmptyOf, required } from './context.ts';
+import {
+  allowEmptyOf,
+  type CliContext,
+  DESTINATION_HELP,
+  requiredDestination,
+  requiredSource,
+  SOURCE_HELP,
+  warnOfVariables,
+  withAdvice,
+} from './context.ts';
 import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
+import { printArchive, say, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
-import { writeResult } from './result-file.ts';
+import { checkResultFile, writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
 import { formatBytes } from './table.ts';
 
@@ -35,11 +44,8 @@ interface Flags extends RetentionFlags {
 export function command(context: CliContext): Command {
   const create = new Command('create')
     .description('make an archive of a directory')
-    .option('--source <dir>', 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)')
-    .option(
-      '--destination <dir>',
-      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
-    )
+    .option('--source <dir>', SOURCE_HELP)
+    .option('--destination <dir>', DESTINATION_HELP)
     .option('--series <name>', 'the set of archives that reuse and retention look at')
     .addOption(
       new Option('--compression <kind>', 'gzip (.tgz) or zstd (.tar.zst)')
@@ -58,14 +64,13 @@ export function command(context: CliContext): Command {
 }
 
 async function run(flags: Flags, context: CliContext): Promise<void> {
-  const { env } = context;
-  const source = required(flags.source ?? sourceOf(env), '--source', 'KM_BACKUP_SOURCE');
-  const destination = required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST');
+  const source = requiredSource(context, flags.source);
+  const destination = requiredDestination(context, flags.destination);
   const { compression } = flags;
   const { min, max, standard } = levels[compression];
   const level = flags.level ?? standard;
   if (level < min || level > max) {
-    throw new InvalidArgumentError(`--level of ${compression} is ${min} to ${max}.`);
+    throw new ArchiveError('Usage', `--level of ${compression} is ${min} to ${max}, not ${level}.`);
   }
   await backUp(
     {
@@ -77,36 +82,51 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
       exclude: flags.exclude,
       include: flags.include,
       full: flags.full,
-      allowEmpty: flags.allowEmpty || allowEmptyOf(env),
+      allowEmpty: flags.allowEmpty || allowEmptyOf(context),
       lockWaitMs: flags.lockWait * 1000,
       retention: retentionOf(flags),
       signal: context.signal,
       now: () => new Date(),
     },
-    { resultFile: flags.resultFile, progress: flags.progress },
+    {
+      resultFile: flags.resultFile,
+      progress: flags.progress,
+      // Whoever set both by variables, as `km-backup serve` does, reads of variables.
+      reader: flags.source === undefined && flags.destination === undefined ? 'environment' : 'shell',
+    },
     context,
   );
 }
 
-export interface Telling {
+export interface Reporting {
   readonly resultFile: string | undefined;
   readonly progress: ProgressMode;
+  /** Whether advice names flags or variables. */
+  readonly reader: 'shell' | 'environment';
 }
 
-/** Runs a backup and tells of it: the path on standard output as its last line, everything else on standard error. */
-export async function backUp(options: RunOptions, telling: Telling, context: CliContext): Promise<void> {
-  const { result, exitCode } = await runAndTell(options, telling.progress);
-  if (telling.resultFile !== undefined) writeResult(telling.resultFile, result);
+/** Runs a backup and reports it: the path on standard output as its last line, everything else on standard error. */
+export async function backUp(options: RunOptions, reporting: Reporting, context: CliContext): Promise<void> {
+  // `km-backup serve`, which calls `create` like this, has warned itself.
+  if (reporting.reader === 'shell' || reporting.resultFile === undefined) warnOfVariables(context);
+  const { resultFile, progress, reader } = reporting;
+  if (resultFile !== undefined) checkResultFile(resultFile);
+  const { result, exitCode } = await runWithProgress(options, progress);
   context.exitCode = exitCode;
-  for (const sample of result.warnings.samples) process.stderr.write(`warning: ${sample}\n`);
-  if (result.outcome !== 'Succeeded') process.stderr.write(`km-backup: ${result.message}\n`);
-  if (result.archive) process.stdout.write(`Backup written to ${result.archive.path}\n`);
+  reportRun(result, reader);
+  if (resultFile !== undefined) writeResult(resultFile, result);
 }
 
-/** The total is not known before the walk ends, and walking twice would cost more than it tells: the previous archive's stands in for it. */
+export function reportRun(result: RunResult, reader: Reporting['reader']): void {
+  for (const sample of result.warnings.samples) warn(sample);
+  if (result.outcome !== 'Succeeded') say(`km-backup: ${withAdvice(result.message, result.reason, reader)}`);
+  if (result.archive) printArchive(result.archive.path);
+}
+
+/** The total is unknown until the walk ends, and walking twice would cost too much. The previous archive's total stands in. */
 type Packed = PackTotals & { readonly expectedBytes?: number | undefined };
 
-async function runAndTell(
+async function runWithProgress(
   options: RunOptions,
   mode: ProgressMode,
 ): Promise<{ result: RunResult; exitCode: ExitCode }> {

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { display, type ExtractProgress, extractEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory } from './context.ts';
+import { print, warn } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
 import { formatBytes } from './table.ts';
@@ -15,7 +16,7 @@ export function command({ signal }: CliContext): Command {
   const extract = new Command('extract')
     .description('write chosen files of an archive, reading only the pieces that hold them')
     .argument('<archive>')
-    .argument('<paths...>', 'paths within the archive; a directory brings all below it')
+    .argument('<paths...>', 'paths within the archive; a directory brings everything below it')
     .option('-C, --directory <dir>', 'write below this directory', '.');
   return addProgressOption(extract, 'summary').action(
     async (archive: string, paths: string[], flags: Flags) => {
@@ -24,21 +25,20 @@ export function command({ signal }: CliContext): Command {
         { mode: flags.progress, unwatched: 'summary', measure },
         process.stderr,
       );
-      const { entries, bytesRead } = await extractEntries(archive, {
+      const { entries, skipped, bytesRead } = await extractEntries(archive, {
         paths,
         directory,
         owner: process.geteuid?.() === 0,
         warn: (path, message) => {
           progress.clear();
-          process.stderr.write(`warning: ./${display(path)}: ${message}\n`);
+          warn(`./${display(path)}: ${message}`);
         },
         signal,
         progress: progress.update,
       });
-      progress.end({ fields: { entries, bytesRead } });
-      process.stdout.write(
-        `Extracted ${entries} entries to ${directory}, reading ${formatBytes(bytesRead)}\n`,
-      );
+      progress.end({ fields: { entries, skipped, bytesRead } });
+      const rest = skipped > 0 ? `; ${skipped} left out` : '';
+      print(`Extracted ${entries} entries to ${directory}, reading ${formatBytes(bytesRead)}${rest}`);
     },
   );
 }

@@ -1,30 +1,39 @@
 import { Command } from 'commander';
 import { type ArchiveInfo, listArchives } from '../../archive/index.ts';
-import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
-import { existingDirectory, required } from './context.ts';
+import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
+import { printJsonText, warn } from './output.ts';
 import { formatBytes, table } from './table.ts';
 
-export function command({ env }: CliContext): Command {
+export function command(context: CliContext): Command {
   return new Command('list')
     .description('list the archives of a destination')
-    .option(
-      '--destination <dir>',
-      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
-    )
+    .option('--destination <dir>', DESTINATION_HELP)
     .option('--json', 'one JSON array', false)
     .action((flags: { destination?: string; json: boolean }) => {
-      const directory = existingDirectory(
-        required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
-      );
+      const directory = existingDirectory(requiredDestination(context, flags.destination));
       const archives = listArchives(directory);
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(archives.map(toJson), null, 2)}\n` : toTable(archives),
-      );
+      if (flags.json) {
+        printJsonText(`${JSON.stringify(archives.map(toJson), null, 2)}\n`);
+        return;
+      }
+      process.stdout.write(toTable(archives));
+      for (const { name, class: kind, problem } of archives) {
+        if (kind === 'unreadable') warn(`${name} is unreadable: ${problem}`);
+      }
     });
 }
 
-function toJson({ name, path, sizeBytes, timestamp, class: kind, problem, summary }: ArchiveInfo) {
+function toJson({
+  name,
+  path,
+  sizeBytes,
+  timestamp,
+  class: kind,
+  problem,
+  summary,
+  paddingBytes,
+}: ArchiveInfo) {
   return {
     name,
     path,
@@ -33,6 +42,7 @@ function toJson({ name, path, sizeBytes, timestamp, class: kind, problem, summar
     class: kind,
     problem: problem ?? null,
     series: summary?.series ?? null,
+    paddingBytes,
     sha256: summary?.sha256 ?? null,
     entries: summary?.entries ?? null,
     files: summary?.files ?? null,

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { display, type Entry, type EntryType, encodeEntry, listEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
+import { printJsonText } from './output.ts';
 
 const letter: Record<EntryType, string> = {
   file: '-',
@@ -12,7 +13,7 @@ const letter: Record<EntryType, string> = {
   block: 'b',
 };
 
-export function command({ signal }: CliContext): Command {
+export function command({ signal, outputLost }: CliContext): Command {
   return new Command('ls')
     .description('list what an archive holds')
     .argument('<archive>')
@@ -20,12 +21,14 @@ export function command({ signal }: CliContext): Command {
     .action(async (archive: string, flags: { json: boolean }) => {
       let pending = '';
       const flush = () => {
-        process.stdout.write(pending);
+        if (flags.json) printJsonText(pending);
+        else process.stdout.write(pending);
         pending = '';
       };
       await listEntries(
         archive,
         (entry) => {
+          outputLost?.throwIfAborted();
           pending += flags.json ? encodeEntry(entry) : formatEntry(entry);
           if (pending.length > 1 << 16) flush();
         },
@@ -35,10 +38,10 @@ export function command({ signal }: CliContext): Command {
     });
 }
 
-/** As `tar -tv` prints, with names escaped. */
+/** A line like those of `tar -tv`, with names escaped. */
 function formatEntry(entry: Entry): string {
   const { type, uid, gid, size, path } = entry;
-  const time = formatTime(Number(BigInt(entry.mtime) / 1_000_000n));
+  const time = formatTime(BigInt(entry.mtime));
   const link =
     entry.link === undefined
       ? ''
@@ -47,15 +50,18 @@ function formatEntry(entry: Entry): string {
   return `${letter[type]}${permissions(entry.mode)} ${uid}/${gid} ${String(size).padStart(12)} ${time} ${name}${link}\n`;
 }
 
-/** UTC; seconds since the epoch where a calendar does not reach. */
-function formatTime(milliseconds: number): string {
-  const date = new Date(milliseconds);
-  if (Number.isNaN(date.getTime())) return `@${Math.trunc(milliseconds / 1000)}`;
+/** UTC. Times beyond the calendar, as `date` takes them: `@` and the seconds since the epoch. */
+function formatTime(nanoseconds: bigint): string {
+  const seconds = (nanoseconds - (((nanoseconds % NS) + NS) % NS)) / NS;
+  const date = new Date(Number(seconds) * 1000);
+  if (Number.isNaN(date.getTime())) return `@${seconds}`;
   return date
     .toISOString()
     .replace(/\.\d+Z$/, '')
     .replace('T', ' ');
 }
+
+const NS = 1_000_000_000n;
 
 function permissions(mode: number): string {
   const text = [6, 3, 0]

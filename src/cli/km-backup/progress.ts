@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { printableJson } from '../../log/printable.ts';
 import { barLine, type Measure } from './progress-bar.ts';
 import { formatBytes, formatSeconds } from './table.ts';
 
@@ -56,7 +57,7 @@ export function startProgress<T extends object>(
   let phaseStarted = started;
   let shown = false;
   const json = (event: string, fields: object) =>
-    output.write(`${JSON.stringify({ event, seconds: round(secondsSince(started)), ...fields })}\n`);
+    output.write(`${printableJson({ event, seconds: round(secondsSince(started)), ...fields })}\n`);
   const clear = () => {
     if (shown) output.write(CLEAR_LINE);
     shown = false;

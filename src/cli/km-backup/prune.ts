@@ -6,10 +6,10 @@ import {
   type PruneOutcome,
   pruneUnderLock,
 } from '../../archive/index.ts';
-import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
-import { existingDirectory, required } from './context.ts';
+import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
+import { printJson, warn } from './output.ts';
 import { addRetentionOptions } from './retention-options.ts';
 import { formatBytes, table } from './table.ts';
 
@@ -24,10 +24,7 @@ interface Flags extends RetentionFlags {
 export function command(context: CliContext): Command {
   const prune = new Command('prune')
     .description('remove the archives that no rule keeps')
-    .option(
-      '--destination <dir>',
-      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
-    )
+    .option('--destination <dir>', DESTINATION_HELP)
     .option('--series <name>', 'the set of archives to look at (those without a manifest belong to each)')
     .option('--dry-run', 'show what would go and why; remove nothing', false)
     .option('--json', 'one JSON object', false)
@@ -36,10 +33,8 @@ export function command(context: CliContext): Command {
 }
 
 async function run(flags: Flags, context: CliContext): Promise<void> {
-  const { env, signal } = context;
-  const destination = existingDirectory(
-    required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
-  );
+  const { signal } = context;
+  const destination = existingDirectory(requiredDestination(context, flags.destination));
   const policy = retentionOf(flags);
   if (!policy) {
     throw new ArchiveError('Usage', 'No rule is given: pass --retention-limit, --keep-daily… or --max-age.');
@@ -52,8 +47,9 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
     now: new Date(),
     dryRun: flags.dryRun,
   });
-  process.stdout.write(flags.json ? `${JSON.stringify(toJson(outcome, flags.dryRun))}\n` : toTable(outcome));
-  for (const failure of outcome.failures) process.stderr.write(`warning: not removed: ${failure}\n`);
+  if (flags.json) printJson(toJson(outcome, flags.dryRun));
+  else process.stdout.write(toTable(outcome));
+  for (const failure of outcome.failures) warn(`not removed: ${failure}`);
   if (outcome.failures.length > 0) context.exitCode = ExitCode.failure;
 }
 
@@ -77,6 +73,7 @@ function toJson({ rows, pruned, failures }: PruneOutcome, dryRun: boolean) {
     archives: rows.map(({ name, keep, reasons, archive }) => ({
       name,
       class: archive.class,
+      problem: archive.problem ?? null,
       sizeBytes: archive.sizeBytes,
       keep,
       reasons,

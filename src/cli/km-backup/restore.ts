@@ -11,6 +11,7 @@ import {
   rollbackRestore,
 } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
+import { print, printJson, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import { formatBytes } from './table.ts';
 
@@ -69,7 +70,8 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
     throw new ArchiveError('Usage', `restore takes ARCHIVE and TARGET, not ${paths.length} paths.`);
   if (second === undefined) {
     const text = onTarget(first, flags);
-    process.stdout.write(flags.json ? `${JSON.stringify({ target: first, message: text })}\n` : `${text}\n`);
+    if (flags.json) printJson({ target: first, message: text });
+    else print(text);
     return;
   }
   if (flags.rollback || flags.resume || flags.status) {
@@ -88,14 +90,15 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
     now: () => new Date(),
   });
   if ('warnings' in report) {
-    for (const sample of report.warnings.samples) process.stderr.write(`warning: ${sample}\n`);
+    for (const sample of report.warnings.samples) warn(sample);
     const unseen = report.warnings.count - report.warnings.samples.length;
-    if (unseen > 0) process.stderr.write(`warning: and ${unseen} more\n`);
+    if (unseen > 0) warn(`and ${unseen} more`);
     if (report.note !== undefined) {
-      process.stderr.write(`warning: checked by structure and checksums only, because ${report.note}\n`);
+      warn(`checked by structure and checksums only, because ${report.note}`);
     }
   }
-  process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : `${sentence(report)}\n`);
+  if (flags.json) printJson(report);
+  else print(sentence(report));
 }
 
 async function restoreAndTell(mode: ProgressMode, options: RestoreOptions): Promise<RestoreReport> {

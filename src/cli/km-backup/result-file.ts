@@ -1,22 +1,24 @@
-import { writeFileSync } from 'node:fs';
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import type { RunResult } from '../../api/run-result.ts';
-import { ArchiveError } from '../../archive/index.ts';
+import { ArchiveError, writeError } from '../../archive/index.ts';
+import { printable } from '../../log/printable.ts';
 
-/** The kubelet keeps this much of a termination message, and no more. */
+/** The kubelet keeps at most this many bytes of a termination message. */
 export const RESULT_LIMIT = 4096;
 
 const MESSAGE_LIMIT = 1024;
 const LIST_LIMIT = 120;
 
-/** The result as one line of JSON within the limit: samples and names go from the back, counts stay. */
+/** The result as one line of JSON within the limit. Samples and names are dropped from the end; counts stay. */
 export function fitResult(result: RunResult): string {
-  const message = shorten(result.message, MESSAGE_LIMIT);
+  const message = printable(result.message, MESSAGE_LIMIT);
   const fitted = {
     ...result,
     message,
     warnings: {
       ...result.warnings,
-      samples: result.warnings.samples.slice(0, LIST_LIMIT).map((sample) => shorten(sample, 256)),
+      samples: result.warnings.samples.slice(0, LIST_LIMIT).map((sample) => printable(sample, 256)),
     },
     pruned: { ...result.pruned, names: result.pruned.names.slice(0, LIST_LIMIT) },
     present: { ...result.present, names: result.present.names.slice(0, LIST_LIMIT) },
@@ -32,15 +34,31 @@ export function fitResult(result: RunResult): string {
   }
 }
 
+/**
+ * Refuses, before a run begins, a file that could not be written after it.
+ * @throws {ArchiveError} Usage when it is a directory, lies in none, or may not be written.
+ */
+export function checkResultFile(file: string): void {
+  try {
+    const stats = statSync(file, { throwIfNoEntry: false });
+    if (stats?.isDirectory()) throw new ArchiveError('Usage', `--result-file ${file} is a directory.`);
+    if (!stats && !statSync(path.dirname(file), { throwIfNoEntry: false })?.isDirectory()) {
+      throw new ArchiveError('Usage', `--result-file ${file}: its directory does not exist.`);
+    }
+    accessSync(stats ? file : path.dirname(file), constants.W_OK);
+  } catch (error) {
+    if (error instanceof ArchiveError) throw error;
+    throw new ArchiveError('Usage', `--result-file: ${writeError(error, file).message}`, { cause: error });
+  }
+}
+
 export function writeResult(file: string, result: RunResult): void {
   try {
     writeFileSync(file, fitResult(result));
   } catch (error) {
-    throw new ArchiveError(
-      'WriteFailed',
-      `The result cannot be written to ${file}: ${error instanceof Error ? error.message : error}`,
-      { cause: error },
-    );
+    const outcome = result.archive ? `The archive ${result.archive.path} was written, but the` : 'The';
+    const { reason, message } = writeError(error, file);
+    throw new ArchiveError(reason, `${outcome} result file was not: ${message}`, { cause: error });
   }
 }
 

@@ -1,5 +1,8 @@
-/** Columns padded to their widest cell, for a terminal or a log. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+import { printable } from '../../log/printable.ts';
+
+/** Columns padded to their widest cell, for a terminal or a log. Cells are escaped. */
+export function table(head: readonly string[], raw: readonly (readonly string[])[]): string {
+  const rows = raw.map((row) => row.map((cell) => printable(cell, Number.POSITIVE_INFINITY)));
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );

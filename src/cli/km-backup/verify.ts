@@ -5,12 +5,13 @@ import {
   ExitCode,
   listArchives,
   type Verification,
+  type VerificationState,
   type VerifiedAgainst,
   verifyArchive,
 } from '../../archive/index.ts';
-import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
-import { existingDirectory, required } from './context.ts';
+import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
+import { print, printJson } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
 import { formatBytes } from './table.ts';
@@ -31,14 +32,13 @@ const basis: Record<VerifiedAgainst, string> = {
 
 export function command(context: CliContext): Command {
   const verify = new Command('verify')
-    .description('read archives and tell whether they are sound (exit status 5 where one is not)')
+    .description(
+      'read archives and say whether they are sound (exit status 5 if one is damaged, 1 if one cannot be read)',
+    )
     .argument('[archives...]')
     .option('--all', 'every archive of the destination', false)
     .option('--deep', 'decompress, and compare every header and content', false)
-    .option(
-      '--destination <dir>',
-      'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)',
-    )
+    .option('--destination <dir>', DESTINATION_HELP)
     .option('--json', 'one JSON object a line', false);
   return addProgressOption(verify, 'summary').action((archives: string[], flags: Flags) =>
     run(archives, flags, context),
@@ -46,47 +46,57 @@ export function command(context: CliContext): Command {
 }
 
 async function run(archives: string[], flags: Flags, context: CliContext): Promise<void> {
-  const { env, signal } = context;
+  const { signal } = context;
   if (flags.all === archives.length > 0) {
     throw new ArchiveError('Usage', 'Name the archives to verify, or pass --all.');
   }
-  const infos = flags.all
-    ? listArchives(
-        existingDirectory(
-          required(flags.destination ?? destinationOf(env), '--destination', 'KM_BACKUP_DEST'),
-        ),
-      )
-    : archives.map((path) => ({ path, sizeBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0 }));
-  const ofBytes = infos.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const chosen = flags.all
+    ? listArchives(existingDirectory(requiredDestination(context, flags.destination)))
+    : archives.map((path) => ({ path, sizeBytes: sizeOf(path) }));
+  const ofBytes = chosen.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   using progress = startProgress<VerifyProgress>(
     { mode: flags.progress, unwatched: 'summary', measure },
     process.stderr,
   );
-  let archivesDone = 0;
-  let damaged = 0;
+  const counts: Record<VerificationState, number> = { sound: 0, damaged: 0, unreadable: 0, missing: 0 };
+  let done = 0;
   let before = 0;
-  for (const { path, sizeBytes } of infos) {
+  for (const { path, sizeBytes } of chosen) {
     const tell = (bytes: number) =>
-      progress.update({ archives: archivesDone, ofArchives: infos.length, bytes: before + bytes, ofBytes });
+      progress.update({ archives: done, ofArchives: chosen.length, bytes: before + bytes, ofBytes });
     tell(0);
     const verification = await verifyArchive(path, { deep: flags.deep, signal, progress: tell });
     progress.clear();
-    process.stdout.write(flags.json ? `${JSON.stringify(verification)}\n` : format(verification));
-    archivesDone++;
+    if (flags.json) printJson(verification);
+    else print(format(verification));
+    done++;
     before += sizeBytes;
-    if (!verification.sound) {
-      damaged++;
-      context.exitCode = ExitCode.verification;
-    }
+    counts[verification.state]++;
+    context.exitCode = exitCodeOf(counts);
   }
+  const { damaged, unreadable, missing } = counts;
   progress.end({
-    fields: { archives: archivesDone, damaged, bytes: before },
+    fields: { archives: done, damaged, unreadable, missing, bytes: before },
     text: {
-      done: `${archivesDone} ${archivesDone === 1 ? 'archive' : 'archives'}, ${formatBytes(before)}`,
+      done: `${done} ${done === 1 ? 'archive' : 'archives'}, ${formatBytes(before)}`,
       bytes: before,
-      rest: `; ${damaged} damaged`,
+      rest: `; ${damaged} damaged${unreadable > 0 ? `, ${unreadable} unreadable` : ''}${missing > 0 ? `, ${missing} missing` : ''}`,
     },
   });
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    // The verdict says why.
+    return 0;
+  }
+}
+
+function exitCodeOf({ damaged, unreadable, missing }: Record<VerificationState, number>): ExitCode {
+  if (damaged > 0) return ExitCode.verification;
+  return unreadable + missing > 0 ? ExitCode.failure : ExitCode.ok;
 }
 
 interface VerifyProgress {
@@ -100,8 +110,24 @@ function measure({ archives, ofArchives, bytes, ofBytes }: VerifyProgress): Meas
   return { count: archives, ofCount: ofArchives, noun: 'archives', bytes, ofBytes };
 }
 
-function format({ archive, sound, against, entries, bytes, warnings, problem }: Verification): string {
-  if (!sound) return `BAD  ${archive}: ${problem} (checked ${basis[against]})\n`;
-  const note = warnings > 0 ? `; its run named ${warnings} file(s) as not captured faithfully` : '';
-  return `ok   ${archive}: ${entries} entries, ${formatBytes(bytes)} (checked ${basis[against]}${note})\n`;
+const words: Record<VerificationState, string> = {
+  sound: 'ok  ',
+  damaged: 'BAD ',
+  unreadable: 'unreadable',
+  missing: 'missing',
+};
+
+function format(verification: Verification): string {
+  const { archive, state, against, entries, bytes, warnings, paddingBytes, problem } = verification;
+  const checked = against === undefined ? '' : ` (checked ${basis[against]})`;
+  if (problem !== undefined) {
+    const told = problem.startsWith(archive) ? problem : `${archive}: ${problem}`;
+    return `${words[state]} ${told}${checked}`;
+  }
+  const notes = [
+    `checked ${basis[against!]}`,
+    warnings > 0 ? `its run named ${warnings} file(s) as not captured faithfully` : '',
+    paddingBytes > 0 ? `followed by ${paddingBytes} bytes of zeros, which do no harm` : '',
+  ];
+  return `${words[state]} ${archive}: ${entries} entries, ${formatBytes(bytes)} (${notes.filter(Boolean).join('; ')})`;
 }

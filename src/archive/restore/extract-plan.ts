@@ -1,0 +1,141 @@
+import { ArchiveError } from '../errors.ts';
+import { type ByteString, display, fromText, ROOT } from '../format/byte-string.ts';
+import type { Entry } from '../format/entry.ts';
+import { normalizeName } from '../format/entry-name.ts';
+import type { Member } from '../format/manifest.ts';
+
+/** What has to be read and written to extract chosen paths. */
+export interface ExtractPlan {
+  /** Members that hold something wanted, in the archive's order. */
+  readonly members: readonly Member[];
+  /** What to write when the tar comes to the path that is the key. */
+  readonly outputs: ReadonlyMap<ByteString, Entry>;
+  /** Hard links to write once their targets exist. */
+  readonly links: readonly Entry[];
+  /** Recorded directories above the chosen paths, outermost first: they give missing parents their mode and owner. */
+  readonly parents: readonly Entry[];
+}
+
+/** Reads the manifest from its start, each time it is called. */
+type ReadMembers = () => AsyncIterable<{ readonly member: Member; readonly entries: readonly Entry[] }>;
+
+/**
+ * The entries that the paths choose: each of these, and everything below it. A chosen name of a hard-linked file whose
+ * first name is not chosen gets the content itself.
+ * @throws {ArchiveError} EntryMissing when the archive does not hold one of the paths.
+ */
+export async function planExtract(
+  archive: string,
+  paths: ReadonlySet<ByteString>,
+  read: ReadMembers,
+): Promise<ExtractPlan> {
+  const above = ancestorsOf(paths);
+  const missing = new Set(paths);
+  const chosen = new Map<ByteString, Entry>();
+  const parents: Entry[] = [];
+  const members = new Members();
+  for await (const { member, entries } of read()) {
+    members.next(member);
+    for (const entry of entries) {
+      missing.delete(entry.path);
+      if (isChosen(paths, entry.path)) {
+        chosen.set(entry.path, entry);
+        members.want();
+      } else if (above.has(entry.path) && entry.type === 'directory') parents.push(entry);
+    }
+  }
+  if (missing.size > 0) {
+    const names = [...missing].map((path) => `'./${display(path)}'`).join(', ');
+    throw new ArchiveError(
+      'EntryMissing',
+      `${archive} does not hold ${names}. km-backup ls ARCHIVE lists what it holds.`,
+    );
+  }
+  const { outputs, links, firstNames } = linkNames(chosen);
+  if (firstNames.size === 0) return { members: members.wanted, outputs, links, parents };
+
+  // Another reading, because the content comes before the name that was chosen.
+  const all = new Members();
+  for await (const { member, entries } of read()) {
+    all.next(member);
+    for (const entry of entries) {
+      const name = firstNames.get(entry.path);
+      if (name !== undefined) outputs.set(entry.path, { ...entry, path: name });
+      if (name !== undefined || outputs.has(entry.path)) all.want();
+    }
+  }
+  return { members: all.wanted, outputs, links, parents };
+}
+
+/** Splits what is chosen into what the tar brings and links among it. */
+function linkNames(chosen: ReadonlyMap<ByteString, Entry>) {
+  const outputs = new Map<ByteString, Entry>();
+  const links: Entry[] = [];
+  /** First names that are not chosen: the chosen name that gets the content in their place. */
+  const firstNames = new Map<ByteString, ByteString>();
+  for (const [path, entry] of chosen) {
+    const { link } = entry;
+    if (entry.type !== 'hardlink' || link === undefined) outputs.set(path, entry);
+    else if (chosen.has(link)) links.push(entry);
+    else {
+      const first = firstNames.get(link);
+      if (first === undefined) firstNames.set(link, path);
+      else links.push({ ...entry, link: first });
+    }
+  }
+  return { outputs, links, firstNames };
+}
+
+/** Collects members, with the parts that follow the header of a large file. */
+class Members {
+  readonly wanted: Member[] = [];
+  #current: Member | undefined;
+  #isWanted = false;
+
+  next(member: Member): void {
+    if (member.kind === 'part') {
+      if (this.#isWanted) this.wanted.push(member);
+      return;
+    }
+    this.#current = member;
+    this.#isWanted = false;
+  }
+
+  /** The member that `next` gave last holds something wanted. */
+  want(): void {
+    if (this.#isWanted || !this.#current) return;
+    this.#isWanted = true;
+    this.wanted.push(this.#current);
+  }
+}
+
+function isChosen(paths: ReadonlySet<ByteString>, path: ByteString): boolean {
+  if (paths.has(ROOT) || paths.has(path)) return true;
+  for (let cut = path.lastIndexOf('/'); cut > 0; cut = path.lastIndexOf('/', cut - 1)) {
+    if (paths.has(path.slice(0, cut) as ByteString)) return true;
+  }
+  return false;
+}
+
+function ancestorsOf(paths: ReadonlySet<ByteString>): ReadonlySet<ByteString> {
+  const above = new Set<ByteString>();
+  for (const path of paths) {
+    for (let cut = path.lastIndexOf('/'); cut > 0; cut = path.lastIndexOf('/', cut - 1)) {
+      above.add(path.slice(0, cut) as ByteString);
+    }
+  }
+  return above;
+}
+
+/**
+ * An argument as a path within an archive.
+ * @throws {ArchiveError} Usage when no archive can hold it.
+ */
+export function chosenPath(argument: string): ByteString {
+  const verdict = normalizeName(fromText(argument));
+  if (verdict.refused === undefined) return verdict.path;
+  throw new ArchiveError(
+    'Usage',
+    `${JSON.stringify(argument)} cannot be in an archive: it has ${verdict.refused}.`,
+  );
+}

@@ -1,0 +1,70 @@
+import { escapeJson, printable, printableJson } from '../../log/printable.ts';
+
+/*
+ * Everything that a command prints for people goes through here, so that no name, series or argument can forge a line
+ * or rewrite a terminal, whatever message it is part of.
+ */
+
+/** One line on standard error. */
+export function say(message: string): void {
+  process.stderr.write(`${printable(message, Number.POSITIVE_INFINITY)}\n`);
+}
+
+export function warn(message: string): void {
+  say(`warning: ${message}`);
+}
+
+/** One line on standard output. */
+export function print(line: string): void {
+  process.stdout.write(`${printable(line, Number.POSITIVE_INFINITY)}\n`);
+}
+
+/** A value as one line of JSON on standard output. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${printableJson(value)}\n`);
+}
+
+/** Lines of JSON on standard output. */
+export function printJsonText(lines: string): void {
+  process.stdout.write(escapeJson(lines));
+}
+
+/** The last line of a run. Programs read the path from it, so only a terminal gets it escaped. */
+export function printArchive(path: string): void {
+  const line = `Backup written to ${path}`;
+  if (process.stdout.isTTY) print(line);
+  else process.stdout.write(`${line}\n`);
+}
+
+/**
+ * Watches standard output while a command runs. Its reader may go away, as in `km-backup ls … | head`, and a file may
+ * find its disk full: neither ends the process before the command has finished its work.
+ */
+export class OutputWatch implements Disposable {
+  readonly #controller = new AbortController();
+
+  constructor() {
+    process.stdout.on('error', this.#fail);
+    // There is nowhere left to report it.
+    process.stderr.on('error', ignore);
+  }
+
+  /** Aborted once standard output cannot be written, with the error as its reason. */
+  get lost(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Waits until everything printed so far is written or has failed. */
+  async settled(): Promise<void> {
+    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  }
+
+  [Symbol.dispose](): void {
+    process.stdout.removeListener('error', this.#fail);
+    process.stderr.removeListener('error', ignore);
+  }
+
+  readonly #fail = (error: Error): void => this.#controller.abort(error);
+}
+
+function ignore(): void {}
