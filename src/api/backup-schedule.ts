@@ -227,6 +227,7 @@ export const KmBackupScheduleStatus = z.object({
   lastSuccessfulTime: Time.optional().describe('When the last complete archive was finished.'),
   lastFailureTime: Time.optional(),
   lastMissedTime: Time.optional().describe('The last slot that passed without a run.'),
+  missedCountedTime: Time.optional().describe('When missed scheduled times were last counted.'),
   missedSlots: z.int().optional().describe('Slots that passed without a run, in all.'),
   nextScheduleTime: Time.optional(),
   settledUntil: Time.optional().describe('Every slot up to here has had its run or was counted as missed.'),
@@ -234,6 +235,7 @@ export const KmBackupScheduleStatus = z.object({
     .string()
     .optional()
     .describe('The schedule that settledUntil belongs to; `suspended` while suspended.'),
+  cadenceSince: Time.optional().describe('Since when `cadence` applies. A success is due from then on.'),
   schedule: z.string().optional().describe('The schedule in words, for the printer column.'),
   lastBackup: z
     .object({
@@ -254,6 +256,7 @@ export const KmBackupScheduleStatus = z.object({
       name: z.string(),
       archive: z.string(),
       sizeBytes: z.int(),
+      durationSeconds: z.number().optional(),
       pruned: z.int().describe('Archives that retention removed after it.'),
     })
     .optional(),

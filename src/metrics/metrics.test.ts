@@ -29,6 +29,8 @@ const busy: BackupSnapshot = {
   archives: { count: 3, bytes: 999 },
   nextSlotMs: 1_700_000_060_000,
   expectedIntervalSeconds: 3600,
+  successDueMs: 1_700_000_120_000,
+  missedCountedMs: 1_700_000_001_000,
 };
 
 async function series(registry: Registry): Promise<string[]> {
@@ -59,6 +61,8 @@ describe('with labels', () => {
       `km_backup_missed_slots_total{${of}} 7`,
       `km_backup_next_slot_timestamp{${of}} 1700000060`,
       `km_backup_expected_interval_seconds{${of}} 3600`,
+      `km_backup_success_due_timestamp_seconds{${of}} 1700000120`,
+      `km_backup_missed_counted_timestamp_seconds{${of}} 1700000001`,
       `km_backup_suspended{${of}} 1`,
     ]);
   });

@@ -17,6 +17,10 @@ export interface BackupSnapshot {
   lastSuccessMs?: number | undefined;
   archives?: { count: number; bytes: number };
   nextSlotMs?: number | null | undefined;
+  /** By when a success is due; absent while suspended. */
+  successDueMs?: number | null | undefined;
+  /** When missed scheduled times were last counted. */
+  missedCountedMs?: number | undefined;
   expectedIntervalSeconds?: number | null | undefined;
 }
 
@@ -124,6 +128,16 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
     'km_backup_expected_interval_seconds',
     'The longest pause between neighbouring slots to come: alert when the last success is older than a multiple of it.',
     ({ expectedIntervalSeconds }) => expectedIntervalSeconds,
+  ),
+  gauge(
+    'km_backup_success_due_timestamp_seconds',
+    'By when a complete archive is due, in seconds since 1970: one failed or missed run later than scheduled, at most a day, plus the time of a run and 15 minutes. Overdue when in the past; absent while suspended.',
+    ({ successDueMs }) => seconds(successDueMs),
+  ),
+  gauge(
+    'km_backup_missed_counted_timestamp_seconds',
+    'When missed scheduled times were last counted, in seconds since 1970. Absent before the first.',
+    ({ missedCountedMs }) => seconds(missedCountedMs),
   ),
   gauge('km_backup_suspended', '1 while the schedule starts no runs.', ({ suspended }) => Number(suspended)),
 ];

@@ -1,7 +1,7 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { BackupState } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
+import { type Cadence, expectedIntervalSeconds, successDueMs } from '../schedule/index.ts';
 import { cadenceOf } from './backupschedule/cadence.ts';
 import { fromTime } from './time.ts';
 
@@ -45,6 +45,16 @@ export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
     lastSuccessMs: toMs(status?.lastSuccessfulTime),
     ...(status?.archives && { archives: status.archives }),
     nextSlotMs: toMs(status?.nextScheduleTime),
+    missedCountedMs: toMs(status?.missedCountedTime),
+    successDueMs:
+      cadence.ok && !spec.suspend
+        ? successDueMs({
+            cadence: cadence.cadence,
+            sinceMs: fromTime(status?.cadenceSince ?? schedule.metadata.creationTimestamp),
+            lastSuccessMs: toMs(status?.lastSuccessfulTime),
+            lastDurationSeconds: status?.lastSuccessfulBackup?.durationSeconds,
+          })
+        : undefined,
     expectedIntervalSeconds: cadence.ok ? expectedInterval(schedule, cadence.cadence, from) : undefined,
   };
 }

@@ -4,4 +4,5 @@ export { type CadenceResult, parseCron } from './cron.ts';
 export type { CronCadence } from './cron-cadence.ts';
 export { type Due, expectedIntervalSeconds, latestDue, MISSED_COUNT_CAP } from './due.ts';
 export { CLOCK_TOLERANCE_MS, type SettleInput, type Settlement, settle } from './settle.ts';
+export { type SuccessDueInput, successDueMs } from './success-due.ts';
 export { isTimeZone } from './time-zone.ts';

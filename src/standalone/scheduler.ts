@@ -190,7 +190,7 @@ export class Scheduler {
     onChange(
       snapshotOf(this.#state, {
         nowMs,
-        enabled: !this.#stopped,
+        cadence: this.#stopped ? undefined : cadence,
         nextSlotMs: upcoming(this.#state, cadence, nowMs),
         expectedIntervalSeconds: this.#expectedIntervalSeconds,
       }),

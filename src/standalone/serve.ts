@@ -140,9 +140,11 @@ async function serveDisabled(
   const registry = new Registry();
   const metrics = new BackupMetrics(registry, { labelled: false });
   const state = settleDisabled(destination, clock.now(), logger);
-  const now = { nowMs: clock.now(), enabled: false };
-  metrics.setOnly(snapshotOf(state, { ...now, nextSlotMs: null, expectedIntervalSeconds: null }));
-  const check = () => backupCheck(healthOf(state, { ...now, stopped: false }));
+  const nowMs = clock.now();
+  metrics.setOnly(
+    snapshotOf(state, { nowMs, cadence: undefined, nextSlotMs: null, expectedIntervalSeconds: null }),
+  );
+  const check = () => backupCheck(healthOf(state, { nowMs, enabled: false, stopped: false }));
   const server = await listen(address, { check, registry }, logger);
   logger.info({ url: server.url }, 'backups are disabled: set KM_BACKUP_ENABLED=true to start them');
   options.onListening?.(server.url);

@@ -28,6 +28,7 @@ export const State = z.object({
   runs: z.object({ success: total, incomplete: total, failure: total, skipped_lock: total }),
   retentionDeletes: total,
   missedSlots: total,
+  missedCountedAtMs: ms.optional(),
   lastRun: z
     .object({
       success: z.boolean(),
@@ -38,7 +39,15 @@ export const State = z.object({
       warnings: total.optional(),
     })
     .optional(),
-  lastSuccess: z.object({ atMs: ms, archive: z.string(), deleted: total, sizeBytes: total }).optional(),
+  lastSuccess: z
+    .object({
+      atMs: ms,
+      archive: z.string(),
+      deleted: total,
+      sizeBytes: total,
+      durationSeconds: z.number().optional(),
+    })
+    .optional(),
   lastFailure: z.object({ atMs: ms, error: z.string() }).optional(),
   archives: z.object({ count: total, bytes: total }).optional(),
 });

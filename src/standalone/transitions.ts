@@ -1,7 +1,7 @@
 /** How the state changes: pure functions, and what metrics and health show of it. */
 import type { BackupState, ClockCheck } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, nextTime, settle } from '../schedule/index.ts';
+import { type Cadence, nextTime, settle, successDueMs } from '../schedule/index.ts';
 import { freshState, type State } from './state.ts';
 
 /** What became of one run. */
@@ -57,6 +57,7 @@ export function evaluate(before: State, cadence: Cadence, nowMs: number): Next {
   const settled: State = {
     ...state,
     missedSlots: state.missedSlots + missed,
+    ...(missed > 0 && { missedCountedAtMs: nowMs }),
     settledUntilMs: dueMs ?? settledUntilMs,
     ...(clockWasAheadMs !== undefined && {
       clock: {
@@ -96,20 +97,29 @@ export function finish(state: State, report: RunReport): State {
   if (report.outcome === 'skipped_lock') return { ...rest, runs };
   const success = report.outcome === 'success';
   const { archive, finishedAtMs, deleted = 0 } = report;
+  const durationSeconds = Math.max(0, (finishedAtMs - report.startedAtMs) / 1000);
   return {
     ...rest,
     runs,
     retentionDeletes: state.retentionDeletes + deleted,
     lastRun: {
       success,
-      durationSeconds: Math.max(0, (finishedAtMs - report.startedAtMs) / 1000),
+      durationSeconds,
       sizeBytes: archive?.sizeBytes,
       sourceBytes: report.sourceBytes,
       reusedBytes: report.reusedBytes,
       warnings: report.warnings,
     },
     ...(success && archive
-      ? { lastSuccess: { atMs: finishedAtMs, archive: archive.path, deleted, sizeBytes: archive.sizeBytes } }
+      ? {
+          lastSuccess: {
+            atMs: finishedAtMs,
+            archive: archive.path,
+            deleted,
+            sizeBytes: archive.sizeBytes,
+            durationSeconds,
+          },
+        }
       : { lastFailure: { atMs: finishedAtMs, error: report.error ?? report.outcome } }),
     ...(report.present && { archives: report.present }),
   };
@@ -143,6 +153,7 @@ export function takeUp(state: State, cadence: Cadence, nowMs: number): State {
   return {
     ...next.state,
     missedSlots: next.state.missedSlots + 1,
+    missedCountedAtMs: nowMs,
     running: { ...next.state.running!, attempt: running.attempt },
   };
 }
@@ -159,19 +170,36 @@ function shownTime(atMs: number, { clock }: State, nowMs: number): number {
 
 export function snapshotOf(
   state: State,
-  now: { nowMs: number; enabled: boolean; nextSlotMs: number | null; expectedIntervalSeconds: number | null },
+  now: {
+    nowMs: number;
+    /** Undefined: switched off. */
+    cadence: Cadence | undefined;
+    nextSlotMs: number | null;
+    expectedIntervalSeconds: number | null;
+  },
 ): BackupSnapshot {
   const { lastSuccess } = state;
+  const { cadence, nowMs } = now;
+  const lastSuccessMs = lastSuccess && shownTime(lastSuccess.atMs, state, nowMs);
   return {
     runs: state.runs,
     retentionDeletes: state.retentionDeletes,
     missedSlots: state.missedSlots,
-    suspended: !now.enabled,
+    suspended: cadence === undefined,
     ...(state.lastRun && { lastRun: state.lastRun }),
-    lastSuccessMs: lastSuccess && shownTime(lastSuccess.atMs, state, now.nowMs),
+    lastSuccessMs,
     ...(state.archives && { archives: state.archives }),
-    nextSlotMs: now.enabled ? now.nextSlotMs : null,
-    expectedIntervalSeconds: now.enabled ? now.expectedIntervalSeconds : null,
+    nextSlotMs: cadence ? now.nextSlotMs : null,
+    expectedIntervalSeconds: cadence ? now.expectedIntervalSeconds : null,
+    missedCountedMs: state.missedCountedAtMs,
+    successDueMs:
+      cadence &&
+      successDueMs({
+        cadence,
+        sinceMs: shownTime(state.anchorMs, state, nowMs),
+        lastSuccessMs,
+        lastDurationSeconds: lastSuccess?.durationSeconds,
+      }),
   };
 }
 

@@ -64,3 +64,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   resources: [events]
   verbs: [create, list, patch]
 {{- end -}}
+
+{{- define "km.alertLabels" -}}
+{{- toYaml (merge (deepCopy .root.Values.prometheusRule.alertLabels) (dict "severity" .severity)) }}
+{{- end -}}
+
+{{- define "km.runbook" -}}
+{{- $root := index . 0 -}}
+{{- with $root.Values.prometheusRule.runbookBaseUrl -}}
+runbook_url: {{ printf "%s/%s.md" (trimSuffix "/" .) (index $ 1) }}
+{{- end -}}
+{{- end -}}

@@ -396,3 +396,22 @@ describe('what a schedule reports of its runs', () => {
     );
   });
 });
+
+describe('what the time of the next success is counted from', () => {
+  const spec = (suspend: boolean) => ({ cron: '0 * * * *', suspend });
+  it('is the creation of the schedule, then the last change of its cadence', () => {
+    const fresh = statusOf(decide(schedule({ cron: '0 * * * *' }), at('00:10:00')));
+    expect(fresh.cadenceSince).toBe(schedule({}).metadata.creationTimestamp);
+    const suspended = statusOf(decide(schedule(spec(true), fresh), at('00:20:00')));
+    expect(suspended.cadenceSince).toBe('2026-03-01T00:20:00Z');
+    const resumed = statusOf(decide(schedule(spec(false), suspended), at('00:30:00')));
+    expect(resumed.cadenceSince).toBe('2026-03-01T00:30:00Z');
+    const later = statusOf(decide(schedule(spec(false), resumed), at('00:40:00')));
+    expect(later.cadenceSince).toBe('2026-03-01T00:30:00Z');
+  });
+});
+
+it('writes down when missed times were counted', () => {
+  const status = statusOf(decide(schedule({ cron: '0 * * * *' }, settled('01:00:00')), at('06:30:00')));
+  expect(status).toMatchObject({ missedSlots: 4, missedCountedTime: '2026-03-01T06:30:00Z' });
+});

@@ -83,6 +83,7 @@ function lastSuccessOf({
     name: metadata.name,
     archive: status?.archive?.name ?? '',
     sizeBytes: status?.archive?.sizeBytes ?? 0,
+    ...known({ durationSeconds: status?.durationSeconds }),
     pruned: status?.pruned?.count ?? 0,
   };
 }
@@ -153,6 +154,7 @@ export function statusOf(
   nowMs: number,
 ): KmBackupScheduleStatus {
   const before = schedule.status;
+  const cadence = describeCadence(schedule);
   const latestOf = (...phases: readonly BackupPhase[]) =>
     finished.findLast((backup) => phases.includes(backup.status?.phase ?? 'Failed'));
   const last = latestOf('Succeeded', 'Incomplete', 'Failed');
@@ -170,13 +172,18 @@ export function statusOf(
     active: [...active],
     missedSlots: (before?.missedSlots ?? 0) + due.missed,
     settledUntil: toTime(due.settledUntilMs),
-    cadence: describeCadence(schedule),
+    cadence,
+    cadenceSince:
+      before?.cadence !== undefined && before.cadence !== cadence
+        ? toTime(nowMs)
+        : (before?.cadenceSince ?? schedule.metadata.creationTimestamp),
     schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
     ...known({
       observedGeneration: schedule.metadata.generation,
       lastScheduleTime: later(before?.lastScheduleTime, time(latestSlotMs)),
       lastSuccessfulTime: later(before?.lastSuccessfulTime, success?.status?.completionTime),
       lastFailureTime: later(before?.lastFailureTime, failure?.status?.completionTime),
+      missedCountedTime: due.missed > 0 ? toTime(nowMs) : before?.missedCountedTime,
       lastMissedTime: time(due.lastMissedMs) ?? before?.lastMissedTime,
       nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,
       lastBackup: last ? lastBackupOf(last) : before?.lastBackup,

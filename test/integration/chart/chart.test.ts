@@ -128,6 +128,15 @@ describe('alerts and dashboard', () => {
     }
   });
 
+  it('take what is overdue from the metric, so that suspension and allowance are the same everywhere', async () => {
+    const objects = await renderChart(ALL);
+    for (const kind of ['PrometheusRule', 'ConfigMap']) {
+      const text = JSON.stringify(find(objects, kind));
+      expect(text).toContain('km_backup_success_due_timestamp_seconds');
+      expect(text).not.toContain('km_backup_expected_interval_seconds');
+    }
+  });
+
   it('come as JSON that Grafana can read', async () => {
     const { data } = find(await renderChart(ALL), 'ConfigMap') as KubeObject & {
       data: Record<string, string>;
