@@ -65,6 +65,8 @@ export function backupStateOf({ spec, status }: KmBackupSchedule): BackupState {
   return {
     enabled: !spec.suspend,
     known: status !== undefined,
+    // Not by the times below: those of a clock that was ahead would decide for as long as it was ahead.
+    ...(lastBackup && { lastRunFailed: lastBackup.phase !== 'Succeeded' }),
     ...(lastSuccessfulTime && {
       lastSuccess: {
         atMs: fromTime(lastSuccessfulTime),

@@ -1,7 +1,7 @@
 /** Jobs and KmBackups that a schedule no longer needs. Pure. */
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { Step } from '../plan.ts';
-import { archiveInventory, byCompletion, isArchiveGone } from './inventory.ts';
+import { archiveInventory, isArchiveGone } from './inventory.ts';
 import type { ObservedSchedule } from './observe.ts';
 
 /** Finished Jobs beyond the history limits, oldest first to go; only of runs whose end is recorded. */
@@ -26,13 +26,17 @@ export function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step
   return steps;
 }
 
-/** KmBackups whose archive is gone, and failed ones beyond the history limit; only after they were counted. */
+/**
+ * KmBackups whose archive is gone, and failed ones beyond the history limit; only after they were counted.
+ *
+ * @param finished In the order of completion.
+ */
 export function expiredBackups(observed: ObservedSchedule, finished: readonly KmBackup[]): Step[] {
   const inventory = archiveInventory(finished);
   const counted = new Set(observed.schedule.status?.countedBackups);
   let failures = 0;
   const steps: Step[] = [];
-  for (const backup of [...finished].sort(byCompletion).reverse()) {
+  for (const backup of [...finished].reverse()) {
     const withArchive = backup.status?.archive !== undefined;
     if (!withArchive) failures += 1;
     const expired = withArchive

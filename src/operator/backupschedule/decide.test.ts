@@ -170,6 +170,32 @@ describe('which slot a schedule runs', () => {
     expect(reasons(next)).toEqual(['BackupCreated']);
   });
 
+  it('goes by the runs since a clock that was ahead was corrected, not by those of that time', () => {
+    const ahead = scheduledBackup(Date.parse('2027-03-01T01:00:00Z'), {
+      phase: 'Succeeded',
+      completionTime: '2027-03-01T01:00:07Z',
+    });
+    const failed = scheduledBackup(at('02:00:00'), {
+      phase: 'Failed',
+      completionTime: '2026-03-01T02:00:07Z',
+      message: 'disk full',
+    });
+    const before = settled('02:00:00', {
+      lastScheduleTime: '2027-03-01T01:00:00Z',
+      lastSuccessfulTime: '2027-03-01T01:00:07Z',
+      lastFailureTime: '2027-02-01T01:00:07Z',
+    });
+    const status = statusOf(decide(schedule({}, before), at('02:01:00'), [failed, ahead]));
+    expect(status).toMatchObject({
+      lastScheduleTime: '2026-03-01T02:00:00Z',
+      lastFailureTime: '2026-03-01T02:00:07Z',
+      lastBackup: { name: failed.metadata.name, phase: 'Failed' },
+    });
+    expect(status.conditions?.find((condition) => condition.type === 'Healthy')).toMatchObject({
+      status: 'False',
+    });
+  });
+
   it('runs an interval schedule that was created while the clock was ahead', () => {
     const interval = schedule({ cron: undefined, intervalMinutes: 30 });
     interval.metadata.creationTimestamp = '2027-03-01T00:10:00Z';

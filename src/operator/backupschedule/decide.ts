@@ -1,6 +1,7 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { LABELS } from '../../api/names.ts';
+import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import { expiredBackups, expiredJobs } from './cleanup.ts';
@@ -25,7 +26,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   if (schedule.metadata.deletionTimestamp) return NOTHING;
 
   const own = backups.filter((backup) => isOwn(schedule, backup));
-  const finished = own.filter(isFinished).sort(byCompletion);
+  const finished = own.filter(isFinished).sort(byCompletion(nowMs));
   const unfinished = backups.filter((backup) => !isFinished(backup) && !backup.metadata.deletionTimestamp);
   const validity = validate(observed, nowMs);
   const mayStart = schedule.spec.concurrencyPolicy === 'Replace' || unfinished.length === 0;
@@ -51,7 +52,10 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       note: `Created KmBackup ${backup.metadata.name}.`,
     });
   } else {
-    const slots = own.map(slotOf).filter((slot) => slot !== undefined);
+    const slots = own
+      .map(slotOf)
+      .filter((slot) => slot !== undefined)
+      .filter((slot) => slot <= nowMs + CLOCK_TOLERANCE_MS);
     const runs: Runs = {
       finished,
       latestSlotMs: slots.length > 0 ? Math.max(...slots) : undefined,
@@ -67,7 +71,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       type: 'Warning',
       reason: 'MissedSchedule',
       action: 'Schedule',
-      note: `${due.missed} ${due.missed === 1 ? 'slot' : 'slots'} passed without a run, the last at ${toTime(due.lastMissedMs)}.`,
+      note: `${due.missed} scheduled ${due.missed === 1 ? 'time' : 'times'} passed without a run, the last at ${toTime(due.lastMissedMs)}.`,
     });
   }
   if (due.clockWasAheadMs !== undefined) {

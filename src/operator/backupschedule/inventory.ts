@@ -1,12 +1,19 @@
 import type { KmBackup } from '../../api/backup.ts';
-import { fromTime } from '../time.ts';
+import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
+import { fromTime, toTime } from '../time.ts';
 
-/** Sorts finished runs in the order of completion. */
-export function byCompletion(a: KmBackup, b: KmBackup): number {
-  return (
-    (a.status?.completionTime ?? '').localeCompare(b.status?.completionTime ?? '') ||
-    a.metadata.name.localeCompare(b.metadata.name)
-  );
+/**
+ * Sorts finished runs in the order of completion. Runs that end in the future come first: the clock was ahead then,
+ * so the runs since its correction are newer.
+ */
+export function byCompletion(nowMs: number): (a: KmBackup, b: KmBackup) => number {
+  const latest = toTime(nowMs + CLOCK_TOLERANCE_MS);
+  const endOf = ({ status }: KmBackup) => status?.completionTime ?? '';
+  const plausible = (time: string) => (time > latest ? 0 : 1);
+  return (a, b) =>
+    plausible(endOf(a)) - plausible(endOf(b)) ||
+    endOf(a).localeCompare(endOf(b)) ||
+    a.metadata.name.localeCompare(b.metadata.name);
 }
 
 /** The archives of a schedule as the latest run found them on the destination. */

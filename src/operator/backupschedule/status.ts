@@ -7,6 +7,7 @@ import type {
   SourceIdentity,
 } from '../../api/backup-schedule.ts';
 import { quoteReason } from '../../api/reasons.ts';
+import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import { toTime } from '../time.ts';
@@ -133,8 +134,12 @@ function progress(active: readonly string[]): ConditionState {
     : { type: 'Progressing', status: 'False', reason: 'Idle', message: 'No run is active.' };
 }
 
-const later = (a: string | undefined, b: string | undefined) =>
-  a === undefined || (b !== undefined && b > a) ? b : a;
+/** The later of the recorded and the observed time. A recorded time in the future is that of a wrong clock. */
+function later(recorded: string | undefined, observed: string | undefined, nowMs: number) {
+  if (recorded === undefined || observed === undefined) return recorded ?? observed;
+  const isWrong = recorded > toTime(nowMs + CLOCK_TOLERANCE_MS);
+  return isWrong || observed > recorded ? observed : recorded;
+}
 
 export interface Runs {
   /** In the order of their ends. */
@@ -180,9 +185,9 @@ export function statusOf(
     schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
     ...known({
       observedGeneration: schedule.metadata.generation,
-      lastScheduleTime: later(before?.lastScheduleTime, time(latestSlotMs)),
-      lastSuccessfulTime: later(before?.lastSuccessfulTime, success?.status?.completionTime),
-      lastFailureTime: later(before?.lastFailureTime, failure?.status?.completionTime),
+      lastScheduleTime: later(before?.lastScheduleTime, time(latestSlotMs), nowMs),
+      lastSuccessfulTime: later(before?.lastSuccessfulTime, success?.status?.completionTime, nowMs),
+      lastFailureTime: later(before?.lastFailureTime, failure?.status?.completionTime, nowMs),
       missedCountedTime: due.missed > 0 ? toTime(nowMs) : before?.missedCountedTime,
       lastMissedTime: time(due.lastMissedMs) ?? before?.lastMissedTime,
       nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,
