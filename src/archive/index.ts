@@ -12,17 +12,10 @@ export type { Entry, EntryType } from './format/entry.ts';
 export { encodeEntry } from './format/entry-line.ts';
 export { type Compression, isManagedName } from './format/names.ts';
 export { type ExtractProgress, extractEntries } from './restore/extract.ts';
+export { commitRestore, restoreStatus, resumeRestore, rollbackRestore } from './restore/finish.ts';
 export { listEntries } from './restore/list-entries.ts';
 export type { RestoreProgress } from './restore/progress.ts';
-export {
-  commitRestore,
-  type RestoreOptions,
-  type RestoreReport,
-  restore,
-  restoreStatus,
-  resumeRestore,
-  rollbackRestore,
-} from './restore/restore.ts';
+export { type RestoreOptions, type RestoreReport, restore } from './restore/restore.ts';
 export {
   type Verification,
   type VerificationState,

@@ -2,8 +2,8 @@ import koffi from 'koffi';
 import { type RawPath, SystemError } from './system-error.ts';
 
 /**
- * libc by synchronous calls only: koffi's asynchronous ones do not keep the Buffers they are given alive.
- * Sizes and offsets are off_t/size_t of 64-bit Linux; other systems are refused at the first call.
+ * Calls are synchronous unless they take numbers only: koffi does not keep Buffers alive during asynchronous
+ * calls. Sizes and offsets are off_t/size_t of 64-bit Linux; other systems are refused at the first call.
  */
 const prototypes = {
   fcntl: 'int fcntl(int fd, int command, void *argument)',
@@ -44,7 +44,7 @@ function load(): ReturnType<typeof koffi.load> {
   }
 }
 
-/** Calls libc and returns its result, or the errno where that is negative. `ENOSYS` where libc lacks the function. */
+/** @returns The result, or the errno if that is negative. ENOSYS when libc lacks the function. */
 export function tryCall(name: Name, ...values: Argument[]): { result: number } | { errno: number } {
   library ??= load();
   let call = bound.get(name);
@@ -65,11 +65,28 @@ export function tryCall(name: Name, ...values: Argument[]): { result: number } |
   }
 }
 
-/** As tryCall, but an errno is thrown as a SystemError that names `path`. */
+/** As tryCall, but throws a SystemError that names `path`. */
 export function call(name: Name, path: RawPath | undefined, ...values: Argument[]): number {
   const answer = tryCall(name, ...values);
   if ('errno' in answer) throw new SystemError(name, answer.errno, path);
   return answer.result;
+}
+
+/** Calls libc on another thread, so that signals and timers run meanwhile. Numbers only: see above. */
+export function callInBackground(
+  name: Name,
+  path: RawPath | undefined,
+  ...values: number[]
+): Promise<number> {
+  library ??= load();
+  const call = library.func(prototypes[name]);
+  return new Promise((resolve, reject) => {
+    call.async(...values, (error: unknown, result: number) => {
+      if (error) reject(error);
+      else if (result >= 0) resolve(result);
+      else reject(new SystemError(name, koffi.errno(), path));
+    });
+  });
 }
 
 /** The bytes of a path (or any C string), NUL-terminated. A NUL inside is refused as EINVAL. */

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeFifo } from './fifo.ts';
-import { statusOf, statusOfOpen } from './status.ts';
+import { attributesOf, statusOf, statusOfOpen } from './status.ts';
 import { setTimes } from './times.ts';
 
 let base: string;
@@ -50,6 +50,28 @@ test.each([-1n, 0n, 1n, 999_999_999n, -1_000_000_001n, 1_700_000_000_000_000_007
     expect(statusOf(file)?.mtime).toBe(String(time));
   },
 );
+
+test.each([2n ** 62n, -(2n ** 62n), 2n ** 53n + 1n, 160_000_000_000n])(
+  'a time of %s s, where it fits',
+  (seconds) => {
+    const directory = fs.mkdtempSync('/dev/shm/km-status-');
+    try {
+      const file = path.join(directory, 'file');
+      fs.writeFileSync(file, '');
+      const time = seconds * 1_000_000_000n + 7n;
+      setTimes(file, 0n, time);
+      expect(statusOf(file)?.mtime).toBe(String(time));
+    } finally {
+      fs.rmSync(directory, { recursive: true });
+    }
+  },
+);
+
+test('attributes of a file, and where something is mounted', () => {
+  expect(attributesOf('/proc')).toEqual({ immutable: false, appendOnly: false, mountPoint: true });
+  expect(attributesOf(base)).toEqual({ immutable: false, appendOnly: false, mountPoint: false });
+  expect(attributesOf(path.join(base, 'none'))).toMatchObject({ immutable: false });
+});
 
 test('an open file, a device, and one that is not there', () => {
   const file = path.join(base, 'open');

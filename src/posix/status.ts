@@ -1,7 +1,7 @@
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, tryCall } from './libc.ts';
 import { SystemError } from './system-error.ts';
 
-/** What statx(2) tells of a file. Node's Stats lose nanoseconds, or cost 18 BigInts each. */
+/** The result of statx(2). Node's Stats lose nanoseconds, or cost 18 BigInts each. */
 export interface FileStatus {
   /** Type and permission bits. */
   readonly mode: number;
@@ -16,9 +16,9 @@ export interface FileStatus {
   /** Nanoseconds since the epoch, decimal (may be negative). */
   readonly mtime: string;
   readonly ctime: string;
-  /** Of the file system, `major:minor`. */
+  /** Device of the file system, `major:minor`. */
   readonly device: string;
-  /** What a device file stands for. */
+  /** The device that a device file represents. */
   readonly node: readonly [major: number, minor: number];
 }
 
@@ -31,7 +31,12 @@ const answerBytes = new Uint8Array(answer.buffer);
 const empty = Buffer.alloc(1);
 let name = Buffer.alloc(4096);
 
-/** Symlinks are not followed. `path`: one character a byte. Undefined where there is no such file. */
+/**
+ * Status of a file. Symlinks are not followed.
+ *
+ * @param path One character per byte.
+ * @returns Undefined when there is no such file.
+ */
 export function statusOf(path: string): FileStatus | undefined {
   if (path.length >= name.length) name = Buffer.alloc(path.length + 1);
   name[name.write(path, 0, 'latin1')] = 0;
@@ -39,6 +44,29 @@ export function statusOf(path: string): FileStatus | undefined {
   if ('result' in call) return decode();
   if (call.errno === ENOENT) return undefined;
   throw new SystemError('statx', call.errno, Buffer.from(path, 'latin1'));
+}
+
+/** Attributes that forbid changes even to the owner and to root, and whether something is mounted on the file. */
+export interface FileAttributes {
+  /** Set by `chattr +i`. */
+  readonly immutable: boolean;
+  /** Set by `chattr +a`. */
+  readonly appendOnly: boolean;
+  readonly mountPoint: boolean;
+}
+
+/**
+ * Attributes of a file, all false when it does not exist or the file system does not report them.
+ *
+ * @param path One character per byte. Symlinks are not followed.
+ */
+export function attributesOf(path: string): FileAttributes {
+  const attributes = statusOf(path) === undefined ? 0 : answer.getUint32(8, true);
+  return {
+    immutable: (attributes & 0x10) !== 0,
+    appendOnly: (attributes & 0x20) !== 0,
+    mountPoint: (attributes & 0x2000) !== 0,
+  };
 }
 
 export function statusOfOpen(fd: number): FileStatus {
@@ -66,6 +94,9 @@ function decode(): FileStatus {
 function nanoseconds(at: number): string {
   const seconds = answer.getInt32(at + 4, true) * 2 ** 32 + answer.getUint32(at, true);
   const fraction = answer.getUint32(at + 8, true);
+  if (!Number.isSafeInteger(seconds)) {
+    return (answer.getBigInt64(at, true) * 1_000_000_000n + BigInt(fraction)).toString();
+  }
   if (seconds > 0) return `${seconds}${String(fraction).padStart(9, '0')}`;
   return (BigInt(seconds) * 1_000_000_000n + BigInt(fraction)).toString();
 }

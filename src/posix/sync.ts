@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { call, tryCall } from './libc.ts';
+import { callInBackground, tryCall } from './libc.ts';
 import { nodePath } from './node-path.ts';
 import { codeOf, type RawPath } from './system-error.ts';
 
@@ -8,13 +8,14 @@ import { codeOf, type RawPath } from './system-error.ts';
  * sync a directory and answer EINVAL or ENOTSUP: there is nothing more to be done there, so it is not an error.
  */
 export function syncDirectory(path: RawPath): void {
-  withDirectory(path, (fd) => {
-    try {
-      fs.fsyncSync(fd);
-    } catch (error) {
-      if (!cannotSync.has(codeOf(error) ?? '')) throw error;
-    }
-  });
+  const fd = openDirectory(path);
+  try {
+    fs.fsyncSync(fd);
+  } catch (error) {
+    if (!cannotSync.has(codeOf(error) ?? '')) throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 const cannotSync: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
@@ -24,8 +25,13 @@ const cannotSync: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUP
  *
  * @throws EIO when a write was lost.
  */
-export function syncFileSystem(path: RawPath): void {
-  withDirectory(path, (fd) => call('syncfs', path, fd));
+export async function syncFileSystem(path: RawPath): Promise<void> {
+  const fd = openDirectory(path);
+  try {
+    await callInBackground('syncfs', path, fd);
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 const SYNC_FILE_RANGE_WRITE = 2;
@@ -38,11 +44,6 @@ export function startWriting(fd: number, offset: number, length: number): void {
   tryCall('sync_file_range', fd, offset, length, SYNC_FILE_RANGE_WRITE);
 }
 
-function withDirectory(path: RawPath, use: (fd: number) => void): void {
-  const fd = fs.openSync(nodePath(path), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  try {
-    use(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
+function openDirectory(path: RawPath): number {
+  return fs.openSync(nodePath(path), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
 }

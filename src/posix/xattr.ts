@@ -1,16 +1,17 @@
+import fs from 'node:fs';
 import { call, cString, tryCall } from './libc.ts';
 import { codeOf, type RawPath, SystemError } from './system-error.ts';
 
-/** Extended attributes by name (`user.x`, `security.capability`, `system.posix_acl_access`…); symlinks are not followed. */
+/** Extended attributes by name (`user.x`, `security.capability`, `system.posix_acl_access`…). Symlinks are not followed. */
 export type Xattrs = ReadonlyMap<string, Buffer>;
 
-/** The names in the kernel's order; none where the file system has no attributes. Names are read as Latin-1. */
+/** Names in the kernel's order, read as Latin-1. Empty when the file system has no attributes. */
 export function listXattrs(path: RawPath): string[] {
   const list = readGrowing('llistxattr', path, (buffer) => [cString(path), buffer, buffer.length]);
   return list === undefined ? [] : list.toString('latin1').split('\0').slice(0, -1);
 }
 
-/** The value, or undefined where the entry has no such attribute. */
+/** @returns Undefined when the entry has no such attribute. */
 export function getXattr(path: RawPath, name: string): Buffer | undefined {
   const encoded = cString(Buffer.from(name, 'latin1'));
   return readGrowing('lgetxattr', path, (buffer) => [cString(path), encoded, buffer, buffer.length]);
@@ -25,24 +26,53 @@ export function getXattrs(path: RawPath): Xattrs {
   return found;
 }
 
-/** `unsupported`: the file system takes no such attribute; `forbidden`: this process may not set it. */
+/** Errors that concern the file or its file system, rather than one attribute. */
+const fatalCodes: ReadonlySet<string> = new Set([
+  'EIO',
+  'EROFS',
+  'ENOENT',
+  'ENOTDIR',
+  'ELOOP',
+  'ESTALE',
+  'EUCLEAN',
+  'EDQUOT',
+  'ENOMEM',
+]);
+/** Below this, ENOSPC means that the disk is full and not that the attribute is too large. */
+const FULL_BELOW_BYTES = 1024 * 1024;
+
+/**
+ * Sets one attribute of the entry itself (a symlink is not followed).
+ *
+ * @returns `refused` with the errno's name when the file system or this process's rights do not allow this
+ *   attribute: its name, its value or its size.
+ * @throws A system error when the file cannot be changed at all (EIO, EROFS, a full disk).
+ */
 export function setXattr(
   path: RawPath,
   name: string,
   value: Uint8Array,
-): 'done' | 'unsupported' | 'forbidden' {
+): 'done' | { readonly refused: string } {
   try {
     call('lsetxattr', path, cString(path), cString(Buffer.from(name, 'latin1')), value, value.length, 0);
     return 'done';
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'ENOTSUP' || code === 'EOPNOTSUPP') return 'unsupported';
-    if (code === 'EPERM' || code === 'EACCES') return 'forbidden';
-    throw error;
+    if (code === undefined || fatalCodes.has(code)) throw error;
+    if (code === 'ENOSPC' && isFull(path)) throw error;
+    return { refused: code };
   }
 }
 
-/** Room for what nearly all entries have. */
+/** Of the file system that holds a path: its directory is asked, because the entry may be a dangling symlink. */
+function isFull(path: RawPath): boolean {
+  const bytes = Buffer.from(path);
+  const directory = bytes.subarray(0, Math.max(1, bytes.lastIndexOf('/')));
+  const { blocks, bavail, bsize } = fs.statfsSync(directory);
+  return blocks > 0 && bavail * bsize < FULL_BELOW_BYTES;
+}
+
+/** Large enough for nearly all entries. */
 const common = Buffer.alloc(4096);
 
 function readGrowing(

@@ -7,11 +7,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
 import {
   commitRestore,
-  restore,
   restoreStatus,
   resumeRestore,
   rollbackRestore,
-} from '../../src/archive/restore/restore.ts';
+} from '../../src/archive/restore/finish.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
 
 /*
  * Fault 28. The harness enumerates: it runs the same command again and again, killed before its first change
@@ -165,7 +165,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
       if (restoreStatus(at('target')).phase === 'none') {
         expect([steps.at(-1), state()]).toEqual([steps.at(-1), 'old']);
       } else {
-        rollbackRestore(at('target'));
+        await rollbackRestore(at('target'));
       }
       expect([steps.at(-1), state()]).toEqual([steps.at(-1), 'old']);
       expectArchives();
@@ -184,8 +184,8 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
       if (swap === 'exchange') expect(state()).not.toBe('mixed');
       expectArchives();
       const again = restoreStatus(at('target')).phase;
-      if (again === 'swapped') rollbackRestore(at('target'));
-      else if (again !== 'none') resumeRestore(at('target'));
+      if (again === 'swapped') await rollbackRestore(at('target'));
+      else if (again !== 'none') await resumeRestore(at('target'));
       expect([steps.at(-1), state()]).toEqual([steps.at(-1), 'old']);
       expectArchives();
       reset();
@@ -201,7 +201,7 @@ describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)'
       const { killed, steps } = run(kill, 'commit');
       if (!killed) break;
       expect([steps.at(-1), state()]).toEqual([steps.at(-1), 'new']);
-      if (restoreStatus(at('target')).phase !== 'none') commitRestore(at('target'));
+      if (restoreStatus(at('target')).phase !== 'none') await commitRestore(at('target'));
       expect([steps.at(-1), state()]).toEqual([steps.at(-1), 'new']);
       expectArchives();
       reset();

@@ -5,13 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  commitRestore,
-  type RestoreOptions,
-  restore,
-  restoreStatus,
-  rollbackRestore,
-} from '../../src/archive/restore/restore.ts';
+import { commitRestore, restoreStatus, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
 import { rawArchive, rawEntry } from '../support/raw-tar.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -90,7 +85,7 @@ describe.each(['a file system of its own', 'a bind mount'])('a target that is %s
       'km-backup-20250101T000000.tgz',
     ]);
 
-    rollbackRestore(at('volume'));
+    await rollbackRestore(at('volume'));
     fs.rmSync(at('volume/backups/archives/.km-backup.lock'));
     const back = describeTree(at('volume'), mountOnly);
     // The lock and the archives that came and went show in the times of their directory alone.
@@ -126,13 +121,13 @@ describe.each(['a file system of its own', 'a bind mount'])('a target that is %s
       );
       const [, signal] = (await once(child, 'exit')) as [number, string | null];
       if (signal === null) break;
-      if (restoreStatus(at('volume')).phase !== 'none') rollbackRestore(at('volume'));
+      if (restoreStatus(at('volume')).phase !== 'none') await rollbackRestore(at('volume'));
       expect(fs.readFileSync(at('volume/both'), 'utf8')).toBe('old');
       expect(fs.existsSync(at('volume/old-dir'))).toBe(true);
       expect(fs.existsSync(at('volume/backups/archives/km-backup-20250101T000000.tgz'))).toBe(true);
     }
     expect(kills).toBeGreaterThan(10);
-    commitRestore(at('volume'));
+    await commitRestore(at('volume'));
     expect(fs.readFileSync(at('volume/both'), 'utf8')).toBe('new');
     expect(fs.existsSync(at('volume/backups/archives/km-backup-20250101T000000.tgz'))).toBe(true);
   });
@@ -170,7 +165,7 @@ describe('too little space (fault 27)', () => {
     const archive = at('km-backup-many.tgz');
     fs.writeFileSync(archive, gzipSync(Buffer.concat([...entries, Buffer.alloc(1024)])));
     await expect(restore(options(archive))).rejects.toThrow(
-      /inodes beside the old state|bytes beside the old state/,
+      /inodes in addition to the old state|bytes in addition to the old state/,
     );
   });
 
@@ -186,7 +181,10 @@ describe('too little space (fault 27)', () => {
 
   test('a read-only volume', async () => {
     execFileSync('mount', ['-o', 'remount,ro', at('volume')]);
-    await expect(restore(options(pack()))).rejects.toMatchObject({ code: 'EROFS' });
+    await expect(restore(options(pack()))).rejects.toMatchObject({
+      reason: 'RestoreRefused',
+      message: expect.stringContaining('EROFS'),
+    });
     execFileSync('mount', ['-o', 'remount,rw', at('volume')]);
   });
 });

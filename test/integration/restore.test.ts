@@ -11,13 +11,8 @@ import { fromText } from '../../src/archive/format/byte-string.ts';
 import { encodeEntry } from '../../src/archive/format/entry-line.ts';
 import { readSummary } from '../../src/archive/format/manifest-reader.ts';
 import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
-import {
-  commitRestore,
-  type RestoreOptions,
-  restore,
-  restoreStatus,
-  rollbackRestore,
-} from '../../src/archive/restore/restore.ts';
+import { commitRestore, restoreStatus, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
 import { FileLock } from '../../src/posix/file-lock.ts';
 import { setTimes } from '../../src/posix/times.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
@@ -199,12 +194,12 @@ describe('the old state', () => {
       expect(describeTree(report.oldState!)).toMatchObject({ both: {}, 'old-sub/old': {} });
       expect(restoreStatus(at('target'))).toMatchObject({ phase: 'swapped' });
 
-      expect(rollbackRestore(at('target'))).toMatch(/the old state is back/);
+      expect(await rollbackRestore(at('target'))).toMatch(/the old state is back/);
       expect(describeTree(at('target'))).toEqual(oldTree);
       expect(fs.readdirSync(base).sort()).toEqual(['archives', 'source', 'target']);
 
       await restore(options(archive, { swap }));
-      expect(commitRestore(at('target'))).toMatch(/is final/);
+      expect(await commitRestore(at('target'))).toMatch(/is final/);
       expect(describeTree(at('target'))).toEqual(newTree);
       expect(fs.readdirSync(base).sort()).toEqual(['archives', 'source', 'target']);
       expect(restoreStatus(at('target')).phase).toBe('none');
@@ -223,7 +218,7 @@ describe('the old state', () => {
       reason: 'RestoreRefused',
     });
     expect(await restore(options(archive, { id: 'one' }))).toMatchObject({ outcome: 'already-restored' });
-    commitRestore(at('target'));
+    await commitRestore(at('target'));
     expect(await restore(options(archive, { id: 'two' }))).toMatchObject({ outcome: 'restored' });
   });
 
@@ -237,7 +232,7 @@ describe('the old state', () => {
   test('a dry run is refused where a restore would be: an old state is kept', async () => {
     await restore(options(archive));
     await expect(restore(options(archive, { dryRun: true }))).rejects.toThrow(/kept in .* until --commit/);
-    commitRestore(at('target'));
+    await commitRestore(at('target'));
     await restore(options(archive, { dryRun: true }));
     expect(describeTree(at('target'))).toEqual(newTree);
   });
@@ -249,15 +244,17 @@ describe('the old state', () => {
     expect(describeTree(at('target'))).toEqual(newTree);
   });
 
-  test('with nothing to commit or roll back, says so', () => {
-    expect(() => commitRestore(at('target'))).toThrow(/no restore that is unfinished or kept/);
-    expect(() => rollbackRestore(at('target'))).toThrow(/no restore that is unfinished or kept/);
+  test('with nothing to commit or roll back, says so', async () => {
+    await expect(commitRestore(at('target'))).rejects.toThrow(/no unfinished restore and no kept old state/);
+    await expect(rollbackRestore(at('target'))).rejects.toThrow(
+      /no unfinished restore and no kept old state/,
+    );
   });
 
   test("somebody else's directory of the state's name is left alone", async () => {
     fs.mkdirSync(at('.km-restore-target'));
     fs.writeFileSync(at('.km-restore-target/theirs'), '');
-    await expect(restore(options(archive))).rejects.toThrow(/was not made by this program/);
+    await expect(restore(options(archive))).rejects.toThrow(/was not created by this program/);
     expect(fs.readdirSync(at('.km-restore-target'))).toEqual(['theirs']);
     expect(describeTree(at('target'))).toEqual(oldTree);
   });
@@ -299,7 +296,7 @@ describe('archives inside the target (fault 30)', () => {
       expect(fs.lstatSync(archive).ino).toBe(inode);
 
       fs.writeFileSync(path.join(inside(), 'km-backup-20270101T000000.tgz'), 'made after the restore');
-      rollbackRestore(at('target'));
+      await rollbackRestore(at('target'));
       expect(fs.readFileSync(at('target/data'), 'utf8')).toBe('later');
       expect(fs.readdirSync(inside()).sort()).toEqual(
         [...kept, 'km-backup-20270101T000000.tgz', 'notes.txt'].sort(),
@@ -307,7 +304,7 @@ describe('archives inside the target (fault 30)', () => {
       expect(fs.lstatSync(archive).ino).toBe(inode);
 
       await restore(options(archive, { swap }));
-      commitRestore(at('target'));
+      await commitRestore(at('target'));
       expect(fs.readdirSync(inside()).sort()).toEqual([...kept, 'km-backup-20270101T000000.tgz'].sort());
       expect(fs.readdirSync(base).sort()).toEqual(['archives', 'target']);
     },
@@ -319,7 +316,7 @@ describe('archives inside the target (fault 30)', () => {
       path.join(oldState!, 'backups/archives/km-backup-20280101T000000.tgz'),
       'by a late writer',
     );
-    commitRestore(at('target'));
+    await commitRestore(at('target'));
     expect(fs.readFileSync(path.join(inside(), 'km-backup-20280101T000000.tgz'), 'utf8')).toBe(
       'by a late writer',
     );
@@ -337,7 +334,9 @@ describe('archives inside the target (fault 30)', () => {
 
   test('a tree in which they have no place is refused', async () => {
     const bad = hostile({ name: './', type: '5', mode: 0o755 }, { name: './backups', content: 'a file' });
-    await expect(restore(options(bad))).rejects.toThrow(/holds archives in the target, but is no directory/);
+    await expect(restore(options(bad))).rejects.toThrow(
+      /holds archives in the target, but is not a directory/,
+    );
     expect(fs.readFileSync(at('target/data'), 'utf8')).toBe('later');
     expect(fs.readdirSync(inside()).sort()).toEqual([...kept, 'notes.txt'].sort());
   });
@@ -348,7 +347,7 @@ describe('archives inside the target (fault 30)', () => {
       { name: './', type: '5', mode: 0o755 },
       { name: './backups', type: '2', link: at('trap') },
     );
-    await expect(restore(options(bad))).rejects.toThrow(/is no directory in the tree/);
+    await expect(restore(options(bad))).rejects.toThrow(/is not a directory in the tree/);
     expect(fs.readdirSync(at('trap/archives'))).toEqual([]);
   });
 });
@@ -524,7 +523,7 @@ describe('refused before live data is touched', () => {
         { name: './d', type: '2', link: '..' },
         { name: './f', type: '1', link: 'd/secret' },
       ],
-      /no earlier file/,
+      /not an earlier file/,
     ],
     ['a device', [{ name: './null', type: '3' }], /--skip-devices/],
     ['a file twice', [{ name: './f' }, { name: './f' }], /occurs twice/],
@@ -535,7 +534,7 @@ describe('refused before live data is touched', () => {
         { name: '././@LongLink', type: 'L', content: `${'y'.repeat(300)}\0` },
         { name: 'y' },
       ],
-      /name of 300 bytes/,
+      /names of 300 bytes/,
     ],
   ])('%s (faults 25, 26)', async (_, entries, why) => {
     const error = await refusal(hostile(root, ...entries));
@@ -549,7 +548,7 @@ describe('refused before live data is touched', () => {
       warnings: { count: 2, samples: [expect.stringMatching(/^s: setuid/), expect.stringMatching(/^g: /)] },
     });
     expect(fs.lstatSync(at('target/s')).mode & 0o7777).toBe(0o755);
-    rollbackRestore(at('target'));
+    await rollbackRestore(at('target'));
     await restore(options(archive, { policy: { preserveSetid: true, skipDevices: false } }));
     expect(fs.lstatSync(at('target/s')).mode & 0o7777).toBe(0o4755);
   });

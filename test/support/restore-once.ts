@@ -1,4 +1,5 @@
-import { commitRestore, restore, resumeRestore, rollbackRestore } from '../../src/archive/restore/restore.ts';
+import { commitRestore, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
 
 /*
  * One run of restore in a process of its own, which kills itself by SIGKILL right before its Nth change on
@@ -26,13 +27,13 @@ switch (action) {
     });
     break;
   case 'rollback':
-    rollbackRestore(target, { failpoint });
+    await rollbackRestore(target, { failpoint });
     break;
   case 'commit':
-    commitRestore(target, failpoint);
+    await commitRestore(target, { failpoint });
     break;
   case 'resume':
-    resumeRestore(target, failpoint);
+    await resumeRestore(target, { failpoint });
     break;
   default:
     throw new Error(`no action ${action}`);

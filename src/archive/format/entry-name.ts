@@ -1,12 +1,13 @@
 import type { ByteString } from './byte-string.ts';
 
-/** NAME_MAX of every Linux file system. */
-const MAX_NAME = 255;
-/** No tree nests deeper than this in earnest; it bounds what a hostile archive makes us hold and create. */
+/** Real trees stay far below this. It bounds what a hostile archive can make us hold and create. */
 const MAX_PATH = 64 * 1024;
 
-/** A path that is in its plain form already, as nearly all are. */
-const plainPath = /^(?!\.{1,2}(?:\/|$))[^/\0]{1,255}(?:\/(?!\.{1,2}(?:\/|$))[^/\0]{1,255})*$/;
+/**
+ * A path that is in its plain form already, as nearly all are. Single names have no limit here: NTFS and SMB
+ * allow 255 UTF-16 units, which is more than the 255 bytes of most file systems.
+ */
+const plainPath = /^(?!\.{1,2}(?:\/|$))[^/\0]+(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/;
 
 export type NameVerdict =
   | { readonly path: ByteString; readonly refused?: undefined }
@@ -23,7 +24,6 @@ export function normalizeName(raw: ByteString): NameVerdict {
   for (const part of raw.split('/')) {
     if (part === '' || part === '.') continue;
     if (part === '..') return { refused: 'a ".." in its path' };
-    if (part.length > MAX_NAME) return { refused: `a name of ${part.length} bytes (at most ${MAX_NAME})` };
     parts.push(part);
   }
   return { path: parts.join('/') as ByteString };

@@ -141,7 +141,7 @@ test('a file that exists is not replaced, and the directories made for it get th
   await expect(extract('open/inner/file')).rejects.toThrow(/is there already|not a directory/);
   expect(fs.readFileSync(out('open/inner'), 'utf8')).toBe('mine');
   fs.writeFileSync(out('first'), 'mine');
-  await expect(extract('first')).rejects.toThrow(/'first' is there already/);
+  await expect(extract('first')).rejects.toThrow(/'first' already exists/);
   expect(fs.readFileSync(out('first'), 'utf8')).toBe('mine');
 });
 

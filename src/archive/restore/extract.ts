@@ -11,9 +11,9 @@ import { readMember } from '../format/members.ts';
 import { type Compression, manifestNameOf } from '../format/names.ts';
 import { openFile } from '../format/open-file.ts';
 import { TarReader } from '../format/tar-reader.ts';
+import { EntryGate } from './entry-gate.ts';
 import { chosenPath, type ExtractPlan, planExtract } from './extract-plan.ts';
 import { FileSink, TreeWriter } from './tree-writer.ts';
-import { EntryGate } from './validate.ts';
 
 export interface ExtractOptions {
   /** Paths within the archive. A directory brings everything below it. */

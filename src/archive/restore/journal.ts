@@ -5,6 +5,7 @@ import { writeJsonAtomic } from '../../posix/atomic-file.ts';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
+import { shown } from './failures.ts';
 
 const RootMetadata = z.object({
   mode: z.int().nonnegative(),
@@ -19,16 +20,16 @@ export type RootMetadata = z.infer<typeof RootMetadata>;
 
 const Fields = z.object({
   version: z.literal(1),
-  /** Given by the caller, so that a repeated request is known again. */
+  /** Given by the caller, so that a repeated request is recognized. */
   id: z.string(),
   target: z.string(),
   archive: z.string(),
   startedAt: z.iso.datetime(),
   /**
-   * - `staging`: the live tree is untouched; what was staged is worth nothing yet.
-   * - `swapping`: must be completed; every step can be told done or not from the names on disk.
-   * - `swapped`: the new tree lives, the old one is kept.
-   * - `removing`: the tree that is kept is being deleted.
+   * - `staging`: the live tree is unchanged; what was staged has no value yet.
+   * - `swapping`: must be completed or undone; the names on disk show which steps are done.
+   * - `swapped`: the new tree is live, the old one is kept.
+   * - `removing`: the tree that was kept is being deleted.
    */
   phase: z.enum(['staging', 'swapping', 'swapped', 'removing']),
   /** `back` while a rollback swaps the old tree in again. */
@@ -39,20 +40,29 @@ const Fields = z.object({
    * - `children`: the same for each name below a directory that cannot be renamed.
    */
   mode: z.enum(['exchange', 'rename', 'children']),
-  /** What becomes of the tree that moves out by a restore. */
+  /** What happens to the tree that a restore moves out. */
   oldState: z.enum(['keep', 'remove']),
   /** Whether there was a tree to move out, and whether there is one to move in. */
   hasOutgoing: z.boolean(),
   hasIncoming: z.boolean(),
-  /** `dev:ino` of the tree that moves in by an exchange: tells whether that has happened. */
+  /** `dev:ino` of the tree that moves in as a whole: shows whether that has happened. */
   incomingInode: z.string().optional(),
-  /** Names directly below the tree that moves in, one byte a character (mode `children`). */
+  /** Names directly below the tree that moves in, one byte per character (mode `children`). */
   incomingNames: z.array(z.string()),
-  /** Both trees are in their places; what is left of the swap is to carry the archives over. */
+  /** Both trees are in their places; the archives may still have to be preserved. */
   moved: z.boolean(),
-  /** Files (archives) that go from the tree moving out to the one moving in, relative, one byte a character. */
+  /**
+   * Directories that are made writable for the swap, with the mode that they get back. `name` is directly below
+   * their tree, '' for the tree itself, one byte per character.
+   */
+  modes: z
+    .array(
+      z.object({ tree: z.enum(['outgoing', 'incoming']), name: z.string(), mode: z.int().nonnegative() }),
+    )
+    .default([]),
+  /** Archive files that move from the outgoing to the incoming tree: relative, one byte per character. */
   preservedArchives: z.array(z.string()),
-  /** Of a directory that stays in place: before the restore, and of the archive. */
+  /** Metadata of a directory that stays in place: before the restore, and from the archive. */
   rootBefore: RootMetadata.optional(),
   rootAfter: RootMetadata.optional(),
 });
@@ -73,7 +83,10 @@ export const NEW = 'new';
 export const OLD = 'old';
 const ownNames: ReadonlySet<string> = new Set([JOURNAL, TEMPORARY, LOCK, NEW, OLD]);
 
-/** The journal in a state directory; undefined where there is none. */
+/**
+ * @returns The journal in a state directory; undefined when there is none.
+ * @throws {ArchiveError} RestoreFailed when this version does not understand it.
+ */
 export function readJournal(state: string): Journal | undefined {
   let text: string;
   try {
@@ -87,7 +100,7 @@ export function readJournal(state: string): Journal | undefined {
   if (parsed.success) return parsed.data;
   throw new ArchiveError(
     'RestoreFailed',
-    `${path.join(state, JOURNAL)}: not a restore journal this version understands (${z.prettifyError(parsed.error).replaceAll('\n', ' ')}). Nothing was changed; finish with the version of km-backup that began the restore.`,
+    `${shown(path.join(state, JOURNAL))}: not a restore journal that this version understands (${z.prettifyError(parsed.error).replaceAll('\n', ' ')}). Nothing was changed; finish with the version of km-backup that began the restore.`,
   );
 }
 
@@ -102,7 +115,7 @@ export function removeJournal(state: string): void {
   syncDirectory(state);
 }
 
-/** Names in a state directory that no restore made: it is somebody else's directory then. */
+/** Names in a state directory that no restore created: the directory belongs to something else then. */
 export function foreignNames(state: string): string[] {
   return fs.readdirSync(state).filter((name) => !ownNames.has(name));
 }

@@ -2,8 +2,9 @@ import { hash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { codeOf } from '../../posix/system-error.ts';
-import { ArchiveError } from '../errors.ts';
+import type { ArchiveError } from '../errors.ts';
 import { RESTORE_STATE_NAME } from '../format/names.ts';
+import { messageOf, refused, shown } from './failures.ts';
 import { mountPoints } from './open-files.ts';
 
 /** Where a target lies and where its restore may work. */
@@ -13,22 +14,24 @@ export interface Place {
   readonly exists: boolean;
   /**
    * - `beside`: the state directory is the target's sibling, the target is renamed as a whole.
-   * - `inside`: the target cannot be renamed (a mount point, or its parent is not ours to write); its children are.
+   * - `inside`: the target cannot be renamed (it is a mount point, or its parent may not be written to), but its children can.
    */
   readonly kind: 'beside' | 'inside';
   readonly state: string;
 }
 
-/** Throws `RestoreRefused` where nothing can be restored to that path. */
+/** @throws {ArchiveError} RestoreRefused when nothing can be restored to that path. */
 export function placeOf(target: string): Place {
   const real = realTarget(target);
   const stats = fs.lstatSync(real, { throwIfNoEntry: false });
-  if (stats && !stats.isDirectory()) throw refused(`${real} is not a directory`);
+  if (stats && !stats.isDirectory()) throw refused(`${shown(real)} is not a directory`);
   if (real === '/') throw refused('the root of the file system cannot be a target');
   const mounts = mountPoints();
   const below = mounts.filter((point) => point.startsWith(`${real}/`));
   if (below.length > 0) {
-    throw refused(`${below[0]} is mounted inside the target, and would not move with it. Unmount it first`);
+    throw refused(
+      `${shown(below[0]!)} is mounted inside the target, and would not move with it. Unmount it first`,
+    );
   }
   if (!stats) return { target: real, exists: false, kind: 'beside', state: besideState(real) };
   const parent = path.dirname(real);
@@ -38,7 +41,35 @@ export function placeOf(target: string): Place {
     : { target: real, exists: true, kind: 'inside', state: path.join(real, RESTORE_STATE_NAME) };
 }
 
-/** Every place where a restore of this target may have left its state, the likelier first. */
+/**
+ * Checks that the state directory can be created, without creating it.
+ *
+ * @throws {ArchiveError} RestoreRefused when it cannot.
+ */
+export function checkPlace({ state }: Place): void {
+  const directory = path.dirname(state);
+  if (kernelFileSystems.has(fs.statfsSync(directory).type)) {
+    throw refused(`${shown(directory)} is a file system of the kernel, which holds no files of users`);
+  }
+  try {
+    fs.accessSync(directory, fs.constants.W_OK | fs.constants.X_OK);
+  } catch (error) {
+    const { uid, mode } = fs.statSync(directory);
+    const bits = (mode & 0o7777).toString(8).padStart(4, '0');
+    throw refused(
+      `${shown(directory)} cannot be written to (${codeOf(error)}): it belongs to user ${uid} with mode ${bits}, and this process runs as user ${process.geteuid?.()}. Run as a user who may write there`,
+      error,
+    );
+  }
+}
+
+/** linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, devpts, securityfs, mqueue, bpf. */
+const kernelFileSystems: ReadonlySet<number> = new Set([
+  0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x64626720, 0x74726163, 0x1cd1, 0x73636673, 0x19800202,
+  0xcafe4a11,
+]);
+
+/** Every place where a restore of this target may have left its state, the likelier one first. */
 export function statePlaces(target: string): Place[] {
   const real = realTarget(target);
   const exists = fs.existsSync(real);
@@ -48,13 +79,13 @@ export function statePlaces(target: string): Place[] {
   ];
 }
 
-/** Also of a target that is missing at the moment, be it at the end of a symlink. */
+/** The real path, also of a target that does not exist or that a dangling symlink points to. */
 function realTarget(target: string, hops = 0): string {
   const absolute = path.resolve(target);
   try {
     return fs.realpathSync(absolute);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw unreachable(absolute, error);
   }
   const dangling = fs.lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink();
   if (dangling && hops < 40)
@@ -62,8 +93,8 @@ function realTarget(target: string, hops = 0): string {
   try {
     return path.join(fs.realpathSync(path.dirname(absolute)), path.basename(absolute));
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    throw refused(`${path.dirname(absolute)} does not exist. Create it first`);
+    if (codeOf(error) !== 'ENOENT') throw unreachable(absolute, error);
+    throw refused(`${shown(path.dirname(absolute))} does not exist. Create it first`);
   }
 }
 
@@ -82,6 +113,6 @@ function isWritable(directory: string): boolean {
   }
 }
 
-function refused(what: string): ArchiveError {
-  return new ArchiveError('RestoreRefused', `refused: ${what}. Nothing was changed.`);
+function unreachable(target: string, error: unknown): ArchiveError {
+  return refused(`${shown(target)} cannot be reached (${messageOf(error)})`, error);
 }

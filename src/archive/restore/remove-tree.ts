@@ -1,42 +1,80 @@
 import fs from 'node:fs';
 import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
-import { type ByteString, display, join, toPath } from '../format/byte-string.ts';
+import { type ByteString, display, join, ROOT } from '../format/byte-string.ts';
+import { DeepPaths } from './deep-paths.ts';
+import { describeObstacle } from './obstacles.ts';
+import { Pauses } from './pauses.ts';
 
 /**
- * Deletes a tree: symlinks are removed, not followed, and nothing on another file system is touched
- * (throws `RestoreFailed` where something is mounted inside). A missing tree is fine.
+ * Deletes a tree, however deep it is. Symlinks are removed, not followed. Other file systems are not touched.
+ *
+ * @param signal Stops between two entries; what is left can be removed later.
+ * @throws {ArchiveError} RestoreFailed when something is mounted inside, or an entry cannot be removed.
  */
-export function removeTree(root: ByteString): void {
-  const stats = fs.lstatSync(toPath(root), { throwIfNoEntry: false });
+export async function removeTree(root: ByteString, signal?: AbortSignal): Promise<void> {
+  using paths = new DeepPaths(root);
+  const stats = fs.lstatSync(paths.at(ROOT), { throwIfNoEntry: false });
   if (!stats) return;
-  if (!stats.isDirectory()) fs.unlinkSync(toPath(root));
-  else removeDirectory(root, stats.dev);
+  if (!stats.isDirectory()) return remove(paths, ROOT, 'file');
+  const pauses = new Pauses(signal);
+  const pending: Visit[] = [{ directory: ROOT, emptied: false }];
+  for (let visit = pending.pop(); visit; visit = pending.pop()) {
+    if (pauses.due) await pauses.take();
+    const { directory } = visit;
+    if (visit.emptied) {
+      remove(paths, directory, 'directory');
+      continue;
+    }
+    pending.push({ directory, emptied: true });
+    for (const entry of listToEmpty(paths, directory, stats.dev)) {
+      const child = join(directory, entry.name.toString('latin1') as ByteString);
+      if (entry.isDirectory()) pending.push({ directory: child, emptied: false });
+      else remove(paths, child, 'file');
+      if (pauses.due) await pauses.take();
+    }
+  }
 }
 
-function removeDirectory(directory: ByteString, device: number): void {
-  const path = toPath(directory);
-  const stats = fs.lstatSync(path);
+interface Visit {
+  readonly directory: ByteString;
+  /** What it held is gone. */
+  readonly emptied: boolean;
+}
+
+function listToEmpty(paths: DeepPaths, directory: ByteString, device: number): fs.Dirent<Buffer>[] {
+  const stats = fs.lstatSync(paths.at(directory));
   if (stats.dev !== device) {
     throw new ArchiveError(
       'RestoreFailed',
-      `${display(directory)}: something is mounted there; unmount it and run again`,
+      `${display(join(paths.root, directory))}: something is mounted there. Unmount it and run the same command again.`,
     );
   }
-  // What its owner may not search or change cannot be emptied either.
-  if ((stats.mode & 0o700) !== 0o700) fs.chmodSync(path, 0o700);
-  for (const entry of fs.readdirSync(path, { withFileTypes: true, encoding: 'buffer' })) {
-    const child = join(directory, entry.name.toString('latin1') as ByteString);
-    if (entry.isDirectory()) removeDirectory(child, device);
-    else removeFile(child);
+  try {
+    // Its owner can only empty a directory that it may read, write and search.
+    if ((stats.mode & 0o700) !== 0o700) fs.chmodSync(paths.at(directory), 0o700);
+    return fs.readdirSync(paths.at(directory), { withFileTypes: true, encoding: 'buffer' });
+  } catch (error) {
+    throw notRemoved(paths, directory, error);
   }
-  fs.rmdirSync(path);
 }
 
-function removeFile(file: ByteString): void {
+function remove(paths: DeepPaths, path: ByteString, kind: 'file' | 'directory'): void {
   try {
-    fs.unlinkSync(toPath(file));
+    if (kind === 'file') fs.unlinkSync(paths.at(path));
+    else fs.rmdirSync(paths.at(path));
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw notRemoved(paths, path, error);
   }
+}
+
+function notRemoved(paths: DeepPaths, path: ByteString, error: unknown): unknown {
+  const code = codeOf(error);
+  if (code === undefined) return error;
+  const shown = display(join(paths.root, path));
+  return new ArchiveError(
+    'RestoreFailed',
+    `${shown} cannot be removed (${code}${describeObstacle(paths, path)}). Remove that obstacle and run the same command again.`,
+    { cause: error },
+  );
 }

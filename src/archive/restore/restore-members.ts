@@ -7,8 +7,8 @@ import { contentsOf } from '../format/member-contents.ts';
 import { readMember } from '../format/members.ts';
 import type { Compression } from '../format/names.ts';
 import { encodeSparseMap, packedSize } from '../format/tar-header.ts';
+import { isSkipped, type RestorePolicy, withoutPrivileges } from './entry-gate.ts';
 import { TreeWriter, writeAll } from './tree-writer.ts';
-import { isSkipped, type RestorePolicy, withoutPrivileges } from './validate.ts';
 
 /** Members to check and, where `root` is given, to write below it. Their directories are there already. */
 export interface RestoreJob {

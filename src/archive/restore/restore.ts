@@ -1,58 +1,66 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { hasCapability } from '../../posix/capabilities.ts';
 import { syncFileSystem } from '../../posix/sync.ts';
-import { codeOf, isSystemError } from '../../posix/system-error.ts';
 import { archiveInfo } from '../destination/inventory.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, display, fromText } from '../format/byte-string.ts';
 import { RESTORE_STATE_NAME } from '../format/names.ts';
 import { allowedThreads } from '../pool/allowed-threads.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
+import { checkSwap } from './check-swap.ts';
+import type { RestorePolicy } from './entry-gate.ts';
+import { messageOf, refused, shown, stagingError, swapError } from './failures.ts';
+import {
+  type EarlierRun,
+  finishEarlier,
+  giveUpSwap,
+  refuseAfterUnfinished,
+  refuseUsers,
+  settle,
+  unfinished,
+} from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
-import { type Journal, readJournal } from './journal.ts';
-import { describeUsers, findUsers } from './open-files.ts';
-import { type Place, placeOf, statePlaces } from './place.ts';
-import { checkPreservable, findArchives, type PreservedArchives } from './preserved-archives.ts';
+import type { Journal } from './journal.ts';
+import { isKeptName } from './kept-names.ts';
+import { checkPlace, type Place, placeOf } from './place.ts';
+import { checkPreservable, findArchivesAnd, type PreservedArchives } from './preserved-archives.ts';
 import type { RestorePhase, RestoreProgress } from './progress.ts';
 import { removeTree } from './remove-tree.ts';
+import { rootMetadata } from './root-metadata.ts';
 import { type Source, sourceOf } from './source.ts';
-import { check, type StageOptions, stage, type Totals, type Validated, validate } from './stage.ts';
+import { checkSpace } from './space.ts';
+import { check, stage } from './stage.ts';
+import type { StageOptions } from './stage-options.ts';
 import { ArchiveLocks, RestoreState } from './state.ts';
-import { completeSwap, type Failpoint, inodeOf, isKeptName, namesIn, present, rootMetadata } from './swap.ts';
-import { lackOfSpace, type RestorePolicy, spaceNeeded } from './validate.ts';
+import { completeSwap, type Failpoint, inodeOf, namesIn, present } from './swap.ts';
+import { checkNames, type Totals, type Validated, validate } from './validate.ts';
 
 export interface RestoreOptions {
   readonly archive: string;
   readonly target: string;
-  /** Names this request: repeated after a crash, it is completed or found done. Default: one of its own. */
+  /** Names this request: repeated after a crash, it is completed or found done. Default: a random id. */
   readonly id?: string | undefined;
   readonly policy: RestorePolicy;
   readonly ignoreManifest?: boolean;
-  /** Go on although processes write below the target. */
+  /** Continue even if processes write below the target. */
   readonly ignoreWriters?: boolean;
-  /** Keep the old state until `commitRestore` or `rollbackRestore`, or remove it once the new one lives. */
+  /** Keep the old state until `commitRestore` or `rollbackRestore`, or remove it once the new one is live. */
   readonly oldState: 'keep' | 'remove';
   readonly dryRun?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly threads?: number | undefined;
   readonly now: () => Date;
   readonly progress?: ((progress: RestoreProgress) => void) | undefined;
-  /** Tests see, and may die at, each change on disk. */
+  /** For tests: called before each change on disk. */
   readonly failpoint?: Failpoint;
-  /** Tests: how to swap, in place of what the target asks for. */
-  readonly swap?: 'exchange' | 'rename' | 'children';
+  /** For tests: how to swap, instead of what the target requires. */
+  readonly swap?: Journal['mode'];
 }
 
-export type RestoreReport = RestoreDone | RestoreFound;
-
-/** An earlier run of this restore had got so far that only its end was left to do, or nothing. */
-export interface RestoreFound {
-  readonly outcome: 'completed' | 'already-restored';
-  readonly target: string;
-  readonly archivesKept: number;
-  readonly oldState: string | undefined;
-}
+/** `EarlierRun`: an earlier run of this restore had left only its end to do, or nothing. */
+export type RestoreReport = RestoreDone | EarlierRun;
 
 export interface RestoreDone {
   readonly outcome: 'restored' | 'would-restore';
@@ -64,9 +72,9 @@ export interface RestoreDone {
   readonly files: number;
   readonly bytes: number;
   readonly warnings: RestoreWarnings;
-  /** Archives found in the target, which live on in the new state. */
+  /** Files of archives found in the target, which are preserved in the new state. */
   readonly archivesKept: number;
-  /** Where the old state is kept; undefined where there was none, or it was removed. */
+  /** Where the old state is kept; undefined when there was none, or it was removed. */
   readonly oldState: string | undefined;
 }
 
@@ -77,35 +85,43 @@ export interface RestoreWarnings {
 }
 
 const MAX_SAMPLES = 20;
+const noArchives: PreservedArchives = { directories: [], files: [] };
 
 /**
- * Replaces a directory by what an archive holds. Until the swap begins nothing in the target changes, and any
- * failure leaves no trace; once it has begun, a rerun completes it. Throws ArchiveError.
+ * Replaces a directory by what an archive holds. Until the swap begins nothing in the target changes, and a
+ * failure leaves no trace. A swap that fails is undone; one that is killed can be completed or undone later.
+ *
+ * @throws {ArchiveError} RestoreRefused, NoSpace, Locked, ArchiveCorrupt or ManifestInvalid when nothing was
+ *   changed; RestoreFailed with what to do next.
  */
 export async function restore(options: RestoreOptions): Promise<RestoreReport> {
-  const { signal } = options;
+  const { signal, dryRun } = options;
   const failpoint = options.failpoint ?? (() => {});
-  const id = options.id ?? randomUUID();
   const archive = path.resolve(options.archive);
-  if (options.dryRun) refuseAfterUnfinished(options.target);
+  if (dryRun) refuseAfterUnfinished(options.target);
   else {
-    const earlier = finishEarlier(options, archive, failpoint);
+    const earlier = await finishEarlier(options.target, { id: options.id, archive }, { failpoint, signal });
     if (earlier) return earlier;
   }
 
   const warnings = new Warnings();
   const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
-  const place = options.swap ? placeFor(options.swap, placeOf(options.target)) : placeOf(options.target);
+  const place = placeFor(options.swap, placeOf(options.target));
+  const mode = options.swap ?? (place.kind === 'inside' ? 'children' : place.exists ? 'exchange' : 'rename');
+  checkPlace(place);
   refuseUsers(place, options);
-  const found = archivesIn(place);
+  checkSwap(place, mode, undefined);
+  const found = place.exists ? await findArchivesAnd(archive, place.target, signal) : noArchives;
+  checkPreservable(found.files, fromText(place.target), undefined);
   const stageOptions: StageOptions = {
     policy: options.policy,
-    owner: process.geteuid?.() === 0,
+    owner: ownsFiles(),
     signal,
     warn: warnings.add,
     progress: options.progress ?? (() => {}),
+    preserved: found.files,
   };
-  // One CPU is this thread's, which unpacks too.
+  // This thread unpacks too.
   await using pool = new WorkerPool<RestoreJobs>(Math.max(1, (options.threads ?? allowedThreads()) - 1));
   if (source.against === 'manifest') pool.warm();
   const validated = await validate(source, stageOptions);
@@ -113,9 +129,10 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   if (totals.entries === 0) {
     throw new ArchiveError(
       'ArchiveCorrupt',
-      `${archive}: it holds nothing, which no backup does. Nothing was changed.`,
+      `${shown(archive)}: it contains no entries, so it is not a backup. Nothing was changed.`,
     );
   }
+  checkNames(place, validated.longNames);
   checkSpace(place, totals);
   const base = {
     target: place.target,
@@ -126,40 +143,41 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     bytes: totals.dataBytes,
     archivesKept: found.files.length,
   };
-  if (options.dryRun) {
+  if (dryRun) {
     if (source.against === 'manifest') await check(source, validated, stageOptions, pool);
     return { ...base, outcome: 'would-restore', warnings: warnings.summary, oldState: undefined };
   }
 
   using state = RestoreState.open(place);
   const other = state.journal;
-  if (other && other.phase !== 'staging') throw refused(`${describe(other, place)} Do one of these first`);
+  if (other && other.phase !== 'staging') throw unfinished(other, place);
   const journal: Journal = {
     version: 1,
-    id,
+    id: options.id ?? randomUUID(),
     target: place.target,
     archive,
     startedAt: options.now().toISOString(),
     phase: 'staging',
     direction: 'forward',
-    mode: options.swap ?? (place.kind === 'inside' ? 'children' : place.exists ? 'exchange' : 'rename'),
+    mode,
     oldState: isEmpty(place) ? 'remove' : options.oldState,
     hasOutgoing: place.exists,
     hasIncoming: true,
     incomingNames: [],
     moved: false,
+    modes: [],
     preservedArchives: [],
   };
   let swapping: Journal;
   let locks: ArchiveLocks | undefined;
   try {
-    discardTrees(state);
+    await discardTrees(state);
     failpoint('journal staging');
     state.write(journal);
     await stageTree({ source, validated }, state, stageOptions, pool, failpoint);
     signal?.throwIfAborted();
     locks = new ArchiveLocks(place.target, found.directories);
-    swapping = prepareSwap(state, journal, found.directories, options);
+    swapping = await prepareSwap(state, journal, found.directories, options);
     failpoint('journal swapping');
     state.write(swapping);
   } catch (error) {
@@ -167,240 +185,43 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     throw await discard(state, pool, failpoint, stagingError(error, place));
   }
   try {
-    tellPhase('swapping', totals, stageOptions);
-    const swapped = swap(state, swapping, failpoint);
-    if (swapped.phase === 'removing') tellPhase('removing the old state', totals, stageOptions);
-    const kept = settle(state, swapped, failpoint);
+    startPhase('swapping', totals, stageOptions);
+    const swapped = await swap(state, swapping, failpoint);
+    if (swapped.phase === 'removing') startPhase('removing the old state', totals, stageOptions);
+    const kept = await settle(state, swapped, { failpoint, signal });
     return { ...base, outcome: 'restored', warnings: warnings.summary, oldState: kept };
   } finally {
     locks[Symbol.dispose]();
   }
 }
 
-/** Deletes the old state that a restore kept. Completes the swap first, where that was interrupted. */
-export function commitRestore(target: string, failpoint: Failpoint = () => {}): string {
-  using found = required(target);
-  const journal = completed(found.state, found.journal, failpoint);
-  if (journal.phase === 'staging') return nothingSwapped(found.state, failpoint);
-  if (journal.phase === 'swapped') {
-    failpoint('journal removing');
-    found.state.write({ ...journal, phase: 'removing' });
-  }
-  found.state.remove(failpoint);
-  return journal.direction === 'forward'
-    ? `${journal.target}: the restore of ${journal.archive} is final; the old state was removed.`
-    : `${journal.target}: the old state is back; the restored one was removed.`;
+/** Setting owners takes all of these: what has been given to another user still gets its mode and attributes. */
+function ownsFiles(): boolean {
+  return hasCapability('CHOWN') && hasCapability('FOWNER') && hasCapability('DAC_OVERRIDE');
 }
 
-/** Swaps the old state in again and deletes the restored one. Archives made meanwhile are kept. */
-export function rollbackRestore(
-  target: string,
-  options: { ignoreWriters?: boolean; failpoint?: Failpoint } = {},
-): string {
-  const failpoint = options.failpoint ?? (() => {});
-  using found = required(target);
-  const { state } = found;
-  const journal = completed(state, found.journal, failpoint);
-  if (journal.phase === 'staging') return nothingSwapped(state, failpoint);
-  if (journal.direction === 'back') {
-    state.remove(failpoint);
-    return `${journal.target}: the old state is back; the restored one was removed.`;
-  }
-  if (journal.phase === 'removing') {
-    state.remove(failpoint);
+/** Completes the swap; one that fails is undone and leaves no trace. */
+async function swap(state: RestoreState, journal: Journal, failpoint: Failpoint): Promise<Journal> {
+  const { place } = state;
+  try {
+    return completeSwap(place, journal, failpoint);
+  } catch (error) {
+    const reached = state.journal ?? journal;
+    if (reached.moved) throw swapError(error, place);
+    giveUpSwap(state, reached, failpoint);
+    await state.remove(failpoint);
+    if (error instanceof ArchiveError) throw error;
     throw new ArchiveError(
-      'RestoreRefused',
-      `${journal.target}: there is no old state any more to go back to.`,
+      'RestoreFailed',
+      `${shown(place.target)}: the swap failed (${messageOf(error)}) and was undone. Nothing was changed. Remove that obstacle and run again.`,
+      { cause: error },
     );
   }
-  refuseUsers(state.place, options);
-  const { files, directories } = findArchives(fromText(journal.target), RESTORE_STATE_NAME);
-  using _locks = new ArchiveLocks(journal.target, directories);
-  checkPreservable(files, fromText(state.old));
-  const names = journal.mode === 'children' ? namesIn(state.old) : [];
-  const back: Journal = {
-    ...journal,
-    phase: 'swapping',
-    direction: 'back',
-    incomingInode: inodeOf(state.old),
-    incomingNames: names,
-    moved: false,
-    preservedArchives: [...files],
-  };
-  failpoint('journal swapping');
-  state.write(back);
-  completeSwap(state.place, back, failpoint);
-  state.remove(failpoint);
-  return `${journal.target}: the old state is back; the restored one was removed.`;
 }
 
-/** Completes what an interrupted restore, commit or rollback began. */
-export function resumeRestore(target: string, failpoint: Failpoint = () => {}): string {
-  using found = required(target);
-  const journal = completed(found.state, found.journal, failpoint);
-  if (journal.phase === 'staging') return nothingSwapped(found.state, failpoint);
-  if (journal.phase === 'removing') {
-    found.state.remove(failpoint);
-    return `${journal.target}: completed; nothing is left to do.`;
-  }
-  return describe(journal, found.state.place);
-}
-
-export interface RestoreStatus {
-  readonly phase: Journal['phase'] | 'none';
-  readonly text: string;
-}
-
-/** What lies unfinished or kept for a target. Changes nothing and takes no lock. */
-export function restoreStatus(target: string): RestoreStatus {
-  for (const place of statePlaces(target)) {
-    const journal = readJournal(place.state);
-    if (journal) return { phase: journal.phase, text: describe(journal, place) };
-  }
-  return {
-    phase: 'none',
-    text: `${path.resolve(target)}: no restore is unfinished, and no old state is kept.`,
-  };
-}
-
-function describe(journal: Journal, place: Place): string {
-  const of = `restore of ${journal.archive}, begun ${journal.startedAt}`;
-  switch (journal.phase) {
-    case 'staging':
-      return `${journal.target}: a ${of}, ended before the swap. The target is wholly old. --resume clears what was staged.`;
-    case 'swapping':
-      return `${journal.target}: the swap of a ${of}, is unfinished. --resume completes it, --rollback undoes it.`;
-    case 'swapped':
-      return `${journal.target}: wholly new, by a ${of}. The old state is kept in ${path.join(place.state, 'old')} until --commit or --rollback.`;
-    case 'removing':
-      return `${journal.target}: complete (a ${of}); removal of the other state is unfinished. --resume completes it.`;
-  }
-}
-
-/** Deals with what an earlier run left. A report where that was this very restore. */
-function finishEarlier(
-  options: RestoreOptions,
-  archive: string,
-  failpoint: Failpoint,
-): RestoreFound | undefined {
-  const found = RestoreState.find(options.target);
-  if (!found) return undefined;
-  using state = found.state;
-  const wasSwapping = found.journal.phase === 'swapping' && found.journal.direction === 'forward';
-  const journal = completed(state, found.journal, failpoint);
-  const same =
-    options.id === undefined ? wasSwapping && journal.archive === archive : journal.id === options.id;
-  if (journal.phase === 'staging' || (journal.phase === 'removing' && !same)) {
-    state.remove(failpoint);
-    return undefined;
-  }
-  if (journal.direction === 'back') {
-    state.remove(failpoint);
-    return undefined;
-  }
-  if (!same) throw refused(`${describe(journal, state.place)} Do one of these first`);
-  const kept = settle(state, journal, failpoint);
-  return {
-    outcome: wasSwapping ? 'completed' : 'already-restored',
-    target: journal.target,
-    archivesKept: journal.preservedArchives.length,
-    oldState: kept,
-  };
-}
-
-/** As `finishEarlier` would, without doing anything. */
-function refuseAfterUnfinished(target: string): void {
-  for (const place of statePlaces(target)) {
-    const journal = readJournal(place.state);
-    if (journal?.direction === 'forward' && (journal.phase === 'swapping' || journal.phase === 'swapped')) {
-      throw refused(`${describe(journal, place)} Do one of these first`);
-    }
-  }
-}
-
-/** Where not even the first step can be done, the swap is given up and leaves no trace. */
-function swap(state: RestoreState, journal: Journal, failpoint: Failpoint): Journal {
-  try {
-    return completeSwap(state.place, journal, failpoint);
-  } catch (error) {
-    if (!isUntouched(state, journal)) throw swapError(error, state.place);
-    state.write({ ...journal, phase: 'staging' });
-    state.remove(failpoint);
-    throw stagingError(error, state.place);
-  }
-}
-
-function isUntouched(state: RestoreState, journal: Journal): boolean {
-  if (!present(state.new)) return false;
-  if (journal.mode !== 'children') return !present(state.old) && inodeOf(state.new) === journal.incomingInode;
-  const arriving = new Set<string>(namesIn(state.new));
-  return (
-    (!present(state.old) || namesIn(state.old).length === 0) &&
-    journal.incomingNames.every((name) => arriving.has(name))
-  );
-}
-
-function completed(state: RestoreState, journal: Journal, failpoint: Failpoint): Journal {
-  if (journal.phase !== 'swapping') return journal;
-  try {
-    return completeSwap(state.place, journal, failpoint);
-  } catch (error) {
-    throw swapError(error, state.place);
-  }
-}
-
-function nothingSwapped(state: RestoreState, failpoint: Failpoint): string {
-  const { target } = state.place;
-  state.remove(failpoint);
-  return `${target}: the restore had not begun to swap, so the target is as it was; what was staged is removed.`;
-}
-
-/** After the swap: keeps the old state and returns its place, or removes it. */
-function settle(state: RestoreState, journal: Journal, failpoint: Failpoint): string | undefined {
-  if (journal.phase !== 'swapped') {
-    state.remove(failpoint);
-    return undefined;
-  }
-  // What is left of a tree that moved in child by child: its empty shell.
-  if (present(state.new)) removeTree(fromText(state.new));
-  return state.old;
-}
-
-/** An empty directory is no state worth keeping. */
+/** An empty directory is not worth keeping. */
 function isEmpty(place: Place): boolean {
   return place.exists && namesIn(place.target).every(isKeptName);
-}
-
-function refuseUsers(place: Place, { ignoreWriters }: { ignoreWriters?: boolean }): void {
-  if (!place.exists || ignoreWriters) return;
-  const users = findUsers(place.target);
-  if (users.length === 0) return;
-  throw refused(
-    `${place.target} is in use: ${describeUsers(users)}. Stop what uses it, or pass --ignore-writers and lose what it writes`,
-  );
-}
-
-function archivesIn(place: Place): PreservedArchives {
-  return place.exists
-    ? findArchives(fromText(place.target), RESTORE_STATE_NAME)
-    : { directories: [], files: [] };
-}
-
-function checkSpace(place: Place, totals: Totals): void {
-  const volume = fs.statfsSync(
-    place.exists && place.kind === 'inside' ? place.target : path.dirname(place.target),
-  );
-  // Some file systems (ramfs, a few of FUSE) do not tell.
-  const free = {
-    bytes: volume.blocks > 0 ? volume.bavail * volume.bsize : undefined,
-    inodes: volume.files > 0 ? volume.ffree : undefined,
-  };
-  const lack = lackOfSpace(spaceNeeded(totals), free);
-  if (lack === undefined) return;
-  throw new ArchiveError(
-    'NoSpace',
-    `refused: ${lack} on the file system of ${place.target}. Nothing was changed. Free space, or restore elsewhere.`,
-  );
 }
 
 async function stageTree(
@@ -414,7 +235,7 @@ async function stageTree(
   failpoint('make the staging directory');
   fs.mkdirSync(state.new, 0o700);
   if (place.exists) {
-    // Where the archive does not tell how its root looks, it stays as it is.
+    // Applies if the archive does not list its root.
     const { mode, uid, gid } = rootMetadata(place.target);
     if (options.owner) fs.lchownSync(state.new, uid, gid);
     fs.chmodSync(state.new, mode | 0o700);
@@ -424,33 +245,45 @@ async function stageTree(
   failpoint('unpack');
   await stage(source, validated, state.new, options, pool);
   failpoint('sync');
-  tellPhase('syncing', validated.totals, options);
-  syncFileSystem(place.state);
+  startPhase('syncing', validated.totals, options);
+  await unlessAborted(syncFileSystem(place.state), options.signal);
 }
 
-/** A phase in which nothing is counted, for all that is counted is done. */
-function tellPhase(phase: RestorePhase, { files }: Totals, { progress }: StageOptions): void {
+/** Does not wait for the rest of a long system call after an abort. */
+function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal?.removeEventListener('abort', abort));
+  });
+}
+
+/** A phase without a count of its own: every file is unpacked by then. */
+function startPhase(phase: RestorePhase, { files }: Totals, { progress }: StageOptions): void {
   progress({ phase, files, ofFiles: files });
 }
 
-/** The last look before anything changes. */
-function prepareSwap(
+/** The last checks before anything changes. */
+async function prepareSwap(
   state: RestoreState,
   journal: Journal,
   locked: readonly ByteString[],
   options: RestoreOptions,
-): Journal {
+): Promise<Journal> {
   const { place } = state;
   refuseUsers(place, options);
-  // Once more, under the archives' locks: a backup may have ended since.
-  const { files, directories } = archivesIn(place);
+  // Again, now that the archives are locked: a backup may have ended since.
+  const { files, directories } = place.exists
+    ? await findArchivesAnd(journal.archive, place.target, options.signal)
+    : noArchives;
   if (directories.some((directory) => !locked.includes(directory))) {
-    throw refused(`a backup wrote a first archive into ${place.target} meanwhile. Run again`);
+    throw refused(`a backup has just written a first archive into ${shown(place.target)}. Run again`);
   }
-  checkPreservable(files, fromText(state.new));
+  checkPreservable(files, fromText(place.target), fromText(state.new));
   return {
     ...journal,
     phase: 'swapping',
+    modes: checkSwap(place, journal.mode, state.new),
     preservedArchives: [...files],
     incomingInode: inodeOf(state.new),
     incomingNames: journal.mode === 'children' ? namesIn(state.new).filter((name) => !isKeptName(name)) : [],
@@ -469,56 +302,27 @@ async function discard(
   // Threads may still write into what is to be removed.
   await pool[Symbol.asyncDispose]();
   try {
-    state.remove(failpoint);
+    await state.remove(failpoint);
+    return reason;
   } catch (error) {
-    return new AggregateError(
-      [reason, error],
-      `${reason instanceof Error ? reason.message : reason}; what was staged in ${state.place.state} could not be removed`,
+    return new ArchiveError(
+      reason instanceof ArchiveError ? reason.reason : 'RestoreFailed',
+      `${messageOf(reason)} What was staged in ${shown(state.place.state)} could not be removed (${messageOf(error)}); --resume removes it.`,
+      { cause: reason },
     );
   }
-  return reason;
 }
 
-function discardTrees(state: RestoreState): void {
+async function discardTrees(state: RestoreState): Promise<void> {
   for (const tree of [state.new, state.old]) {
-    if (present(tree)) removeTree(fromText(tree));
+    if (present(tree)) await removeTree(fromText(tree));
   }
 }
 
-function stagingError(error: unknown, place: Place): unknown {
-  if (!isSystemError(error)) return error;
-  const code = codeOf(error);
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new ArchiveError(
-    full ? 'NoSpace' : 'RestoreFailed',
-    `unpacking beside ${place.target} failed (${error instanceof Error ? error.message : code}). Nothing was changed${full ? '; free space and run again' : ''}.`,
-    { cause: error },
-  );
-}
-
-function swapError(error: unknown, place: Place): unknown {
-  if (error instanceof ArchiveError && error.reason !== 'Internal') return error;
-  return new ArchiveError(
-    'RestoreFailed',
-    `${place.target}: the swap stopped half-way (${error instanceof Error ? error.message : error}). Run \`km-backup restore --resume ${place.target}\` to complete it, or --rollback to undo it; both trees are complete in ${place.target} and ${place.state}.`,
-    { cause: error },
-  );
-}
-
-function placeFor(swap: 'exchange' | 'rename' | 'children', place: Place): Place {
+function placeFor(swap: Journal['mode'] | undefined, place: Place): Place {
   return swap === 'children'
     ? { ...place, kind: 'inside', state: path.join(place.target, RESTORE_STATE_NAME) }
     : place;
-}
-
-function required(target: string): { state: RestoreState; journal: Journal } & Disposable {
-  const found = RestoreState.find(target);
-  if (!found) throw refused(`${path.resolve(target)} has no restore that is unfinished or kept`);
-  return { ...found, [Symbol.dispose]: () => found.state[Symbol.dispose]() };
-}
-
-function refused(what: string): ArchiveError {
-  return new ArchiveError('RestoreRefused', `refused: ${what}. Nothing was changed.`);
 }
 
 class Warnings {

@@ -5,8 +5,10 @@ import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { setTimes } from '../../posix/times.ts';
 import { ArchiveError } from '../errors.ts';
-import { type ByteString, display, fromText, join, toBuffer, toPath } from '../format/byte-string.ts';
-import { LOCK_NAME, RESTORE_STATE_NAME } from '../format/names.ts';
+import { type ByteString, display, fromText, join, toBuffer } from '../format/byte-string.ts';
+import { LOCK_NAME } from '../format/names.ts';
+import { DeepPaths } from './deep-paths.ts';
+import { messageOf, refused, shown } from './failures.ts';
 import {
   foreignNames,
   type Journal,
@@ -32,27 +34,32 @@ export class RestoreState implements Disposable {
     this.#lock = lock;
   }
 
-  /** Throws `Locked` where another restore of this target is running, `RestoreRefused` where the name is taken. */
+  /**
+   * Creates and locks the state directory.
+   *
+   * @throws {ArchiveError} Locked when another restore of this target is running; RestoreRefused when the
+   *   directory cannot be created, or was created by something else.
+   */
   static open(place: Place): RestoreState {
-    const { state } = place;
+    const { state, target } = place;
     for (;;) {
       try {
         keepingTimes(place, () => fs.mkdirSync(state, 0o700));
       } catch (error) {
-        if (codeOf(error) !== 'EEXIST') throw error;
+        if (codeOf(error) !== 'EEXIST')
+          throw refused(`${shown(state)} cannot be created (${messageOf(error)})`, error);
       }
       const stats = fs.lstatSync(state, { throwIfNoEntry: false });
       if (!stats) continue;
       const mine = stats.isDirectory() && stats.uid === process.geteuid?.();
       if (!mine || foreignNames(state).length > 0) {
-        throw new ArchiveError(
-          'RestoreRefused',
-          `refused: ${state} is needed for the restore, but is there already and was not made by this program and user. Move it away.`,
+        throw refused(
+          `${shown(state)} is needed for the restore, but exists already and was not created by this program as this user. Run as user ${stats.uid}, or move it away`,
         );
       }
       try {
         const attempt = FileLock.tryLock(path.join(state, LOCK));
-        if (!attempt.acquired) throw locked(`Another restore of ${place.target} is running`, attempt.holder);
+        if (!attempt.acquired) throw locked(`Another restore of ${shown(target)} is running`, attempt.holder);
         return new RestoreState(place, attempt.lock);
       } catch (error) {
         // The last holder has just finished and removed the directory.
@@ -61,7 +68,7 @@ export class RestoreState implements Disposable {
     }
   }
 
-  /** The state left by an earlier restore of the target, where there is one. Locked. */
+  /** Finds and locks the state that an earlier restore of the target has left. */
   static find(target: string): { state: RestoreState; journal: Journal } | undefined {
     for (const place of statePlaces(target)) {
       if (!readJournal(place.state)) continue;
@@ -89,18 +96,21 @@ export class RestoreState implements Disposable {
     writeJournal(this.place.state, journal);
   }
 
-  /** Removes both trees and the state itself. The journal, where there is one, says so first. */
-  remove(failpoint: Failpoint): void {
+  /**
+   * Removes both trees and the state itself. A journal must have been written that allows it. May be repeated
+   * after an abort or a kill.
+   */
+  async remove(failpoint: Failpoint, signal?: AbortSignal): Promise<void> {
     const { target, state } = this.place;
     for (const tree of [this.old, this.new]) {
       if (!present(tree)) continue;
       const journal = this.journal;
-      // The tree that lived until now may have got another archive after the swap; staged copies are no archives.
+      // The tree that was live may have got another archive after the swap. Staged copies are not archives.
       const wasLive =
         journal?.phase === 'removing' && tree === (journal.direction === 'forward' ? this.old : this.new);
-      if (wasLive) rescueArchives(tree, target, failpoint);
+      if (wasLive) await rescueArchives(tree, target, failpoint, signal);
       failpoint(`remove ${path.basename(tree)}`);
-      removeTree(fromText(tree));
+      await removeTree(fromText(tree), signal);
     }
     failpoint('remove the journal');
     removeJournal(state);
@@ -120,7 +130,7 @@ export class RestoreState implements Disposable {
   }
 }
 
-/** A state directory that comes and goes inside the target must not show in the target's times. */
+/** Creating and removing the state directory inside the target must not change the target's times. */
 function keepingTimes({ kind, target }: Place, change: () => void): void {
   const before = kind === 'inside' ? fs.lstatSync(target, { bigint: true }) : undefined;
   change();
@@ -133,24 +143,34 @@ function keepingTimes({ kind, target }: Place, change: () => void): void {
   }
 }
 
-/** Archives must outlive the tree they lie in. Throws `RestoreFailed` where one cannot be moved. */
-function rescueArchives(tree: string, target: string, failpoint: Failpoint): void {
-  const { files } = findArchives(fromText(tree), RESTORE_STATE_NAME);
+/**
+ * Moves archives from a tree that is about to be deleted into the target.
+ *
+ * @throws {ArchiveError} RestoreFailed when one cannot be moved.
+ */
+async function rescueArchives(
+  tree: string,
+  target: string,
+  failpoint: Failpoint,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { files } = await findArchives(fromText(tree), { makeReadable: true, signal });
   const left = files.filter((file) => !file.endsWith(`/${LOCK_NAME}`) && file !== LOCK_NAME);
   if (left.length === 0) return;
-  const taken = left.find((file) => present(toPath(join(fromText(target), file))));
+  using live = new DeepPaths(fromText(target));
+  const taken = left.find((file) => live.lstat(file));
   if (taken === undefined && present(target)) {
-    checkPreservable(left, fromText(target));
+    checkPreservable(left, fromText(tree), fromText(target));
     preserve(left, fromText(tree), fromText(target), failpoint);
     return;
   }
   throw new ArchiveError(
     'RestoreFailed',
-    `${path.join(tree, display(taken ?? left[0]!))} is an archive that was added to the old state after the swap. Move it away, then run the same command again.`,
+    `${display(join(fromText(tree), taken ?? left[0]!))} is an archive that was added to the old state after the swap. Move it away, then run the same command again.`,
   );
 }
 
-/** Holds the lock of every directory of archives in a tree, so that no backup or prune runs meanwhile. */
+/** Holds the lock of every directory of archives in a tree, so that no backup or prune runs at the same time. */
 export class ArchiveLocks implements Disposable {
   readonly #locks: FileLock[] = [];
 
@@ -165,7 +185,8 @@ export class ArchiveLocks implements Disposable {
 
   #take(root: string, directory: ByteString): void {
     const inside = directory === '' ? fromText(root) : join(fromText(root), directory);
-    const attempt = FileLock.tryLock(toBuffer(join(inside, fromText(LOCK_NAME))));
+    using paths = new DeepPaths(fromText(root));
+    const attempt = FileLock.tryLock(toBuffer(paths.locate(join(directory, fromText(LOCK_NAME)))));
     if (!attempt.acquired) throw locked(`A backup into ${display(inside)} is running`, attempt.holder);
     this.#locks.push(attempt.lock);
   }

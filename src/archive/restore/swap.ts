@@ -2,56 +2,61 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { renameExchange, renameNoReplace } from '../../posix/rename.ts';
 import { syncDirectory } from '../../posix/sync.ts';
-import { setTimes } from '../../posix/times.ts';
-import { getXattrs, setXattr } from '../../posix/xattr.ts';
+import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
-import { type ByteString, fromText, join, toBuffer, toPath } from '../format/byte-string.ts';
-import { RESTORE_STATE_NAME } from '../format/names.ts';
-import { type Journal, NEW, OLD, type RootMetadata, writeJournal } from './journal.ts';
+import { type ByteString, fromText, join, ROOT, toPath } from '../format/byte-string.ts';
+import { shown } from './failures.ts';
+import { type Journal, NEW, OLD, writeJournal } from './journal.ts';
+import { isKeptName } from './kept-names.ts';
 import { preserve } from './preserved-archives.ts';
+import { applyRootMetadata } from './root-metadata.ts';
 
 /** Called before each change on disk with its name; tests kill the process in it. */
 export type Failpoint = (name: string) => void;
 
-/** Names directly below a mount point that belong to it and not to the tree. */
-export function isKeptName(name: string): boolean {
-  return name === RESTORE_STATE_NAME || name === 'lost+found';
-}
-
 export interface Trees {
-  /** Where the journal and both trees lie. */
+  /** Directory of the journal and of the tree that is not in its place. */
   readonly state: string;
   readonly target: string;
 }
 
+/** One swap: the tree at `incoming` takes the place of the one at `target`, which goes to `outgoing`. */
+interface Swap extends Trees {
+  readonly journal: Journal;
+  readonly incoming: string;
+  readonly outgoing: string;
+  /** The journal's `modes`, by tree and name. */
+  readonly modes: ReadonlyMap<string, number>;
+}
+
 /**
- * Completes the swap that the journal describes and returns the journal then valid. Every step is told done
- * or not from what lies on disk, so this may run again after a kill at any point.
+ * Completes the swap that the journal describes. The names on disk show which steps are done, so this may
+ * run again after a kill at any point.
+ *
+ * @returns The journal that is then valid.
  */
-export function completeSwap({ state, target }: Trees, begun: Journal, failpoint: Failpoint): Journal {
-  const forward = begun.direction === 'forward';
-  const incoming = path.join(state, forward ? NEW : OLD);
-  const outgoing = path.join(state, forward ? OLD : NEW);
-  let journal = begun;
-  if (!journal.moved) {
-    if (
-      journal.mode === 'exchange' &&
-      exchange(journal, incoming, outgoing, { state, target }, failpoint) === 'unsupported'
-    ) {
-      journal = { ...journal, mode: 'rename' };
+export function completeSwap(trees: Trees, begun: Journal, failpoint: Failpoint): Journal {
+  let swap = swapOf(trees, begun);
+  const { state, target, outgoing } = swap;
+  if (!begun.moved) {
+    if (begun.mode === 'exchange' && exchange(swap, failpoint) === 'unsupported') {
+      swap = swapOf(trees, { ...begun, mode: 'rename' });
       failpoint('journal rename');
-      writeJournal(state, journal);
+      writeJournal(state, swap.journal);
     }
-    if (journal.mode === 'rename') moveWhole(journal, incoming, outgoing, { state, target }, failpoint);
-    if (journal.mode === 'children') moveChildren(journal, incoming, outgoing, { state, target }, failpoint);
-    // From here on names in the target tell nothing more: carrying makes directories there.
-    journal = { ...journal, moved: true };
+    if (swap.journal.mode === 'rename') moveWhole(swap, failpoint);
+    if (swap.journal.mode === 'children') moveChildren(swap, failpoint);
+    putModesBack(swap, { outgoing, incoming: target });
+    // From here on names in the target say nothing: preserving archives creates directories there.
+    swap = swapOf(trees, { ...swap.journal, moved: true });
     failpoint('journal moved');
-    writeJournal(state, journal);
+    writeJournal(state, swap.journal);
   }
+  const { journal } = swap;
   if (journal.hasOutgoing && journal.hasIncoming) {
     preserve(journal.preservedArchives as ByteString[], fromText(outgoing), fromText(target), failpoint);
   }
+  const forward = journal.direction === 'forward';
   const root = forward ? journal.rootAfter : journal.rootBefore;
   if (journal.mode === 'children' && root) {
     failpoint('metadata of the mount point');
@@ -65,24 +70,44 @@ export function completeSwap({ state, target }: Trees, begun: Journal, failpoint
   return kept;
 }
 
-function exchange(
-  journal: Journal,
-  incoming: string,
-  outgoing: string,
-  { state, target }: Trees,
-  failpoint: Failpoint,
-): 'done' | 'unsupported' {
+/**
+ * Moves back whatever an unfinished swap has moved. May run again after a kill. The journal must not be
+ * `moved`, and stays as it is.
+ */
+export function undoSwap(trees: Trees, journal: Journal, failpoint: Failpoint): void {
+  const swap = swapOf(trees, journal);
+  const { target, incoming } = swap;
+  if (journal.mode === 'children') moveChildrenBack(swap, failpoint);
+  else moveWholeBack(swap, failpoint);
+  putModesBack(swap, { outgoing: target, incoming });
+}
+
+function swapOf({ state, target }: Trees, journal: Journal): Swap {
+  const forward = journal.direction === 'forward';
+  return {
+    state,
+    target,
+    journal,
+    incoming: path.join(state, forward ? NEW : OLD),
+    outgoing: path.join(state, forward ? OLD : NEW),
+    modes: new Map(journal.modes.map(({ tree, name, mode }) => [`${tree}/${name}`, mode])),
+  };
+}
+
+function exchange(swap: Swap, failpoint: Failpoint): 'done' | 'unsupported' {
+  const { journal, incoming, outgoing, state, target } = swap;
   if (present(outgoing)) return 'done';
   const inode = present(incoming) ? inodeOf(incoming) : undefined;
   if (inode === journal.incomingInode) {
+    makeWritable(swap, 'incoming', ROOT, incoming);
+    makeWritable(swap, 'outgoing', ROOT, target);
     failpoint('exchange');
     if (renameExchange(incoming, target) === 'unsupported') return 'unsupported';
-    syncDirectory(path.dirname(target));
-    syncDirectory(state);
+    syncParents(swap);
   } else if (inode === undefined || inodeOf(target) !== journal.incomingInode) {
     throw new ArchiveError(
       'RestoreFailed',
-      `${target}: it was replaced by something else while a restore was unfinished. Both trees are left as they are: compare ${target} and ${incoming}, put the right one in place, and remove ${state}.`,
+      `${shown(target)}: something else replaced it while a restore was unfinished. Both trees are left as they are: compare ${shown(target)} and ${shown(incoming)}, put the right one in place, and remove ${shown(state)}.`,
     );
   }
   failpoint('rename the old tree');
@@ -91,58 +116,123 @@ function exchange(
   return 'done';
 }
 
-function moveWhole(
-  journal: Journal,
-  incoming: string,
-  outgoing: string,
-  { state, target }: Trees,
-  failpoint: Failpoint,
-): void {
+function moveWhole(swap: Swap, failpoint: Failpoint): void {
+  const { journal, incoming, outgoing, target } = swap;
   if (journal.hasOutgoing && !present(outgoing)) {
+    makeWritable(swap, 'outgoing', ROOT, target);
     failpoint('move the live tree out');
     fs.renameSync(target, outgoing);
-    syncDirectory(path.dirname(target));
-    syncDirectory(state);
+    syncParents(swap);
   }
   if (journal.hasIncoming && present(incoming)) {
+    makeWritable(swap, 'incoming', ROOT, incoming);
     failpoint('move the other tree in');
     moveNew(incoming, target);
-    syncDirectory(path.dirname(target));
-    syncDirectory(state);
+    syncParents(swap);
   }
 }
 
-function moveChildren(
-  journal: Journal,
-  incoming: string,
-  outgoing: string,
-  { state, target }: Trees,
-  failpoint: Failpoint,
-): void {
+function moveWholeBack(swap: Swap, failpoint: Failpoint): void {
+  const { journal, incoming, outgoing, state, target } = swap;
+  const isIncoming = (at: string) => present(at) && inodeOf(at) === journal.incomingInode;
+  if (journal.mode === 'exchange' && isIncoming(target)) {
+    if (!present(incoming)) {
+      failpoint('rename the old tree back');
+      fs.renameSync(outgoing, incoming);
+      syncDirectory(state);
+    }
+    makeWritable(swap, 'incoming', ROOT, target);
+    makeWritable(swap, 'outgoing', ROOT, incoming);
+    failpoint('exchange back');
+    renameExchange(incoming, target);
+    syncParents(swap);
+    return;
+  }
+  if (journal.hasIncoming && !present(incoming) && isIncoming(target)) {
+    makeWritable(swap, 'incoming', ROOT, target);
+    failpoint('move the other tree back');
+    moveNew(target, incoming);
+    syncParents(swap);
+  }
+  if (journal.hasOutgoing && present(outgoing)) {
+    makeWritable(swap, 'outgoing', ROOT, outgoing);
+    failpoint('move the live tree back');
+    moveNew(outgoing, target);
+    syncParents(swap);
+  }
+}
+
+function syncParents({ state, target }: Trees): void {
+  syncDirectory(path.dirname(target));
+  syncDirectory(state);
+}
+
+function moveChildren(swap: Swap, failpoint: Failpoint): void {
+  const { journal, incoming, outgoing, state, target } = swap;
   if (!present(outgoing)) {
     failpoint('make a place for the old tree');
     fs.mkdirSync(outgoing, 0o700);
     syncDirectory(state);
   }
-  const from = fromText(incoming);
-  const out = fromText(outgoing);
-  const live = fromText(target);
-  const arriving = new Set(journal.incomingNames);
-  const placed = (name: string) => arriving.has(name) && !present(toPath(join(from, name as ByteString)));
+  const placed = placedNames(swap);
   for (const name of namesIn(target)) {
-    if (isKeptName(name) || placed(name)) continue;
+    if (isKeptName(name) || placed.has(name)) continue;
+    makeWritable(swap, 'outgoing', name, target);
     failpoint(`move out ${name}`);
-    moveNew(toPath(join(live, name)), toPath(join(out, name)));
+    moveNew(child(target, name), child(outgoing, name));
   }
   syncDirectory(outgoing);
   syncDirectory(target);
   for (const name of journal.incomingNames as ByteString[]) {
-    if (placed(name)) continue;
+    if (placed.has(name)) continue;
+    makeWritable(swap, 'incoming', name, incoming);
     failpoint(`move in ${name}`);
-    moveNew(toPath(join(from, name)), toPath(join(live, name)));
+    moveNew(child(incoming, name), child(target, name));
   }
   if (present(incoming)) syncDirectory(incoming);
   syncDirectory(target);
+}
+
+function moveChildrenBack(swap: Swap, failpoint: Failpoint): void {
+  const { incoming, outgoing, target } = swap;
+  for (const name of placedNames(swap)) {
+    if (!present(child(target, name))) continue;
+    makeWritable(swap, 'incoming', name, target);
+    failpoint(`move back ${name}`);
+    moveNew(child(target, name), child(incoming, name));
+  }
+  if (present(incoming)) syncDirectory(incoming);
+  if (!present(outgoing)) return;
+  for (const name of namesIn(outgoing)) {
+    makeWritable(swap, 'outgoing', name, outgoing);
+    failpoint(`move back ${name}`);
+    moveNew(child(outgoing, name), child(target, name));
+  }
+  syncDirectory(target);
+  syncDirectory(outgoing);
+}
+
+/** Names of the incoming tree that have reached the target. */
+function placedNames({ journal, incoming }: Swap): ReadonlySet<ByteString> {
+  const names = journal.incomingNames as ByteString[];
+  return new Set(names.filter((name) => !present(child(incoming, name))));
+}
+
+/** Moving a directory to another parent takes permission to write to it, which its owner can grant for the moment. */
+function makeWritable({ modes }: Swap, tree: 'outgoing' | 'incoming', name: ByteString, at: string): void {
+  const mode = modes.get(`${tree}/${name}`);
+  if (mode !== undefined) fs.chmodSync(child(at, name), mode | 0o300);
+}
+
+function putModesBack({ journal }: Swap, places: Record<'outgoing' | 'incoming', string>): void {
+  for (const { tree, name, mode } of journal.modes) {
+    const at = child(places[tree], name as ByteString);
+    if (present(at)) fs.chmodSync(at, mode);
+  }
+}
+
+function child(directory: string, name: ByteString): string | Buffer {
+  return name === ROOT ? directory : toPath(join(fromText(directory), name));
 }
 
 /** Renames, and refuses to replace what is there. */
@@ -150,7 +240,7 @@ function moveNew(from: string | Buffer, to: string | Buffer): void {
   try {
     if (renameNoReplace(from, to) === 'done') return;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw inTheWay(to, error);
+    if (codeOf(error) === 'EEXIST') throw inTheWay(to, error);
     throw error;
   }
   if (present(to)) throw inTheWay(to);
@@ -160,7 +250,7 @@ function moveNew(from: string | Buffer, to: string | Buffer): void {
 function inTheWay(at: string | Buffer, cause?: unknown): ArchiveError {
   return new ArchiveError(
     'RestoreFailed',
-    `${at}: something was created there while the trees were swapped, so a writer is still running. Stop it, move that entry away and run \`km-backup restore --resume\` or \`--rollback\`.`,
+    `${shown(at.toString())}: something was created there while the trees were swapped, so a writer is still running. Stop it, move that entry away and run \`km-backup restore --resume\` or \`--rollback\`.`,
     { cause },
   );
 }
@@ -176,35 +266,4 @@ export function present(file: string | Buffer): boolean {
 export function inodeOf(file: string): string {
   const { dev, ino } = fs.lstatSync(file, { bigint: true });
   return `${dev}:${ino}`;
-}
-
-export function rootMetadata(directory: string): RootMetadata {
-  const stats = fs.lstatSync(directory, { bigint: true });
-  const xattrs = [...getXattrs(directory)].map(([name, value]) => [name, value.toString('base64')] as const);
-  return {
-    mode: Number(stats.mode & 0o7777n),
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    mtimeNs: stats.mtimeNs.toString(),
-    xattrs: Object.fromEntries(xattrs.filter(([name]) => !name.startsWith('security.'))),
-  };
-}
-
-/** As far as this process may: a volume's root often belongs to somebody else. */
-function applyRootMetadata(directory: string, root: RootMetadata): void {
-  const attempts = [
-    () => fs.lchownSync(directory, root.uid, root.gid),
-    () => fs.chmodSync(directory, root.mode),
-    () => setTimes(toBuffer(fromText(directory)), BigInt(root.mtimeNs), BigInt(root.mtimeNs)),
-  ];
-  for (const [name, value] of Object.entries(root.xattrs)) {
-    setXattr(directory, name, Buffer.from(value, 'base64'));
-  }
-  for (const attempt of attempts) {
-    try {
-      attempt();
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error;
-    }
-  }
 }

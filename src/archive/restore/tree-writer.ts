@@ -1,50 +1,43 @@
 import { createHash, type Hash, hash } from 'node:crypto';
 import fs from 'node:fs';
 import { makeFifo } from '../../posix/fifo.ts';
-import { nodePath } from '../../posix/node-path.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { setTimes, setTimesOf } from '../../posix/times.ts';
 import { setXattr } from '../../posix/xattr.ts';
 import { ArchiveError } from '../errors.ts';
-import {
-  type ByteString,
-  display,
-  fromBuffer,
-  fromText,
-  join,
-  toBuffer,
-  toPath,
-} from '../format/byte-string.ts';
+import { type ByteString, display, fromBuffer, fromText, toBuffer, toPath } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
+import { DeepPaths } from './deep-paths.ts';
 
-const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW, O_DIRECTORY, O_RDONLY } = fs.constants;
-
-/** Paths longer than this are reached through a descriptor of a directory on the way (PATH_MAX is 4,096). */
-const LONG_PATH = 3_000;
+const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
 
 export interface WriteOptions {
-  /** Give entries their recorded owner; takes root (or CAP_CHOWN). */
+  /** Set the recorded owner. Takes CAP_CHOWN. */
   readonly owner: boolean;
   /** Something could not be restored faithfully. */
   readonly warn: (path: ByteString, message: string) => void;
 }
 
 /**
- * Makes entries below a root that nobody else writes to. Names must have passed an EntryGate: parents are
- * real directories made before (see `directory`), so no path leads through a symlink. Nothing that exists
- * is ever opened or replaced: EEXIST becomes `RestoreRefused`.
+ * Creates entries below a root that nobody else writes to. Names must have passed an EntryGate: parents are
+ * real directories created before (see `directory`), so no path leads through a symlink. Nothing that exists
+ * is ever opened or replaced.
+ *
+ * Methods throw {ArchiveError} RestoreRefused when the name is taken.
  */
 export class TreeWriter implements Disposable {
-  readonly root: ByteString;
+  readonly #paths: DeepPaths;
+  /** Separate, because locating a second path may close what the first one goes through. */
+  readonly #linkTargets: DeepPaths;
   readonly #options: WriteOptions;
-  readonly #descriptors = new Map<ByteString, number>();
 
   constructor(root: string | Buffer, options: WriteOptions) {
-    this.root = typeof root === 'string' ? fromText(root) : fromBuffer(root);
+    this.#paths = new DeepPaths(typeof root === 'string' ? fromText(root) : fromBuffer(root));
+    this.#linkTargets = new DeepPaths(this.#paths.root);
     this.#options = options;
   }
 
-  /** Open to its owner only, until `finish` gives it its mode. One that is there already must be a real directory. */
+  /** Creates a directory, open to its owner only until `finishDirectory` sets its mode. An existing one is kept if it is a real directory. */
   directory(path: ByteString): void {
     const location = this.locate(path);
     try {
@@ -64,7 +57,7 @@ export class TreeWriter implements Disposable {
     }
   }
 
-  /** Opens a file that `create` made, to write a slice of it. */
+  /** Opens a file that `create` created, to write a slice of it. */
   reopen(path: ByteString): number {
     return fs.openSync(toPath(this.locate(path)), O_WRONLY | O_NOFOLLOW);
   }
@@ -81,10 +74,10 @@ export class TreeWriter implements Disposable {
     setTimes(toBuffer(location), BigInt(entry.mtime), BigInt(entry.mtime));
   }
 
-  /** Its parents and those of the earlier name must be directories of this archive; a symlink is linked, not followed. */
+  /** The parents of both names must be directories of this archive. A symlink is linked, not followed. */
   hardlink(entry: Entry): void {
     try {
-      fs.linkSync(toPath(this.locate(entry.link!)), toPath(this.locate(entry.path)));
+      fs.linkSync(this.#linkTargets.at(entry.link!), this.#paths.at(entry.path));
     } catch (error) {
       throw made(error, entry.path);
     }
@@ -103,17 +96,17 @@ export class TreeWriter implements Disposable {
     setTimes(toBuffer(location), BigInt(entry.mtime), BigInt(entry.mtime));
   }
 
-  /** Metadata of a file whose content is complete; the descriptor stays open. */
+  /** Sets the metadata of a file whose content is complete. The descriptor stays open. */
   finishFile(entry: Entry, fd: number): void {
     // Ownership first: chown clears setuid and setgid.
     this.#own(entry, (uid, gid) => fs.fchownSync(fd, uid, gid));
-    // Attributes before the mode: a read-only file takes none from its owner.
+    // Attributes before the mode: not even its owner can set attributes of a read-only file.
     if (entry.xattrs) this.#attributes(entry, this.locate(entry.path));
     if (entry.mode !== 0o600) fs.fchmodSync(fd, entry.mode);
     setTimesOf(fd, BigInt(entry.mtime), BigInt(entry.mtime));
   }
 
-  /** Metadata of a directory whose content is complete. Deepest first. */
+  /** Sets the metadata of a directory whose content is complete. Call it for the deepest directories first. */
   finishDirectory(entry: Entry): void {
     const location = this.locate(entry.path);
     const path = toPath(location);
@@ -123,43 +116,14 @@ export class TreeWriter implements Disposable {
     setTimes(toBuffer(location), BigInt(entry.mtime), BigInt(entry.mtime));
   }
 
-  /** Where the kernel finds an entry. */
+  /** A path for system calls, valid until the next call of this method. */
   locate(path: ByteString): ByteString {
-    const whole = path === '' ? this.root : join(this.root, path);
-    if (whole.length < LONG_PATH) return whole;
-    const cut = path.lastIndexOf('/');
-    if (cut === -1) return whole;
-    // Some directory on the way, at most LONG_PATH above, then the rest below its descriptor.
-    let anchor = cut;
-    while (path.length - anchor < LONG_PATH / 2) {
-      const higher = path.lastIndexOf('/', anchor - 1);
-      if (higher <= 0) break;
-      anchor = higher;
-    }
-    const directory = path.slice(0, anchor) as ByteString;
-    return `/proc/self/fd/${this.#descriptor(directory)}/${path.slice(anchor + 1)}` as ByteString;
+    return this.#paths.locate(path);
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#descriptors.values()) fs.closeSync(fd);
-    this.#descriptors.clear();
-  }
-
-  #descriptor(directory: ByteString): number {
-    const known = this.#descriptors.get(directory);
-    if (known !== undefined) {
-      this.#descriptors.delete(directory);
-      this.#descriptors.set(directory, known);
-      return known;
-    }
-    const fd = fs.openSync(toPath(this.locate(directory)), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    this.#descriptors.set(directory, fd);
-    if (this.#descriptors.size > 64) {
-      const [oldest, descriptor] = this.#descriptors.entries().next().value!;
-      this.#descriptors.delete(oldest);
-      fs.closeSync(descriptor);
-    }
-    return fd;
+    this.#paths[Symbol.dispose]();
+    this.#linkTargets[Symbol.dispose]();
   }
 
   #own(entry: Entry, chown: (uid: number, gid: number) => void): void {
@@ -167,22 +131,37 @@ export class TreeWriter implements Disposable {
     chown(entry.uid, entry.gid);
   }
 
+  /** An attribute that the target does not take is a loss to report, not a reason to give up the restore. */
   #attributes(entry: Entry, location: ByteString): void {
     for (const [name, value] of Object.entries(entry.xattrs ?? {})) {
       const outcome = setXattr(toBuffer(location), name, Buffer.from(value, 'base64'));
-      if (outcome !== 'done') {
-        const why =
-          outcome === 'unsupported' ? 'the file system takes none of its kind' : 'this takes more rights';
-        this.#options.warn(
-          entry.path,
-          `extended attribute ${display(name as ByteString, 80)} not restored: ${why}`,
-        );
-      }
+      if (outcome === 'done') continue;
+      this.#options.warn(
+        entry.path,
+        `extended attribute ${display(name as ByteString, 80)} not restored: ${whyRefused(outcome.refused)}`,
+      );
     }
   }
 }
 
-/** Writes one file's content as it comes, checks size and digest, and finishes it. */
+function whyRefused(code: string): string {
+  switch (code) {
+    case 'ENOTSUP':
+    case 'EOPNOTSUPP':
+      return 'the file system does not support it';
+    case 'EPERM':
+    case 'EACCES':
+      return 'this process lacks the rights to set it';
+    case 'ENOSPC':
+    case 'E2BIG':
+    case 'ERANGE':
+      return `it is too large for the file system (${code})`;
+    default:
+      return `the file system refused it (${code})`;
+  }
+}
+
+/** Writes the content of one file as it arrives, checks its size and digest, and sets its metadata. */
 export class FileSink {
   readonly #writer: TreeWriter;
   readonly #entry: Entry;
@@ -197,7 +176,7 @@ export class FileSink {
     this.#fd = writer.create(entry.path);
   }
 
-  /** In order; what `offset` jumps over stays a hole. */
+  /** Chunks come in order. Bytes that `offset` skips stay a hole. */
   write(chunk: Buffer, offset: number): void {
     writeAll(this.#fd, chunk, offset);
     if (this.#entry.sha256 !== undefined) {
@@ -211,7 +190,7 @@ export class FileSink {
     this.#position = offset + chunk.length;
   }
 
-  /** Throws `ArchiveCorrupt` where the content has not the recorded digest. */
+  /** @throws {ArchiveError} ArchiveCorrupt when the content does not have the recorded digest. */
   finish(): void {
     const { size, sha256 } = this.#entry;
     if (this.#position < size) fs.ftruncateSync(this.#fd, size);
@@ -251,15 +230,9 @@ function made(error: unknown, path: ByteString): unknown {
   if (code !== 'EEXIST' && code !== 'ENOTDIR') return error;
   return new ArchiveError(
     'RestoreRefused',
-    `refused: '${display(path)}' is there already, or lies below what is no directory`,
+    `refused: '${display(path)}' already exists, or lies below something that is not a directory`,
     {
       cause: error,
     },
   );
-}
-
-/** The bytes of a path given as text or bytes. */
-export function pathBytes(path: string | Uint8Array): ByteString {
-  const taken = nodePath(path);
-  return typeof taken === 'string' ? fromText(taken) : fromBuffer(taken);
 }

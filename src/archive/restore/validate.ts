@@ -1,202 +1,157 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
-import { type ByteString, display } from '../format/byte-string.ts';
-import type { Entry } from '../format/entry.ts';
-import { dataBytes } from '../format/entry.ts';
-import { normalizeName } from '../format/entry-name.ts';
-import { RESTORE_STATE_NAME } from '../format/names.ts';
+import { type ByteString, display, fromText, join, toPath } from '../format/byte-string.ts';
+import { dataBytes, type Entry } from '../format/entry.ts';
+import type { Member } from '../format/manifest.ts';
+import { readManifest } from '../format/manifest-reader.ts';
+import { manifestNameOf } from '../format/names.ts';
+import { readTar } from '../format/read-tar.ts';
+import { type Admission, EntryGate } from './entry-gate.ts';
+import { refused, shown } from './failures.ts';
+import type { Place } from './place.ts';
+import { checkPlacesIn } from './preserved-archives.ts';
+import type { Source } from './source.ts';
+import type { StageOptions } from './stage-options.ts';
 
-const MAX_SYMLINK = 4095;
-/** chown takes the number above it for "leave it as it is". */
-const MAX_ID = 2 ** 32 - 2;
+export type Totals = Readonly<
+  Pick<EntryGate, 'entries' | 'impliedDirectories' | 'files' | 'dataBytes' | 'stripped'>
+>;
 
-export const SETUID = 0o4000;
-export const SETGID = 0o2000;
-
-export interface RestorePolicy {
-  /** Keep setuid and setgid bits of files, and file capabilities. Directories always keep theirs: they give no rights. */
-  readonly preserveSetid: boolean;
-  /** Leave out devices and say so, in place of refusing the archive. */
-  readonly skipDevices: boolean;
+/** A member as the manifest lists it. */
+export interface Listed {
+  readonly member: Member;
+  readonly lines: string;
+  readonly entries: number;
+  readonly files: number;
+  /** Bytes of the files that lie whole in it, without holes. */
+  readonly bytes: number;
+  /** Its entries except plain files, which the thread that unpacks them handles alone. */
+  readonly noted: readonly Noted[];
 }
 
-export type Admission =
-  | {
-      readonly kind: 'restore';
-      readonly entry: Entry;
-      /** Directories above it that the archive does not list, outermost first. */
-      readonly implied: readonly ByteString[];
-    }
-  | { readonly kind: 'skip'; readonly why: string };
+export interface Noted {
+  readonly given: Entry;
+  readonly admission: Admission;
+}
+
+const MAX_LISTED = 50_000;
+/** What `validate` found. */
+export interface Validated {
+  readonly totals: Totals;
+  /** What the manifest lists, kept from the first reading for the second if it is small. */
+  readonly listing: readonly Listed[] | undefined;
+  /** Names that some file systems refuse as too long. */
+  readonly longNames: ReadonlySet<ByteString>;
+}
 
 /**
- * Admits the entries of one archive in turn, or throws `RestoreRefused`. What it admits can be created in an
- * empty directory without following any symlink: every parent is a directory of this archive, no path
- * occurs twice, and a hard link names an earlier entry.
+ * Validates every entry, without writing anything. Without a manifest this reads and checks the whole archive;
+ * with one, contents are checked later, while they are unpacked.
+ *
+ * @throws {ArchiveError} RestoreRefused, ArchiveCorrupt or ManifestInvalid.
  */
-export class EntryGate {
-  readonly #policy: RestorePolicy;
-  readonly #seen = new Set<ByteString>();
-  readonly #directories = new Set<ByteString>(['' as ByteString]);
-  readonly #implied = new Set<ByteString>();
-  readonly #skipped = new Set<ByteString>();
-  entries = 0;
-  files = 0;
-  /** Bytes the files will occupy: their data without holes. */
-  dataBytes = 0;
-  /** Entries that lost setuid, setgid or capabilities. */
-  stripped = 0;
-
-  constructor(policy: RestorePolicy) {
-    this.#policy = policy;
+export async function validate(
+  source: Source,
+  { policy, signal, warn, progress, preserved }: StageOptions,
+): Promise<Validated> {
+  const gate = new EntryGate(policy);
+  let listing: Listed[] | undefined;
+  const report = ({ given, admission }: Noted) => {
+    if (admission.kind === 'skip') warn(given.path, `left out: it ${admission.why}`);
+    else if (admission.entry !== given) warn(given.path, 'setuid, setgid or capabilities removed');
+  };
+  if (source.against === 'manifest') {
+    listing = [];
+    for await (const listed of list(source.info.path, gate)) {
+      signal?.throwIfAborted();
+      listed.noted.forEach(report);
+      listing?.push(listed);
+      if (gate.entries > MAX_LISTED) listing = undefined;
+      progress({ phase: 'validating', files: gate.files, ofFiles: source.summary.files });
+    }
+  } else {
+    const entry = (given: Entry) => report({ given, admission: gate.admit(given) });
+    const nothing = () => {};
+    const read = (bytes: number) =>
+      progress({
+        phase: 'validating',
+        files: gate.files,
+        ofFiles: undefined,
+        bytes,
+        ofBytes: source.info.sizeBytes,
+      });
+    await readWhole(source, { entry, data: nothing, endEntry: nothing, read }, signal);
   }
+  checkPlacesIn(preserved, (at) => gate.kindOf(at));
+  // Copied, because the gate holds every path.
+  const { entries, impliedDirectories, files, dataBytes, stripped, longNames } = gate;
+  return { totals: { entries, impliedDirectories, files, dataBytes, stripped }, listing, longNames };
+}
 
-  admit(entry: Entry): Admission {
-    const verdict = entry.path === '' ? { path: entry.path } : normalizeName(entry.path);
-    if (verdict.refused !== undefined) throw refuse(entry, `has ${verdict.refused}`);
-    if (verdict.path !== entry.path) throw refuse(entry, 'has a path that is not in its plain form');
-    if (entry.path === '' && entry.type !== 'directory') throw refuse(entry, 'is the root but no directory');
-
-    if (entry.path === RESTORE_STATE_NAME || entry.path.startsWith(`${RESTORE_STATE_NAME}/`)) {
-      return { kind: 'skip', why: 'belongs to an earlier restore' };
-    }
-    if (entry.type === 'character' || entry.type === 'block') {
-      if (!this.#policy.skipDevices) {
-        throw refuse(entry, 'is a device, which restore never makes; --skip-devices leaves it out');
-      }
-      this.#skipped.add(entry.path);
-      return { kind: 'skip', why: 'is a device' };
-    }
-
-    const implied = this.#admitParents(entry);
-    if (this.#implied.delete(entry.path) && entry.type === 'directory') {
-      // Listed after what it holds: it is there already and only gets its metadata.
-    } else if (this.#seen.has(entry.path) || (entry.path !== '' && this.#directories.has(entry.path))) {
-      throw refuse(entry, 'occurs twice');
-    }
-    if (entry.type === 'hardlink') {
-      if (this.#skipped.has(entry.link!)) return { kind: 'skip', why: 'is another name of a device' };
-      this.#checkHardLink(entry);
-    }
-    if (entry.type === 'symlink') checkSymlink(entry);
-    checkOwner(entry);
-
-    this.#seen.add(entry.path);
-    if (entry.type === 'directory') this.#directories.add(entry.path);
-    this.entries++;
-    if (entry.type === 'file') {
-      this.files++;
-      this.dataBytes += dataBytes(entry);
-    }
-    const safe = withoutPrivileges(entry, this.#policy);
-    if (safe !== entry) this.stripped++;
-    return { kind: 'restore', entry: safe, implied };
-  }
-
-  #admitParents(entry: Entry): ByteString[] {
-    const implied: ByteString[] = [];
-    const { path } = entry;
-    for (let cut = path.lastIndexOf('/'); cut > 0; cut = path.lastIndexOf('/', cut - 1)) {
-      const parent = path.slice(0, cut) as ByteString;
-      if (this.#directories.has(parent)) break;
-      if (this.#seen.has(parent)) {
-        throw refuse(
-          entry,
-          `lies below '${display(parent)}', which the archive makes something else than a directory`,
-        );
-      }
-      implied.unshift(parent);
-    }
-    for (const parent of implied) {
-      this.#directories.add(parent);
-      this.#implied.add(parent);
-    }
-    return implied;
-  }
-
-  #checkHardLink(entry: Entry): void {
-    const target = normalizeName(entry.link!);
-    if (target.refused !== undefined) throw refuse(entry, `is a hard link to a name with ${target.refused}`);
-    if (target.path !== entry.link)
-      throw refuse(entry, 'is a hard link to a path that is not in its plain form');
-    if (!this.#seen.has(target.path) || this.#directories.has(target.path)) {
-      throw refuse(
-        entry,
-        `is a hard link to '${display(target.path)}', which is no earlier file of this archive`,
+/**
+ * Asks the file system of the target whether it takes names of more than 255 bytes: some do.
+ *
+ * @throws {ArchiveError} RestoreRefused with the first name that it refuses.
+ */
+export function checkNames(place: Place, names: ReadonlySet<ByteString>): void {
+  const directory = fromText(place.kind === 'inside' ? place.target : path.dirname(place.target));
+  for (const name of names) {
+    try {
+      fs.lstatSync(toPath(join(directory, name)), { throwIfNoEntry: false });
+    } catch (error) {
+      if (codeOf(error) !== 'ENAMETOOLONG') throw error;
+      throw refused(
+        `the file system of ${shown(place.target)} does not take names of ${name.length} bytes, such as '${display(name)}'. Restore to one that does`,
+        error,
       );
     }
   }
 }
 
-function checkSymlink(entry: Entry): void {
-  const { length } = entry.link!;
-  if (length === 0 || length > MAX_SYMLINK) throw refuse(entry, `is a symlink of ${length} bytes`);
-  if (entry.link!.includes('\0')) throw refuse(entry, 'is a symlink with a NUL byte');
-}
-
-function checkOwner(entry: Entry): void {
-  for (const id of [entry.uid, entry.gid]) {
-    if (id < 0 || id > MAX_ID) throw refuse(entry, `belongs to ${id}, which is no user or group`);
+/** As readTar, with messages for a restore. */
+export async function readWhole(
+  { info: { path }, compression }: Extract<Source, { against: 'structure' }>,
+  handler: Parameters<typeof readTar>[2],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await readTar(path, compression, handler, signal);
+  } catch (error) {
+    if (!(error instanceof ArchiveError) || error.reason !== 'ArchiveCorrupt') throw error;
+    throw new ArchiveError(error.reason, `${shown(path)}: ${error.message}. Nothing was changed.`, {
+      cause: error,
+    });
   }
 }
 
-/** Whether an entry is left out; devices never come this far unless they may be. */
-export function isSkipped(entry: Entry): boolean {
+/** Reads the manifest and admits all its entries. */
+export async function* list(archive: string, gate: EntryGate): AsyncGenerator<Listed> {
+  for await (const { member, entries, lines } of readManifest(manifestNameOf(archive))) {
+    const noted: Noted[] = [];
+    const filesBefore = gate.files;
+    let bytes = -gate.dataBytes;
+    for (const given of entries) {
+      const admission = gate.admit(given);
+      if (!isPlainFile(given, admission)) noted.push({ given, admission });
+      if (given.parts !== undefined) bytes -= bytesOf(admission);
+    }
+    bytes += gate.dataBytes;
+    yield { member, lines, entries: entries.length, files: gate.files - filesBefore, bytes, noted };
+  }
+}
+
+export function bytesOf(admission: Admission): number {
+  return admission.kind === 'restore' && admission.entry.type === 'file' ? dataBytes(admission.entry) : 0;
+}
+
+function isPlainFile(given: Entry, admission: Admission): boolean {
   return (
-    entry.type === 'character' ||
-    entry.type === 'block' ||
-    entry.path === RESTORE_STATE_NAME ||
-    entry.path.startsWith(`${RESTORE_STATE_NAME}/`)
+    given.type === 'file' &&
+    given.parts === undefined &&
+    admission.kind === 'restore' &&
+    admission.entry === given &&
+    admission.implied.length === 0
   );
-}
-
-/** The same entry where it gives no rights. */
-export function withoutPrivileges(entry: Entry, { preserveSetid }: RestorePolicy): Entry {
-  if (preserveSetid || entry.type === 'directory') return entry;
-  const capability = entry.xattrs?.['security.capability'] !== undefined;
-  const setid = entry.type === 'file' && (entry.mode & (SETUID | SETGID)) !== 0;
-  if (!capability && !setid) return entry;
-  const { 'security.capability': _, ...xattrs } = entry.xattrs ?? {};
-  return { ...entry, mode: entry.mode & ~(SETUID | SETGID), xattrs };
-}
-
-function refuse(entry: Entry, what: string): ArchiveError {
-  const name = display((entry.path === '' ? './' : entry.path) as ByteString);
-  return new ArchiveError(
-    'RestoreRefused',
-    `refused: the archive's entry '${name}' ${what}. Nothing was changed.`,
-  );
-}
-
-const BLOCK = 4096;
-
-/** What a file system tells of itself, in bytes and inodes. */
-export interface FreeSpace {
-  /** Undefined where the file system does not tell. */
-  readonly bytes: number | undefined;
-  /** Undefined where the file system has no fixed number of inodes. */
-  readonly inodes: number | undefined;
-}
-
-/** Upper bound of the space a restore takes beside what is there: data in whole blocks, and one block for each entry's own. */
-export function spaceNeeded(gate: { entries: number; files: number; dataBytes: number }): {
-  bytes: number;
-  inodes: number;
-} {
-  // Half a block is lost at the end of a file on average, a whole one at worst.
-  const directories = gate.entries - gate.files;
-  return {
-    bytes: gate.dataBytes + gate.files * BLOCK + directories * BLOCK,
-    inodes: gate.entries + 8,
-  };
-}
-
-/** What lacks, in words; undefined where there is enough. */
-export function lackOfSpace(needed: { bytes: number; inodes: number }, free: FreeSpace): string | undefined {
-  if (free.bytes !== undefined && needed.bytes > free.bytes) {
-    return `the restore needs about ${needed.bytes} bytes beside the old state, and ${free.bytes} are free`;
-  }
-  if (free.inodes !== undefined && needed.inodes > free.inodes) {
-    return `the restore needs ${needed.inodes} inodes beside the old state, and ${free.inodes} are free`;
-  }
-  return undefined;
 }

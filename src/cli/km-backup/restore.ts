@@ -69,7 +69,7 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
   if (paths.length > 2)
     throw new ArchiveError('Usage', `restore takes ARCHIVE and TARGET, not ${paths.length} paths.`);
   if (second === undefined) {
-    const text = onTarget(first, flags);
+    const text = await onTarget(first, flags, context.signal);
     if (flags.json) printJson({ target: first, message: text });
     else print(text);
     return;
@@ -136,11 +136,11 @@ function endingOf(report: RestoreReport): Ending {
   };
 }
 
-function onTarget(target: string, flags: Flags): string {
+async function onTarget(target: string, flags: Flags, signal: AbortSignal): Promise<string> {
   if (flags.status) return restoreStatus(target).text;
-  if (flags.resume) return resumeRestore(target);
-  if (flags.rollback) return rollbackRestore(target, { ignoreWriters: flags.ignoreWriters });
-  if (flags.commit) return commitRestore(target);
+  if (flags.resume) return await resumeRestore(target, { signal });
+  if (flags.rollback) return await rollbackRestore(target, { ignoreWriters: flags.ignoreWriters, signal });
+  if (flags.commit) return await commitRestore(target, { signal });
   throw new ArchiveError('Usage', 'restore takes ARCHIVE and TARGET; km-backup restore --help tells more.');
 }
 

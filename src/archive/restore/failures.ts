@@ -1,0 +1,47 @@
+import { codeOf, isSystemError } from '../../posix/system-error.ts';
+import { ArchiveError } from '../errors.ts';
+import { display, fromText } from '../format/byte-string.ts';
+
+interface Places {
+  readonly target: string;
+  readonly state: string;
+}
+
+/** A path as people read it: nothing in it can break a line or move the cursor. */
+export function shown(path: string): string {
+  return display(fromText(path), 4096);
+}
+
+export function refused(what: string, cause?: unknown): ArchiveError {
+  return new ArchiveError(
+    'RestoreRefused',
+    `refused: ${what}. Nothing was changed.`,
+    cause === undefined ? undefined : { cause },
+  );
+}
+
+/** What people read of any error. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A system error before anything in the target was changed. */
+export function stagingError(error: unknown, { target }: Places): unknown {
+  if (!isSystemError(error)) return error;
+  const code = codeOf(error);
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  return new ArchiveError(
+    full ? 'NoSpace' : 'RestoreFailed',
+    `${shown(target)}: preparing the restored tree failed (${messageOf(error)}). Nothing was changed${full ? '; free space and run again' : ''}.`,
+    { cause: error },
+  );
+}
+
+/** A swap that could neither be completed nor undone. */
+export function swapError(error: unknown, { target, state }: Places): ArchiveError {
+  return new ArchiveError(
+    'RestoreFailed',
+    `${shown(target)}: the swap stopped half-way (${messageOf(error)}). Both trees are complete in ${shown(target)} and ${shown(state)}. Remove that obstacle, then run \`km-backup restore --resume ${shown(target)}\` to complete the swap, or --rollback to undo it.`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,288 @@
+import path from 'node:path';
+import { ArchiveError } from '../errors.ts';
+import { type ByteString, fromText } from '../format/byte-string.ts';
+import { checkSwap } from './check-swap.ts';
+import { refused, shown, swapError } from './failures.ts';
+import { type Journal, readJournal } from './journal.ts';
+import { describeUsers, findUsers } from './open-files.ts';
+import { type Place, statePlaces } from './place.ts';
+import { checkPreservable, findArchives } from './preserved-archives.ts';
+import { removeTree } from './remove-tree.ts';
+import { ArchiveLocks, RestoreState } from './state.ts';
+import { completeSwap, type Failpoint, inodeOf, namesIn, present, undoSwap } from './swap.ts';
+
+export interface FinishOptions {
+  readonly failpoint?: Failpoint;
+  /** Stops the removal of a tree; `resumeRestore` completes it later. A swap always runs to its end. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Deletes the old state that a restore kept. Completes an interrupted swap first. */
+export async function commitRestore(target: string, options: FinishOptions = {}): Promise<string> {
+  using found = required(target);
+  const failpoint = options.failpoint ?? (() => {});
+  const journal = completed(found.state, found.journal, failpoint);
+  if (journal.phase === 'staging') return await nothingSwapped(found.state, options);
+  if (journal.phase === 'swapped') {
+    failpoint('journal removing');
+    found.state.write({ ...journal, phase: 'removing' });
+  }
+  await found.state.remove(failpoint, options.signal);
+  return journal.direction === 'forward'
+    ? `${shown(journal.target)}: the restore of ${shown(journal.archive)} is final; the old state was removed.`
+    : oldStateIsBack(journal);
+}
+
+/**
+ * Swaps the old state in again and deletes the restored one. Archives written since are kept. An unfinished
+ * swap is undone, which moves back only what was moved.
+ */
+export async function rollbackRestore(
+  target: string,
+  options: FinishOptions & { readonly ignoreWriters?: boolean } = {},
+): Promise<string> {
+  using found = required(target);
+  const { state, journal } = found;
+  const failpoint = options.failpoint ?? (() => {});
+  if (journal.phase === 'staging') return await nothingSwapped(state, options);
+  if (journal.direction === 'back') {
+    completed(state, journal, failpoint);
+    await state.remove(failpoint, options.signal);
+    return oldStateIsBack(journal);
+  }
+  if (journal.phase === 'swapping' && !journal.moved) {
+    giveUpSwap(state, journal, failpoint);
+    await state.remove(failpoint, options.signal);
+    return oldStateIsBack(journal);
+  }
+  if (journal.phase === 'removing' || !present(state.old)) {
+    completed(state, journal, failpoint);
+    await state.remove(failpoint, options.signal);
+    throw new ArchiveError(
+      'RestoreRefused',
+      `${shown(journal.target)}: the old state no longer exists, so there is nothing to go back to.`,
+    );
+  }
+  refuseUsers(state.place, options);
+  await swapBack(state, journal, options);
+  await state.remove(failpoint, options.signal);
+  return oldStateIsBack(journal);
+}
+
+async function swapBack(
+  state: RestoreState,
+  journal: Journal,
+  { failpoint = () => {}, signal }: FinishOptions,
+): Promise<void> {
+  const live = fromText(journal.target);
+  const found = await findArchives(live, { signal });
+  const files = [...new Set([...found.files, ...(journal.preservedArchives as ByteString[])])];
+  checkPreservable(files, live, fromText(state.old));
+  const modes = checkSwap(state.place, journal.mode, state.old);
+  using _locks = new ArchiveLocks(journal.target, found.directories);
+  const back: Journal = {
+    ...journal,
+    phase: 'swapping',
+    direction: 'back',
+    incomingInode: inodeOf(state.old),
+    incomingNames: journal.mode === 'children' ? namesIn(state.old) : [],
+    moved: false,
+    modes,
+    preservedArchives: files,
+  };
+  failpoint('journal swapping');
+  state.write(back);
+  try {
+    completeSwap(state.place, back, failpoint);
+  } catch (error) {
+    if (!tryUndo(state, failpoint)) throw swapError(error, state.place);
+    state.write(journal);
+    throw new ArchiveError(
+      'RestoreFailed',
+      `${shown(journal.target)}: the rollback failed (${error instanceof Error ? error.message : error}) and was undone: the restored tree is live, the old state is still kept. Remove that obstacle and run --rollback again.`,
+      { cause: error },
+    );
+  }
+}
+
+/** Completes what an interrupted restore, commit or rollback began. */
+export async function resumeRestore(target: string, options: FinishOptions = {}): Promise<string> {
+  using found = required(target);
+  const failpoint = options.failpoint ?? (() => {});
+  const journal = completed(found.state, found.journal, failpoint);
+  if (journal.phase === 'staging') return await nothingSwapped(found.state, options);
+  if (journal.phase === 'removing') {
+    await found.state.remove(failpoint, options.signal);
+    return `${shown(journal.target)}: completed; nothing is left to do.`;
+  }
+  return describe(journal, found.state.place);
+}
+
+export interface RestoreStatus {
+  readonly phase: Journal['phase'] | 'none';
+  readonly text: string;
+}
+
+/** What is unfinished or kept for a target. Changes nothing and takes no lock. */
+export function restoreStatus(target: string): RestoreStatus {
+  for (const place of statePlaces(target)) {
+    const journal = readJournal(place.state);
+    if (journal) return { phase: journal.phase, text: describe(journal, place) };
+  }
+  return {
+    phase: 'none',
+    text: `${shown(path.resolve(target))}: no restore is unfinished, and no old state is kept.`,
+  };
+}
+
+function describe(journal: Journal, place: Place): string {
+  const target = shown(journal.target);
+  const of = `restore of ${shown(journal.archive)}, started ${journal.startedAt}`;
+  switch (journal.phase) {
+    case 'staging':
+      return `${target}: a ${of}, ended before the swap. The target is wholly old. --resume removes what was staged.`;
+    case 'swapping':
+      return `${target}: the swap of a ${of}, is unfinished. --resume completes it, --rollback undoes it.`;
+    case 'swapped':
+      return `${target}: wholly new, by a ${of}. The old state is kept in ${shown(path.join(place.state, 'old'))} until --commit or --rollback.`;
+    case 'removing':
+      return `${target}: complete (a ${of}); removal of the other state is unfinished. --resume completes it.`;
+  }
+}
+
+/** What an earlier run of the same request had left to do. */
+export interface EarlierRun {
+  readonly outcome: 'completed' | 'already-restored';
+  readonly target: string;
+  readonly archivesKept: number;
+  readonly oldState: string | undefined;
+}
+
+/**
+ * Deals with what an earlier run left.
+ *
+ * @param request Its id, or its archive if it has none.
+ * @returns What was done if that run was this very request; undefined when a new restore may begin.
+ * @throws {ArchiveError} RestoreRefused when another restore's old state is kept.
+ */
+export async function finishEarlier(
+  target: string,
+  request: { readonly id: string | undefined; readonly archive: string },
+  options: FinishOptions,
+): Promise<EarlierRun | undefined> {
+  const found = RestoreState.find(target);
+  if (!found) return undefined;
+  using state = found.state;
+  const failpoint = options.failpoint ?? (() => {});
+  const wasSwapping = found.journal.phase === 'swapping' && found.journal.direction === 'forward';
+  const journal = completed(state, found.journal, failpoint);
+  const same =
+    request.id === undefined ? wasSwapping && journal.archive === request.archive : journal.id === request.id;
+  const superseded =
+    journal.phase === 'staging' || journal.direction === 'back' || (journal.phase === 'removing' && !same);
+  if (superseded) {
+    await state.remove(failpoint, options.signal);
+    return undefined;
+  }
+  if (!same) throw unfinished(journal, state.place);
+  return {
+    outcome: wasSwapping ? 'completed' : 'already-restored',
+    target: journal.target,
+    archivesKept: journal.preservedArchives.length,
+    oldState: await settle(state, journal, options),
+  };
+}
+
+/** Refuses as `finishEarlier` would, without doing anything. */
+export function refuseAfterUnfinished(target: string): void {
+  for (const place of statePlaces(target)) {
+    const journal = readJournal(place.state);
+    if (journal?.direction === 'forward' && (journal.phase === 'swapping' || journal.phase === 'swapped')) {
+      throw unfinished(journal, place);
+    }
+  }
+}
+
+/** Another restore is unfinished or its old state is kept. */
+export function unfinished(journal: Journal, place: Place): ArchiveError {
+  return refused(`${describe(journal, place)} Do one of these first`);
+}
+
+/** After the swap: keeps the old state and returns its place, or removes it. */
+export async function settle(
+  state: RestoreState,
+  journal: Journal,
+  { failpoint = () => {}, signal }: FinishOptions,
+): Promise<string | undefined> {
+  if (journal.phase !== 'swapped') {
+    await state.remove(failpoint, signal);
+    return undefined;
+  }
+  // A tree that moved in child by child leaves an empty directory.
+  if (present(state.new)) await removeTree(fromText(state.new));
+  return state.old;
+}
+
+/**
+ * Undoes an unfinished swap and marks what was staged for removal.
+ *
+ * @throws {ArchiveError} RestoreFailed when something cannot be moved back; this may then be repeated.
+ */
+export function giveUpSwap(state: RestoreState, journal: Journal, failpoint: Failpoint): void {
+  try {
+    undoSwap(state.place, journal, failpoint);
+  } catch (error) {
+    throw swapError(error, state.place);
+  }
+  failpoint('journal staging');
+  state.write({ ...journal, phase: 'staging' });
+}
+
+/** @returns Whether everything is where it was before the swap. */
+function tryUndo(state: RestoreState, failpoint: Failpoint): boolean {
+  const { journal } = state;
+  if (!journal || journal.moved) return false;
+  try {
+    undoSwap(state.place, journal, failpoint);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function refuseUsers(place: Place, { ignoreWriters }: { ignoreWriters?: boolean }): void {
+  if (!place.exists || ignoreWriters) return;
+  const users = findUsers(place.target);
+  if (users.length === 0) return;
+  throw refused(
+    `${shown(place.target)} is in use: ${describeUsers(users)}. Stop what uses it, or pass --ignore-writers and lose what it writes`,
+  );
+}
+
+function completed(state: RestoreState, journal: Journal, failpoint: Failpoint): Journal {
+  if (journal.phase !== 'swapping') return journal;
+  try {
+    return completeSwap(state.place, journal, failpoint);
+  } catch (error) {
+    throw swapError(error, state.place);
+  }
+}
+
+async function nothingSwapped(
+  state: RestoreState,
+  { failpoint = () => {}, signal }: FinishOptions,
+): Promise<string> {
+  const { target } = state.place;
+  await state.remove(failpoint, signal);
+  return `${shown(target)}: the restore had not begun to swap, so the target is unchanged; what was staged was removed.`;
+}
+
+function oldStateIsBack({ target }: Journal): string {
+  return `${shown(target)}: the old state is back; the restored one was removed.`;
+}
+
+function required(target: string): { state: RestoreState; journal: Journal } & Disposable {
+  const found = RestoreState.find(target);
+  if (!found) throw refused(`${shown(path.resolve(target))} has no unfinished restore and no kept old state`);
+  return { ...found, [Symbol.dispose]: () => found.state[Symbol.dispose]() };
+}

@@ -1,0 +1,14 @@
+import type { ByteString } from '../format/byte-string.ts';
+import type { RestorePolicy } from './entry-gate.ts';
+import type { RestoreProgress } from './progress.ts';
+
+export interface StageOptions {
+  readonly policy: RestorePolicy;
+  /** Set the recorded owners. */
+  readonly owner: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly warn: (path: ByteString, message: string) => void;
+  readonly progress: (progress: RestoreProgress) => void;
+  /** Files that will move from the live tree into the restored one. */
+  readonly preserved: readonly ByteString[];
+}

@@ -1,0 +1,44 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** Exit status of a command line, and what it printed. */
+export interface Ended {
+  readonly status: number;
+  readonly output: string;
+}
+
+/** Runs command lines of km-backup as another user, in one process that is started once: rights are a process's. */
+export class ProgramAs implements Disposable {
+  readonly #child: ChildProcess;
+
+  constructor(uid: number) {
+    this.#child = fork(fileURLToPath(import.meta.url), [], { uid, gid: uid });
+  }
+
+  async run(...argv: string[]): Promise<Ended> {
+    this.#child.send(argv);
+    const [ended] = (await once(this.#child, 'message')) as [Ended];
+    return ended;
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { main } = await import('../../src/cli/km-backup/main.ts');
+  let output = '';
+  const collect = (text: string | Uint8Array) => {
+    output += text;
+    return true;
+  };
+  process.stdout.write = collect;
+  process.stderr.write = collect;
+  process.on('message', async (argv: string[]) => {
+    output = '';
+    const status = await main(argv, {});
+    process.send!({ status, output });
+  });
+}
