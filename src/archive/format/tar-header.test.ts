@@ -31,6 +31,9 @@ test.each<[string, Partial<Entry>]>([
   ['before 1970', { mtime: '-1500000000' }],
   ['a fraction below zero', { mtime: '-1' }],
   ['far future', { mtime: '99999999999000000001' }],
+  ['the last second of all', { mtime: '9223372036854775807999999999' }],
+  ['the first second of all', { mtime: '-9223372036854775808000000000' }],
+  ['the year -1200', { mtime: '-100000000000000000001' }],
   ['large ids', { uid: 4294967294, gid: 2097152 }],
   ['all mode bits', { mode: 0o7777 }],
   ['over 8 GiB', { size: 2 ** 33 + 5 }],
@@ -81,7 +84,7 @@ test('any name, time and id', () => {
   fc.assert(
     fc.property(
       name,
-      fc.bigInt({ min: -(10n ** 18n), max: 10n ** 19n }),
+      fc.bigInt({ min: -(2n ** 63n) * 10n ** 9n, max: 2n ** 63n * 10n ** 9n - 1n }),
       fc.nat(2 ** 32 - 2),
       (path, mtime, uid) => {
         const entry: Entry = { ...base, path, mtime: mtime.toString(), uid };

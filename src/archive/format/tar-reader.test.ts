@@ -144,6 +144,31 @@ describe('numbers and names', () => {
     }
   });
 
+  test.each([
+    ['9223372036854775807.999999999', '9223372036854775807999999999'],
+    ['-9223372036854775808', '-9223372036854775808000000000'],
+    ['-37725321599.5', '-37725321599500000000'],
+    ['99999999999', '99999999999000000000'],
+  ])('any signed 64-bit second: %s', (text, mtime) => {
+    expect(read(tarOf(pax({ mtime: text }), { name: 'f' }))[0]?.entry.mtime).toBe(mtime);
+  });
+
+  test.each(['9223372036854775808', '-9223372036854775809', '-9223372036854775808.1', '1e9', ''])(
+    'a time that Linux cannot hold: %j',
+    (text) => {
+      expect(() => read(tarOf(pax({ mtime: text }), { name: 'f' }))).toThrow(/mtime/);
+    },
+  );
+
+  test.each([2n ** 63n - 1n, -(2n ** 63n), -1n, 2n ** 53n + 1n])('base-256 seconds: %s', (seconds) => {
+    const entry = rawEntry({ name: 'f' });
+    entry.fill(seconds < 0n ? 0xff : 0, 136, 148);
+    entry[136] = seconds < 0n ? 0xff : 0x80;
+    entry.writeBigInt64BE(seconds, 140);
+    sealed(entry);
+    expect(read(tarOf(entry))[0]?.entry.mtime).toBe((seconds * 1_000_000_000n).toString());
+  });
+
   test('base-256 numbers', () => {
     const entry = rawEntry({ name: 'f' });
     entry.fill(0, 108, 116);
@@ -162,6 +187,70 @@ describe('numbers and names', () => {
     const entry = rawEntry({ name: 'name' });
     entry.write('some/prefix', 345);
     expect(read(tarOf(sealed(entry)))[0]?.entry.path).toBe('some/prefix/name');
+  });
+});
+
+describe('headers that cost much to read', () => {
+  /** Milliseconds at best of three, on a machine that may be busy. */
+  const cost = (tar: Buffer) =>
+    Math.min(
+      ...[1, 2, 3].map(() => {
+        const start = performance.now();
+        const reader = new TarReader({ entry: () => {}, data: () => {}, endEntry: () => {} });
+        reader.push(tar);
+        return performance.now() - start;
+      }),
+    );
+  const xattrs = (count: number) =>
+    tarOf(pax(Object.fromEntries(Array.from({ length: count }, (_, i) => [`SCHILY.xattr.user.${i}`, 'v']))), {
+      name: 'f',
+    });
+  const small = (count: number) =>
+    tarOf(...Array.from({ length: count }, (_, i) => pax({ [`SCHILY.xattr.user.${i}`]: 'v' })), {
+      name: 'f',
+    });
+  const pairs = (count: number) => {
+    const records = Array.from({ length: count }, (_, i) => [
+      `GNU.sparse.offset=${2 * i}`,
+      'GNU.sparse.numbytes=0',
+    ]).flat();
+    const lines = records.map((record) => {
+      let length = record.length + 2;
+      while (String(length).length + record.length + 2 !== length)
+        length = String(length).length + record.length + 2;
+      return `${length} ${record}\n`;
+    });
+    const sparse = pax({ 'GNU.sparse.major': '0', 'GNU.sparse.realsize': '9999999' });
+    // The empty headers after it must not copy what came before.
+    const empty = Array.from({ length: 1000 }, () => pax({ comment: 'x' }));
+    return tarOf(sparse, rawEntry({ name: 'x', type: 'x', content: lines.join('') }), ...empty, {
+      name: 's',
+    });
+  };
+
+  test.each<[string, (count: number) => Buffer]>([
+    ['attributes in one header', xattrs],
+    ['headers of one attribute each', small],
+    ['pairs of a sparse map', pairs],
+  ])('%s: linear in their number', (_, make) => {
+    cost(make(500));
+    // Quadratic cost would be 100 times as high.
+    expect(cost(make(10_000))).toBeLessThan(50 * Math.max(1, cost(make(1000))));
+  });
+
+  test('ten thousand attributes are read', () => {
+    const [found] = read(xattrs(10_000));
+    expect(Object.keys(found!.entry.xattrs!)).toHaveLength(10_000);
+  });
+
+  test('the extended headers of one entry are bounded together', () => {
+    const large = rawEntry({ name: 'x', type: 'L', content: Buffer.alloc(8 * 1024 * 1024, 0x61) });
+    expect(() => read(tarOf(large, large, large, { name: 'f' }))).toThrow(/extended headers of \d+ bytes/);
+  });
+
+  test('an attribute called __proto__ is one like others', () => {
+    const [found] = read(tarOf(pax({ 'SCHILY.xattr.__proto__': 'v' }), { name: 'f' }));
+    expect(Object.entries(found!.entry.xattrs!)).toEqual([['__proto__', 'dg==']]);
   });
 });
 
