@@ -189,11 +189,14 @@ describe('which slot a schedule runs', () => {
     expect(status).toMatchObject({
       lastScheduleTime: '2026-03-01T02:00:00Z',
       lastFailureTime: '2026-03-01T02:00:07Z',
+      lastSuccessfulTime: '2026-03-01T02:01:00Z',
       lastBackup: { name: failed.metadata.name, phase: 'Failed' },
     });
     expect(status.conditions?.find((condition) => condition.type === 'Healthy')).toMatchObject({
       status: 'False',
     });
+    const settledNow = statusOf(decide(schedule({}, status), at('02:02:00'), [failed, ahead]));
+    expect(settledNow).toEqual(status);
   });
 
   it('runs an interval schedule that was created while the clock was ahead', () => {
@@ -203,6 +206,7 @@ describe('which slot a schedule runs', () => {
     expect(reasons(corrected)).toEqual(['ClockCorrected']);
     const status = statusOf(corrected);
     expect(status.nextScheduleTime).toBe('2026-03-01T01:10:00Z');
+    expect(status.cadenceSince).toBe('2026-03-01T01:00:00Z');
     expect(createdSlots(decide({ ...interval, status }, at('01:10:00')))).toEqual(['01:10:00']);
   });
 

@@ -134,11 +134,17 @@ function progress(active: readonly string[]): ConditionState {
     : { type: 'Progressing', status: 'False', reason: 'Idle', message: 'No run is active.' };
 }
 
-/** The later of the recorded and the observed time. A recorded time in the future is that of a wrong clock. */
+/** A time in the future was recorded by a clock that was ahead: it is replaced with the time of the correction. */
+function corrected(time: string, nowMs: number): string {
+  return time > toTime(nowMs + CLOCK_TOLERANCE_MS) ? toTime(nowMs) : time;
+}
+
+/** The later of the recorded and the observed time. One that a wrong clock recorded gives way to the other. */
 function later(recorded: string | undefined, observed: string | undefined, nowMs: number) {
-  if (recorded === undefined || observed === undefined) return recorded ?? observed;
-  const isWrong = recorded > toTime(nowMs + CLOCK_TOLERANCE_MS);
-  return isWrong || observed > recorded ? observed : recorded;
+  if (recorded === undefined) return observed === undefined ? undefined : corrected(observed, nowMs);
+  const known = corrected(recorded, nowMs);
+  if (observed === undefined || corrected(observed, nowMs) !== observed) return known;
+  return known !== recorded || observed > known ? observed : known;
 }
 
 export interface Runs {
@@ -181,7 +187,7 @@ export function statusOf(
     cadenceSince:
       before?.cadence !== undefined && before.cadence !== cadence
         ? toTime(nowMs)
-        : (before?.cadenceSince ?? schedule.metadata.creationTimestamp),
+        : corrected(before?.cadenceSince ?? schedule.metadata.creationTimestamp, nowMs),
     schedule: describeCadence({ ...schedule, spec: { ...schedule.spec, suspend: false } }),
     ...known({
       observedGeneration: schedule.metadata.generation,
