@@ -21,6 +21,8 @@ export interface ResourceDefinition {
   spec: z.ZodType;
   status: z.ZodType;
   columns: PrinterColumn[];
+  /** Paths for `kubectl get --field-selector`. */
+  selectableFields?: string[];
 }
 
 const age: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' };
@@ -70,6 +72,7 @@ export const RESOURCES: readonly ResourceDefinition[] = [
       { name: 'Message', type: 'string', jsonPath: '.status.message', priority: 1 },
       age,
     ],
+    selectableFields: ['.spec.scheduleName'],
   },
 ];
 
@@ -144,6 +147,9 @@ export function customResourceDefinition(resource: ResourceDefinition) {
           served: true,
           storage: true,
           subresources: { status: {} },
+          ...(resource.selectableFields && {
+            selectableFields: resource.selectableFields.map((jsonPath) => ({ jsonPath })),
+          }),
           additionalPrinterColumns: resource.columns,
           schema: {
             openAPIV3Schema: {

@@ -142,6 +142,12 @@ export function createApplier({
         await createOrAdopt(step.backup, step.job);
         return;
       }
+      case 'labelBackup': {
+        const { namespace, name, uid } = step.backup.metadata;
+        const patch = { metadata: { uid, labels: step.labels } };
+        written('KmBackup', await backups.mergePatch(namespace, name, patch));
+        return;
+      }
       case 'deleteBackup':
         return deleteAsSeen(backups, step.target);
       case 'deleteJob':

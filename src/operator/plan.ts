@@ -42,6 +42,8 @@ export type Step =
   | { kind: 'createBackup'; backup: NewBackup; scheduleUid: string }
   /** Idempotent: a namesake controlled by the same KmBackup is adopted, any other is an error. */
   | { kind: 'createJob'; backup: KmBackup; job: NewJob }
+  /** Adds labels to a run that a person created. */
+  | { kind: 'labelBackup'; backup: KmBackup; labels: Record<string, string> }
   | { kind: 'deleteBackup'; target: Doomed }
   | { kind: 'deleteJob'; target: Doomed }
   | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule; event: EventText };

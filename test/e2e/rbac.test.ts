@@ -10,7 +10,7 @@ const KM = 'km.duskmantle.io';
 /** Every right of the operator in a namespace it serves: `verb resource.group`. */
 const RIGHTS = [
   ...allow(['get', 'list', 'watch'], `kmbackupschedules.${KM}`),
-  ...allow(['get', 'list', 'watch', 'create', 'delete'], `kmbackups.${KM}`),
+  ...allow(['get', 'list', 'watch', 'create', 'patch', 'delete'], `kmbackups.${KM}`),
   ...allow(['get', 'update'], `kmbackupschedules/status.${KM}`, `kmbackups/status.${KM}`),
   ...allow(['get', 'list', 'watch', 'create', 'delete'], 'jobs.batch'),
   ...allow(['get', 'list', 'watch'], 'pods.'),

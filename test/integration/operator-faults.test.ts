@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { isFinished, type KmBackupStatus } from '../../src/api/backup.ts';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
+import type { ListOptions } from '../../src/kube/resources.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
 import { inScene } from '../support/operator-scene.ts';
@@ -322,6 +323,12 @@ describe.concurrent('interference', () => {
       expect(early.status?.phase).toBe('Pending');
       await scene.schedule('notes');
       expect((await scene.finished(name)).status?.phase).toBe('Succeeded');
+      const selected = async (options: ListOptions) =>
+        (await scene.all.backups.list(scene.namespace, options)).items.map(({ metadata }) => metadata.name);
+      expect(await selected({ labelSelector: 'km.duskmantle.io/schedule=notes' })).toEqual([name]);
+      expect(await selected({ fieldSelector: 'spec.scheduleName=notes' })).toEqual([name]);
+      expect(await selected({ fieldSelector: 'spec.scheduleName=other' })).toEqual([]);
+      await scene.scheduleUntil('notes', ({ status }) => status?.runs?.succeeded === 1);
     }),
   );
 

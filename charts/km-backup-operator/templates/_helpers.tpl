@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch]
 - apiGroups: [km.duskmantle.io]
   resources: [kmbackups]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [km.duskmantle.io]
   resources: [kmbackupschedules/status, kmbackups/status]
   verbs: [get, update]

@@ -246,6 +246,28 @@ describe('deadlines, each from the beginning of its wait', () => {
   });
 });
 
+describe('a run that a person created', () => {
+  const labels = { 'km.duskmantle.io/schedule': 'notes', 'km.duskmantle.io/schedule-uid': 'uid-notes' };
+  const byHand: KmBackup = {
+    ...backup,
+    metadata: { ...backup.metadata, labels: { mine: 'yes' } },
+    spec: { scheduleName: 'notes' },
+  };
+
+  it('gets the labels of the schedule, after its Job', () => {
+    const plan = decide({ backup: byHand });
+    expect(kinds(plan)).toEqual(['createJob', 'labelBackup']);
+    expect(plan.steps.at(-1)).toMatchObject({ labels: { ...labels, mine: 'yes' } });
+  });
+
+  it.each<[string, Partial<ObservedBackup>]>([
+    ['that has them', { backup: { ...byHand, metadata: { ...byHand.metadata, labels } } }],
+    ['whose schedule is not there yet', { backup: byHand, schedule: undefined }],
+  ])('%s gets none', (_name, observed) => {
+    expect(kinds(decide(observed))).not.toContain('labelBackup');
+  });
+});
+
 describe('a Job that is refused', () => {
   it('says so, and ends at the deadline of this wait', () => {
     const run = story();

@@ -1,6 +1,8 @@
 import { isFinished } from '../../api/backup.ts';
+import { LABELS } from '../../api/names.ts';
 import type { BackupReason } from '../../api/reasons.ts';
-import { NOTHING, type Plan } from '../plan.ts';
+import { labelValue } from '../naming.ts';
+import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { toTime } from '../time.ts';
 import { destinationOfJob, type Job, type Pod } from '../workloads.ts';
 import { buildJob, type JobSettings } from './job.ts';
@@ -220,7 +222,8 @@ export function decideRefused(
     return { plan: finish(observed, nowMs, failure(refusal.reason, message)), final: true };
   }
   const next = unfinished(observed, nowMs, refusal.reason, refusal.message, { awaiting });
-  return { plan: { steps: [write(observed, next)], requeueAtMs: deadline }, final: false };
+  const steps = [write(observed, next), ...labelSteps(observed)];
+  return { plan: { steps, requeueAtMs: deadline }, final: false };
 }
 
 /** Ends the Job of a run that is over, where it does not end by itself. */
@@ -234,11 +237,27 @@ function decideFinished({ backup, job }: ObservedBackup, nowMs: number): Plan {
     : { steps: [{ kind: 'deleteJob', target: job.job.metadata }] };
 }
 
+/** Gives a run that a person created the labels of the runs that the operator creates. */
+function labelSteps({ backup, schedule }: ObservedBackup): Step[] {
+  if (!schedule) return [];
+  const { labels = {} } = backup.metadata;
+  const name = labelValue(schedule.metadata.name);
+  if (labels[LABELS.schedule] === name && labels[LABELS.scheduleUid] !== undefined) return [];
+  const missing = { [LABELS.scheduleUid]: schedule.metadata.uid, ...labels, [LABELS.schedule]: name };
+  return [{ kind: 'labelBackup', backup, labels: missing }];
+}
+
 /** What one run needs next. Pure; `nowMs` is epoch milliseconds. */
 export function decideBackup(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
-  const { backup, job } = observed;
+  const { backup } = observed;
   if (backup.metadata.deletionTimestamp) return NOTHING;
   if (isFinished(backup)) return decideFinished(observed, nowMs);
+  const plan = decideUnfinished(observed, settings, nowMs);
+  return { ...plan, steps: [...plan.steps, ...labelSteps(observed)] };
+}
+
+function decideUnfinished(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
+  const { backup, job } = observed;
   if (backup.spec.archiveName !== undefined) return recordFound(observed, backup.spec.archiveName, nowMs);
   switch (job.state) {
     case 'none':

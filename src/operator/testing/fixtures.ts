@@ -49,7 +49,7 @@ export function scheduledBackup(slotMs: number, status?: KmBackupStatus): KmBack
       uid: `uid-${name}`,
       resourceVersion: '1',
       creationTimestamp: toTime(slotMs),
-      labels: { [LABELS.scheduleUid]: 'uid-notes' },
+      labels: { [LABELS.schedule]: 'notes', [LABELS.scheduleUid]: 'uid-notes' },
     },
     spec: { scheduleName: 'notes', scheduledTime: toTime(slotMs) },
     ...(status && { status }),
