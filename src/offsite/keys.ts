@@ -1,0 +1,59 @@
+/** Names of the objects in a location. */
+
+export const IDENTITY_KEY = 'km-location.json';
+export const README_KEY = 'README.txt';
+const PACKS = 'packs';
+const ARCHIVES = 'archives';
+const LIST_SUFFIX = '.list';
+const INDEX_SUFFIX = '.index';
+const MANIFEST_SUFFIX = '.manifest';
+export const SEALED_SUFFIX = '.age';
+
+/** One part of a key: letters, digits and `-_.` stay, all other bytes become `%XX`; never `.` or `..`. */
+export function encodePart(text: string): string {
+  const encoded = Array.from(Buffer.from(text, 'utf8'), (byte) => {
+    const char = String.fromCharCode(byte);
+    return /[A-Za-z0-9._-]/.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }).join('');
+  return /^\.+$/.test(encoded) ? encoded.replaceAll('.', '%2E') : encoded;
+}
+
+export function decodePart(part: string): string {
+  return Buffer.from(
+    part.replaceAll(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    'latin1',
+  ).toString('utf8');
+}
+
+/** A series is `namespace/schedule`, or any text given on the command line. */
+const seriesPart = (series: string) => (series === '' ? '_' : series.split('/').map(encodePart).join('/'));
+
+export const seriesPrefix = (series: string): string => `${ARCHIVES}/${seriesPart(series)}/`;
+export const packsPrefix = (series: string): string => `${PACKS}/${seriesPart(series)}/`;
+export const listKey = (series: string, archive: string): string =>
+  `${seriesPrefix(series)}${encodePart(archive)}${LIST_SUFFIX}`;
+export const indexKey = (series: string, archive: string): string =>
+  `${seriesPrefix(series)}${encodePart(archive)}${INDEX_SUFFIX}`;
+/** A long manifest is stored in several parts. */
+export const manifestKey = (series: string, archive: string, part: number, isSealed: boolean): string =>
+  `${seriesPrefix(series)}${encodePart(archive)}${MANIFEST_SUFFIX}${part === 0 ? '' : `.${part}`}${isSealed ? SEALED_SUFFIX : ''}`;
+
+/** The archive that a list belongs to; undefined for any other key. */
+export function archiveOfListKey(key: string): string | undefined {
+  if (!key.endsWith(LIST_SUFFIX)) return undefined;
+  return decodePart(key.slice(key.lastIndexOf('/') + 1, -LIST_SUFFIX.length));
+}
+
+/** The series that a list belongs to. */
+export function seriesOfListKey(key: string): string {
+  const part = key.slice(ARCHIVES.length + 1, key.lastIndexOf('/'));
+  return part === '_' ? '' : part.split('/').map(decodePart).join('/');
+}
+
+/** A pack's file name: who wrote it, and random digits. */
+export const packName = (writer: string, random: string, isSealed: boolean): string =>
+  `${writer}-${random}.pack${isSealed ? SEALED_SUFFIX : ''}`;
+
+/** The writer of a pack, from its key or file name. */
+export const writerOfPack = (key: string): string =>
+  key.slice(key.lastIndexOf('/') + 1).split('-', 1)[0] ?? '';

@@ -1,0 +1,86 @@
+/** The list of an archive: which bytes of which packs, laid end to end, are the archive. Text, for people and for sh. */
+import { ArchiveError } from '../archive/index.ts';
+
+/** A run of bytes of one pack; offsets count in the decrypted pack. */
+export interface Run {
+  /** File name of the pack. */
+  readonly pack: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ArchiveList {
+  readonly archive: string;
+  readonly series: string;
+  readonly sizeBytes: number;
+  /** Hex digest of the archive. */
+  readonly sha256: string;
+  /** ISO 8601: when the archive was begun. */
+  readonly startedAt: string;
+  readonly isSealed: boolean;
+  /** Whether every file was captured faithfully. */
+  readonly isComplete: boolean;
+  /** Objects that hold the manifest. */
+  readonly manifestParts: number;
+  readonly runs: readonly Run[];
+}
+
+const FIRST_LINE = '# km-backup list 1';
+
+export function encodeList(list: ArchiveList): string {
+  const { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = list;
+  const header = { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts };
+  const lines = Object.entries(header).map(([key, value]) => `# ${key} ${JSON.stringify(value)}`);
+  const runs = list.runs.map(({ pack, offset, length }) => `${pack} ${offset} ${length}`);
+  return `${[FIRST_LINE, ...lines, '# pack offset length', ...runs].join('\n')}\n`;
+}
+
+/** @throws {ArchiveError} ArchiveCorrupt when the text is not a whole list of this format. */
+export function parseList(text: string, where: string): ArchiveList {
+  const lines = text.split('\n');
+  if (lines[0] !== FIRST_LINE) throw malformed(where, 'its first line is not that of a list');
+  if (lines.at(-1) !== '') throw malformed(where, 'its last line is cut');
+  const header: Record<string, unknown> = {};
+  const runs: Run[] = [];
+  for (const line of lines.slice(1, -1)) {
+    const entry = /^# (\w+) (".*"|true|false|\d+)$/.exec(line);
+    if (entry) header[entry[1]!] = JSON.parse(entry[2]!);
+    else if (!line.startsWith('#')) runs.push(parseRun(line, where));
+  }
+  const total = runs.reduce((sum, { length }) => sum + length, 0);
+  const { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = header;
+  if (
+    typeof archive !== 'string' ||
+    typeof series !== 'string' ||
+    typeof sizeBytes !== 'number' ||
+    typeof sha256 !== 'string' ||
+    !/^[0-9a-f]{64}$/.test(sha256) ||
+    typeof startedAt !== 'string' ||
+    Number.isNaN(Date.parse(startedAt)) ||
+    typeof isSealed !== 'boolean' ||
+    typeof isComplete !== 'boolean' ||
+    typeof manifestParts !== 'number'
+  ) {
+    throw malformed(where, 'its header is incomplete');
+  }
+  if (total !== sizeBytes) throw malformed(where, `its lines add up to ${total} bytes, not ${sizeBytes}`);
+  return { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts, runs };
+}
+
+function parseRun(line: string, where: string): Run {
+  const match = /^([A-Za-z0-9._-]+) (\d{1,15}) (\d{1,15})$/.exec(line);
+  if (!match) throw malformed(where, `a line is malformed: ${JSON.stringify(line.slice(0, 100))}`);
+  return { pack: match[1]!, offset: Number(match[2]), length: Number(match[3]) };
+}
+
+function malformed(where: string, what: string): ArchiveError {
+  return new ArchiveError('ArchiveCorrupt', `${where} is not a valid list: ${what}.`);
+}
+
+/** Adds a run, joined with the one before where they adjoin. */
+export function appendRun(runs: Run[], next: Run): void {
+  const last = runs.at(-1);
+  if (last && last.pack === next.pack && last.offset + last.length === next.offset) {
+    runs[runs.length - 1] = { ...last, length: last.length + next.length };
+  } else runs.push(next);
+}
