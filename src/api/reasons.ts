@@ -196,6 +196,42 @@ export const RUN_REASONS = {
     meaning: 'The run was ended by SIGINT.',
     shell: 'Run it again.',
   },
+  LocationUnavailable: {
+    exit: 'failure',
+    meaning: 'The location of the copies cannot be reached, or answered with errors until the time for retries was over.',
+    kubectl: 'Look at `status.conditions` of the KmBackupLocation. The next run tries again.',
+    shell: 'Check the endpoint and the network, and run the command again: nothing confirmed is uploaded twice.',
+  },
+  LocationDenied: {
+    exit: 'failure',
+    meaning: 'The location refused the credentials, or does not allow what was asked.',
+    kubectl: "Correct the Secret that the KmBackupLocation names, or the bucket's policy.",
+    shell: "Correct the credentials (`AWS_*`), or the bucket's policy.",
+  },
+  LocationUnsuitable: {
+    exit: 'failure',
+    meaning: 'What is at that address is not the location it was, or is not a location of km-backup.',
+    kubectl: 'Correct bucket and prefix of the KmBackupLocation.',
+    shell: 'Correct the address, or make a location there with `km-backup location init`.',
+  },
+  CopyMissing: {
+    exit: 'failure',
+    meaning: 'The location has no copy of that archive.',
+    kubectl: 'Look at `status.copies` of the KmBackups.',
+    shell: 'Look with `km-backup list LOCATION`.',
+  },
+  PackMissing: {
+    exit: 'verification',
+    meaning: 'A list names a pack that the location does not have, or that has another length.',
+    kubectl: 'Restore another copy. The next copy uploads again what is missing.',
+    shell: 'Use another copy. The next `km-backup copy` uploads again what is missing.',
+  },
+  IdentityMismatch: {
+    exit: 'failure',
+    meaning: 'The copy is encrypted for other recipients than the given identities.',
+    kubectl: 'Name the Secret with the identity that was valid when the copy was made.',
+    shell: 'Pass the identity that was valid when the copy was made (`--identity`).',
+  },
   ScriptFailed: {
     exit: 'failure',
     meaning: 'The script failed, or did not name an archive in its last line.',

@@ -71,7 +71,8 @@ export class DirectoryLocation implements Location {
     for (const entry of entries) {
       const key = folder + entry.name;
       if (entry.isDirectory()) {
-        if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`)) yield* this.#listBelow(`${key}/`, prefix);
+        if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`))
+          yield* this.#listBelow(`${key}/`, prefix);
       } else if (entry.isFile() && key.startsWith(prefix) && !entry.name.startsWith(TEMPORARY)) {
         const object = await this.head(key);
         if (object) yield object;
@@ -100,7 +101,11 @@ export class DirectoryLocation implements Location {
       return new ArchiveError('NoSpace', `${what} Free space there, or prune copies.`, cause);
     }
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-      return new ArchiveError('LocationDenied', `${what} Check its owner, its mode and how it is mounted.`, cause);
+      return new ArchiveError(
+        'LocationDenied',
+        `${what} Check its owner, its mode and how it is mounted.`,
+        cause,
+      );
     }
     return new ArchiveError('LocationUnavailable', `${what} Check that it is mounted.`, cause);
   }

@@ -32,7 +32,9 @@ export class KnownMembers {
     this.#size++;
   }
 
-  get(digest: Uint8Array): { readonly pack: string; readonly offset: number; readonly length: number } | undefined {
+  get(
+    digest: Uint8Array,
+  ): { readonly pack: string; readonly offset: number; readonly length: number } | undefined {
     const at = this.#find(wordsOf(digest));
     const id = this.#table[at + 4]!;
     if (id === EMPTY) return undefined;

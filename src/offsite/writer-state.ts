@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ArchiveError } from '../archive/index.ts';
-import { writeAtomically } from '../posix/atomic-file.ts';
+import { writeFileAtomic } from '../posix/atomic-file.ts';
 import { codeOf } from '../posix/system-error.ts';
 import { saltId } from './member-index.ts';
 
@@ -25,7 +25,7 @@ export function writerOf(destination: string): Writer {
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
     salt = randomBytes(SALT_BYTES);
-    writeAtomically(file, salt, 0o600);
+    writeFileAtomic(file, salt, { mode: 0o600 });
   }
   if (salt.length !== SALT_BYTES) {
     throw new ArchiveError(
@@ -50,7 +50,9 @@ export class Checkpoint {
   readonly #file: string;
 
   constructor(destination: string, locationId: string, series: string, archive: string) {
-    const name = createHash('sha256').update(JSON.stringify([locationId, series, archive])).digest('hex');
+    const name = createHash('sha256')
+      .update(JSON.stringify([locationId, series, archive]))
+      .digest('hex');
     this.#file = path.join(destination, `.km-backup-copy-${name.slice(0, 16)}.checkpoint`);
   }
 

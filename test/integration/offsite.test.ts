@@ -1,0 +1,218 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readMemberLines } from '../../src/archive/index.ts';
+import { generateKeyPair, type KeyPair, Opener, Sealer } from '../../src/offsite/age.ts';
+import { fetchMembers, findList } from '../../src/offsite/fetch.ts';
+import { openLocation } from '../../src/offsite/location-identity.ts';
+import { Sandbox } from '../support/backup.ts';
+import { CountingLocation, copyTo, fetchFrom, sha256 } from '../support/copies.ts';
+import { describeTree } from '../support/tree.ts';
+
+let box: Sandbox;
+let location: CountingLocation;
+let keys: KeyPair;
+beforeEach(async () => {
+  box = new Sandbox();
+  location = new CountingLocation(path.join(box.root, 'location'));
+  keys = await generateKeyPair();
+});
+afterEach(() => box[Symbol.dispose]());
+
+/** Files of several folders, incompressible, so that members are as large as their files. */
+function fill(folders: number, files: number, bytes = 20_000): void {
+  for (let folder = 0; folder < folders; folder++)
+    for (let file = 0; file < files; file++) box.write(`f${folder}/${file}`, randomBytes(bytes));
+}
+
+async function backUp(): Promise<string> {
+  box.clockAheadMs += 5_000;
+  const { result } = await box.back();
+  return result.archive!.path;
+}
+
+describe.each([
+  ['plain', false],
+  ['encrypted', true],
+])('copies that are %s', (_, isSealed) => {
+  const options = () => ({ sealer: isSealed ? new Sealer([keys.recipient]) : undefined });
+  const reader = () => ({ opener: isSealed ? new Opener([keys.identity]) : undefined });
+
+  test('come back bit for bit, and a second copy stores nothing', async () => {
+    fill(3, 20);
+    const archive = await backUp();
+    const report = await copyTo(location, archive, options());
+    expect(report).toMatchObject({ outcome: 'copied', reusedBytes: 0, packs: 1 });
+    const back = await fetchFrom(box, location, path.basename(archive), reader());
+    expect([sha256(back), sha256(`${back}.manifest`)]).toEqual([
+      sha256(archive),
+      sha256(`${archive}.manifest`),
+    ]);
+    location.puts.length = 0;
+    expect(await copyTo(location, archive, options())).toMatchObject({
+      outcome: 'already-there',
+      uploadedBytes: 0,
+    });
+    expect(location.puts).toEqual([]);
+  });
+
+  test('of the next archive store the members that changed, and all come back', async () => {
+    fill(20, 20);
+    const first = await backUp();
+    await copyTo(location, first, options());
+    for (let file = 0; file < 5; file++) box.write(`f7/${file}`, randomBytes(20_000));
+    const second = await backUp();
+    const report = await copyTo(location, second, options());
+    // One folder of 20 files of 20 kB, in members of at most 256 KiB.
+    expect(report.uploadedBytes).toBeLessThan(1_000_000);
+    expect(report.reusedBytes).toBeGreaterThan(6_000_000);
+    for (const archive of [first, second]) {
+      const back = await fetchFrom(box, location, path.basename(archive), reader());
+      expect(sha256(back)).toBe(sha256(archive));
+    }
+  });
+});
+
+test('anyone restores a copy with age and tar, by the recipe in the location', async () => {
+  fill(4, 10);
+  const archive = await backUp();
+  box.write('f1/3', 'changed');
+  await copyTo(location, archive, { sealer: new Sealer([keys.recipient]) });
+  const second = await backUp();
+  await copyTo(location, second, { sealer: new Sealer([keys.recipient]) });
+  const work = path.join(box.root, 'work');
+  fs.mkdirSync(work);
+  fs.writeFileSync(path.join(work, 'key.txt'), `${keys.identity}\n`);
+  const root = path.join(box.root, 'location');
+  for (const pack of fs.readdirSync(path.join(root, 'packs/_'))) {
+    fs.copyFileSync(path.join(root, 'packs/_', pack), path.join(work, pack));
+  }
+  const name = path.basename(second);
+  fs.copyFileSync(path.join(root, 'archives/_', `${name}.list`), path.join(work, `${name}.list`));
+  const recipe = fs.readFileSync(path.join(root, 'README.txt'), 'utf8');
+  const commands = recipe
+    .split('\n')
+    .filter((line) => line.startsWith('  '))
+    .map((line) => line.replaceAll('ARCHIVE', name))
+    .join('\n');
+  execFileSync('sh', ['-ec', commands], { cwd: work });
+  expect(describeTree(path.join(work, 'restored'))).toEqual(describeTree(box.source));
+});
+
+test('members of packs that are mostly dead are stored again, so that old packs can go', async () => {
+  fill(20, 10);
+  await copyTo(location, await backUp());
+  const [old] = location.packsPut();
+  for (let folder = 0; folder < 12; folder++)
+    for (let file = 0; file < 10; file++) box.write(`f${folder}/${file}`, randomBytes(20_000));
+  const next = await backUp();
+  await copyTo(location, next);
+  const list = await findList({ location, series: '', archive: path.basename(next), opener: undefined });
+  expect(list.runs.map(({ pack }) => pack)).not.toContain(path.basename(old!));
+});
+
+test('a copy killed before any write leaves no list, and the next one stores no confirmed pack again', async () => {
+  fill(10, 10, 5_000);
+  const packBytes = 50_000;
+  const archive = await backUp();
+  const whole = new CountingLocation(path.join(box.root, 'whole'));
+  await copyTo(whole, archive, { packBytes });
+  const writes = whole.puts.length;
+  expect(writes).toBeGreaterThan(6);
+  for (let killed = 0; killed < writes; killed++) {
+    const place = new CountingLocation(path.join(box.root, `killed-${killed}`));
+    let left = killed;
+    place.before = (verb) => {
+      if (verb === 'put' && left-- === 0) throw new Error('killed');
+    };
+    await expect(copyTo(place, archive, { uploads: 1, packBytes })).rejects.toThrow('killed');
+    expect(
+      fs.existsSync(path.join(box.root, `killed-${killed}`, 'archives/_', `${path.basename(archive)}.list`)),
+    ).toBe(false);
+    const confirmed = place.packsPut();
+    place.before = () => {};
+    await copyTo(place, archive, { packBytes });
+    const again = place.packsPut();
+    const all = whole.puts.filter((key) => key.startsWith('packs/')).length;
+    expect([killed, confirmed.length + again.length]).toEqual([killed, all]);
+    expect(sha256(await fetchFrom(box, place, path.basename(archive)))).toBe(sha256(archive));
+  }
+});
+
+test('a lost, cut, altered or exchanged pack is named, and no archive is made of it', async () => {
+  fill(10, 10, 5_000);
+  const packBytes = 200_000;
+  const archive = await backUp();
+  await copyTo(location, archive, { packBytes });
+  const folder = path.join(box.root, 'location/packs/_');
+  const [one, other] = fs.readdirSync(folder).map((name) => path.join(folder, name));
+  const original = fs.readFileSync(one!);
+  const altered = Buffer.from(original);
+  altered[1000]! ^= 1;
+  const cases: [string, () => void, RegExp][] = [
+    ['lost', () => fs.rmSync(one!), /PackMissing|missing/],
+    ['cut', () => fs.writeFileSync(one!, original.subarray(0, 1000)), /was cut or replaced/],
+    ['altered', () => fs.writeFileSync(one!, altered), /digest/],
+    ['exchanged', () => fs.copyFileSync(other!, one!), /digest|cut or replaced/],
+  ];
+  for (const [name, damage, message] of cases) {
+    damage();
+    await expect(fetchFrom(box, location, path.basename(archive)), name).rejects.toThrow(message);
+    fs.writeFileSync(one!, original);
+  }
+  fs.rmSync(one!);
+  // The next copy finds that the pack is gone and stores its members again.
+  box.write('new', 'file');
+  const next = await backUp();
+  await copyTo(location, next);
+  expect(sha256(await fetchFrom(box, location, path.basename(next)))).toBe(sha256(next));
+});
+
+test('without an identity that fits nothing is read, in words', async () => {
+  fill(1, 3);
+  const archive = await backUp();
+  await copyTo(location, archive, { sealer: new Sealer([keys.recipient]) });
+  const name = path.basename(archive);
+  await expect(fetchFrom(box, location, name)).rejects.toMatchObject({ reason: 'IdentityMismatch' });
+  const other = new Opener([(await generateKeyPair()).identity]);
+  await expect(fetchFrom(box, location, name, { opener: other })).rejects.toThrow(/other recipients/);
+});
+
+test('a lost salt costs a full copy, and nothing else', async () => {
+  fill(3, 10);
+  const first = await backUp();
+  await copyTo(location, first);
+  fs.rmSync(path.join(box.destination, '.km-backup-salt'));
+  box.write('more', 'x');
+  const second = await backUp();
+  expect(await copyTo(location, second)).toMatchObject({ reusedBytes: 0 });
+  for (const archive of [first, second])
+    expect(sha256(await fetchFrom(box, location, path.basename(archive)))).toBe(sha256(archive));
+});
+
+test('reading one file fetches only the pack that holds its member', async () => {
+  fill(10, 10, 5_000);
+  const archive = await backUp();
+  await copyTo(location, archive, { packBytes: 100_000 });
+  const wanted: Parameters<typeof fetchMembers>[2] extends Iterable<infer M> ? M[] : never = [];
+  for await (const { member, lines } of readMemberLines(`${archive}.manifest`))
+    if (lines.some((line) => line.includes('"path":"f5/5"'))) wanted.push(member);
+  const options = { location, series: '', archive: path.basename(archive), opener: undefined };
+  const file = path.join(box.root, 'sparse');
+  const { packs } = await fetchMembers(options, await findList(options), wanted, file);
+  expect(packs).toBeLessThanOrEqual(2);
+  const [member] = wanted;
+  const piece = (from: string) =>
+    fs.readFileSync(from).subarray(member!.offset, member!.offset + member!.size);
+  expect(piece(file).equals(piece(archive))).toBe(true);
+});
+
+test('another location at the same address is refused', async () => {
+  fill(1, 1);
+  await copyTo(location, await backUp());
+  await expect(openLocation(location, 'another')).rejects.toMatchObject({ reason: 'LocationUnsuitable' });
+  fs.rmSync(path.join(box.root, 'location/km-location.json'));
+  await expect(copyTo(location, await backUp())).rejects.toThrow(/holds copies/);
+});
