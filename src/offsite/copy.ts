@@ -11,6 +11,7 @@ import {
   type Summary,
 } from '../archive/index.ts';
 import type { Sealer } from './age.ts';
+import { addToCatalog } from './catalog.ts';
 import { indexKey, listKey, manifestKey, packName, packsPrefix } from './keys.ts';
 import { KnownMembers } from './known-members.ts';
 import { type ArchiveList, appendRun, encodeList, type Run } from './list-file.ts';
@@ -157,11 +158,14 @@ export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
   const manifestParts = await putManifest(options, manifest, series, archive);
   const put = (key: string, bytes: Uint8Array) =>
     location.put(key, bytes, { retainUntil: options.retainUntil });
+  for (const [pack, bytes] of uploader.packBytes) packSizes.set(pack, bytes);
+  const packBytes = new Map(runs.map(({ pack }) => [pack, packSizes.get(pack) ?? 0]));
   const text = Buffer.from(
-    encodeList(listOf(summary, archive, series, runs, manifestParts, sealer !== undefined)),
+    encodeList(listOf(summary, archive, series, packBytes, runs, manifestParts, sealer !== undefined)),
   );
   await put(indexKey(series, archive), index.bytes());
   await put(listKey(series, archive), text);
+  await addToCatalog(location, series, writer.id, archive);
   checkpoint.remove();
   const uploadedBytes =
     uploader.uploadedBytes + index.bytes().length + text.length + fs.statSync(manifest).size;
@@ -172,13 +176,25 @@ function listOf(
   summary: Summary,
   archive: string,
   series: string,
+  packBytes: ReadonlyMap<string, number>,
   runs: readonly Run[],
   manifestParts: number,
   isSealed: boolean,
 ): ArchiveList {
   const { sizeBytes, sha256, startedAt, warnings } = summary;
   const isComplete = warnings.count === 0;
-  return { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts, runs };
+  return {
+    archive,
+    series,
+    sizeBytes,
+    sha256,
+    startedAt,
+    isSealed,
+    isComplete,
+    manifestParts,
+    packBytes,
+    runs,
+  };
 }
 
 async function* membersOf(manifest: string): AsyncGenerator<Member> {

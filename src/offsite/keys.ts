@@ -38,6 +38,12 @@ export const indexKey = (series: string, archive: string): string =>
 export const manifestKey = (series: string, archive: string, part: number, isSealed: boolean): string =>
   `${seriesPrefix(series)}${encodePart(archive)}${MANIFEST_SUFFIX}${part === 0 ? '' : `.${part}`}${isSealed ? SEALED_SUFFIX : ''}`;
 
+/** Which archives a writer has copied, so that a listing which leaves one out is noticed. */
+export const catalogKey = (series: string, writer: string): string =>
+  `${seriesPrefix(series)}${writer}.catalog`;
+/** Packs that a sweep found dead, and when. */
+export const sweepKey = (series: string, writer: string): string => `${seriesPrefix(series)}${writer}.sweep`;
+
 /** The archive that a list belongs to; undefined for any other key. */
 export function archiveOfListKey(key: string): string | undefined {
   if (!key.endsWith(LIST_SUFFIX)) return undefined;

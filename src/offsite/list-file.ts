@@ -22,6 +22,8 @@ export interface ArchiveList {
   readonly isComplete: boolean;
   /** Objects that hold the manifest. */
   readonly manifestParts: number;
+  /** Bytes of each pack's object, by its file name: what `verify` compares. */
+  readonly packBytes: ReadonlyMap<string, number>;
   readonly runs: readonly Run[];
 }
 
@@ -31,8 +33,9 @@ export function encodeList(list: ArchiveList): string {
   const { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = list;
   const header = { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts };
   const lines = Object.entries(header).map(([key, value]) => `# ${key} ${JSON.stringify(value)}`);
+  const packs = Array.from(list.packBytes, ([pack, bytes]) => `# pack ${pack} ${bytes}`);
   const runs = list.runs.map(({ pack, offset, length }) => `${pack} ${offset} ${length}`);
-  return `${[FIRST_LINE, ...lines, '# pack offset length', ...runs].join('\n')}\n`;
+  return `${[FIRST_LINE, ...lines, ...packs, '# pack offset length', ...runs].join('\n')}\n`;
 }
 
 /** @throws {ArchiveError} ArchiveCorrupt when the text is not a whole list of this format. */
@@ -41,10 +44,13 @@ export function parseList(text: string, where: string): ArchiveList {
   if (lines[0] !== FIRST_LINE) throw malformed(where, 'its first line is not that of a list');
   if (lines.at(-1) !== '') throw malformed(where, 'its last line is cut');
   const header: Record<string, unknown> = {};
+  const packBytes = new Map<string, number>();
   const runs: Run[] = [];
   for (const line of lines.slice(1, -1)) {
     const entry = /^# (\w+) (".*"|true|false|\d+)$/.exec(line);
-    if (entry) header[entry[1]!] = JSON.parse(entry[2]!);
+    const pack = /^# pack ([A-Za-z0-9._-]+) (\d{1,15})$/.exec(line);
+    if (pack) packBytes.set(pack[1]!, Number(pack[2]));
+    else if (entry) header[entry[1]!] = JSON.parse(entry[2]!);
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
   }
   const total = runs.reduce((sum, { length }) => sum + length, 0);
@@ -64,7 +70,18 @@ export function parseList(text: string, where: string): ArchiveList {
     throw malformed(where, 'its header is incomplete');
   }
   if (total !== sizeBytes) throw malformed(where, `its lines add up to ${total} bytes, not ${sizeBytes}`);
-  return { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts, runs };
+  return {
+    archive,
+    series,
+    sizeBytes,
+    sha256,
+    startedAt,
+    isSealed,
+    isComplete,
+    manifestParts,
+    packBytes,
+    runs,
+  };
 }
 
 function parseRun(line: string, where: string): Run {

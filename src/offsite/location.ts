@@ -26,4 +26,6 @@ export interface Location {
   list(prefix: string): AsyncIterable<StoredObject>;
   /** An object that does not exist counts as deleted. */
   delete(key: string): Promise<void>;
+  /** Puts off the day from which an object may be deleted; absent where the location locks nothing. */
+  retain?(key: string, until: Date): Promise<void>;
 }

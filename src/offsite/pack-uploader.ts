@@ -30,6 +30,8 @@ type Place = Pick<PlacedMember, 'pack' | 'offset'>;
 export class PackUploader {
   uploadedBytes = 0;
   packs = 0;
+  /** Bytes of each object stored, by the pack's name. */
+  readonly packBytes = new Map<string, number>();
   readonly #options: PackUploaderOptions;
   /** Members of this copy, so that equal ones are stored once. */
   readonly #placed = new KnownMembers();
@@ -97,6 +99,7 @@ export class PackUploader {
     await location.put(prefix + name, stored, { retainUntil });
     this.uploadedBytes += stored.length;
     this.packs++;
+    this.packBytes.set(name, stored.length);
     confirmed({ pack: name, sizeBytes: stored.length, members });
   }
 

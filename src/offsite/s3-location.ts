@@ -1,0 +1,319 @@
+/** A location in a bucket of any S3 server. Uses PUT, GET, HEAD, LIST and DELETE only, and multipart uploads never. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Agent } from 'node:https';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  PutObjectRetentionCommand,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { ArchiveError } from '../archive/index.ts';
+import type { Location, PutOptions, StoredObject } from './location.ts';
+import { Retrier } from './retry.ts';
+import type { Throttle } from './throttle.ts';
+
+export interface S3Options {
+  readonly bucket: string;
+  /** Begins every key; without slashes at its ends. */
+  readonly prefix: string;
+  /** Undefined: from AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the shared configuration, else AWS itself. */
+  readonly endpoint?: string | undefined;
+  readonly region?: string | undefined;
+  readonly forcePathStyle: boolean;
+  /** PEM file of the authorities that sign the server's certificate. */
+  readonly caBundle?: string | undefined;
+  readonly objectLock?: 'GOVERNANCE' | 'COMPLIANCE' | undefined;
+  readonly throttle?: Throttle | undefined;
+  readonly retrier?: Retrier | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A socket that says nothing for this long is given up; milliseconds. */
+const SILENCE_MS = 60_000;
+const CONNECT_MS = 15_000;
+
+interface ServiceError {
+  readonly name?: string;
+  readonly message?: string;
+  readonly code?: string;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+export class S3Location implements Location {
+  readonly url: string;
+  readonly #options: S3Options;
+  readonly #client: S3Client;
+  readonly #retrier: Retrier;
+  readonly #prefix: string;
+
+  constructor(options: S3Options) {
+    const { bucket, prefix, endpoint, region, forcePathStyle, caBundle } = options;
+    this.#options = options;
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    this.url = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`;
+    this.#retrier = options.retrier ?? new Retrier();
+    const config: S3ClientConfig = {
+      forcePathStyle,
+      // Many servers refuse the checksums that the SDK adds by itself; ours is Content-MD5, which all know.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      // Retries are ours: they also cover answers that break off.
+      maxAttempts: 1,
+      requestHandler: new NodeHttpHandler({
+        connectionTimeout: CONNECT_MS,
+        socketTimeout: SILENCE_MS,
+        ...(caBundle !== undefined && {
+          httpsAgent: new Agent({ ca: readFileSync(caBundle), keepAlive: true }),
+        }),
+      }),
+      ...(endpoint !== undefined && { endpoint }),
+      region: region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
+    };
+    this.#client = new S3Client(config);
+  }
+
+  async put(key: string, bytes: Uint8Array, { retainUntil }: PutOptions = {}): Promise<void> {
+    const md5 = createHash('md5').update(bytes).digest();
+    const { objectLock, throttle } = this.#options;
+    await this.#ask('PUT', key, async (how) => {
+      await throttle?.take(bytes.length, this.#options.signal);
+      const { ETag } = await this.#client.send(
+        new PutObjectCommand({
+          ...this.#object(key),
+          Body: bytes,
+          ContentLength: bytes.length,
+          // Buckets with object lock demand it; everywhere else it lets the server find what was altered on the way.
+          ContentMD5: md5.toString('base64'),
+          ...(objectLock &&
+            retainUntil && { ObjectLockMode: objectLock, ObjectLockRetainUntilDate: retainUntil }),
+        }),
+        how,
+      );
+      const tag = /^"?([0-9a-f]{32})"?$/.exec(ETag ?? '')?.[1];
+      // Servers that encrypt by a key of their own give other tags: those say nothing.
+      const stored = await this.#client.send(new HeadObjectCommand(this.#object(key)), how);
+      const isEncrypted =
+        stored.ServerSideEncryption !== undefined && stored.ServerSideEncryption !== 'AES256';
+      if (
+        stored.ContentLength !== bytes.length ||
+        (tag !== undefined && !isEncrypted && tag !== md5.toString('hex'))
+      ) {
+        throw new BrokenAnswer(`${this.url}/${key}: what was stored is not what was sent`);
+      }
+    });
+  }
+
+  async get(key: string): Promise<Buffer | undefined> {
+    return await this.#ask('GET', key, async (how) => {
+      const answer = await this.#client.send(new GetObjectCommand(this.#object(key)), how);
+      const bytes = Buffer.from((await answer.Body?.transformToByteArray()) ?? []);
+      if (answer.ContentLength !== undefined && bytes.length !== answer.ContentLength) {
+        throw new BrokenAnswer(`${this.url}/${key}: ${bytes.length} of ${answer.ContentLength} bytes came`);
+      }
+      await this.#options.throttle?.take(bytes.length, this.#options.signal);
+      return bytes;
+    });
+  }
+
+  async head(key: string): Promise<StoredObject | undefined> {
+    return await this.#ask('HEAD', key, async (how) => {
+      const answer = await this.#client.send(new HeadObjectCommand(this.#object(key)), how);
+      return { key, sizeBytes: answer.ContentLength ?? 0, modifiedAt: answer.LastModified ?? new Date(0) };
+    });
+  }
+
+  async *list(prefix: string): AsyncGenerator<StoredObject> {
+    const seen = new Set<string>();
+    for (let token: string | undefined; ; ) {
+      const page = await this.#ask('LIST', prefix, (how) =>
+        this.#client.send(
+          new ListObjectsV2Command({
+            Bucket: this.#options.bucket,
+            Prefix: this.#prefix + prefix,
+            ...(token !== undefined && { ContinuationToken: token }),
+          }),
+          how,
+        ),
+      );
+      for (const { Key, Size, LastModified } of page?.Contents ?? []) {
+        if (Key === undefined || seen.has(Key)) continue;
+        seen.add(Key);
+        yield {
+          key: Key.slice(this.#prefix.length),
+          sizeBytes: Size ?? 0,
+          modifiedAt: LastModified ?? new Date(),
+        };
+      }
+      if (!page?.IsTruncated) return;
+      const next = page.NextContinuationToken;
+      if (!next || next === token) {
+        throw new ArchiveError(
+          'LocationUnavailable',
+          `${this.url}: the server says that a listing goes on, but not where. Nothing was deleted on the strength of it.`,
+        );
+      }
+      token = next;
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#ask('DELETE', key, (how) =>
+      this.#client.send(new DeleteObjectCommand(this.#object(key)), how),
+    );
+  }
+
+  async retain(key: string, until: Date): Promise<void> {
+    const { objectLock } = this.#options;
+    if (!objectLock) return;
+    await this.#ask('PUT retention of', key, (how) =>
+      this.#client.send(
+        new PutObjectRetentionCommand({
+          ...this.#object(key),
+          Retention: { Mode: objectLock, RetainUntilDate: until },
+        }),
+        how,
+      ),
+    );
+  }
+
+  #object(key: string) {
+    return { Bucket: this.#options.bucket, Key: this.#prefix + key };
+  }
+
+  /** Undefined where the object does not exist. */
+  async #ask<T>(
+    verb: string,
+    key: string,
+    request: (how: { abortSignal?: AbortSignal }) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { signal } = this.#options;
+    try {
+      return await this.#retrier.run(
+        () => request(signal ? { abortSignal: signal } : {}),
+        isTransient,
+        signal,
+      );
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof ArchiveError) throw error;
+      const { name, $metadata } = error as ServiceError;
+      if (name === 'NoSuchBucket') {
+        throw this.#failure(
+          'LocationUnsuitable',
+          verb,
+          key,
+          error,
+          'There is no such bucket: create it, or correct its name and region.',
+        );
+      }
+      if ($metadata?.httpStatusCode === 404) return undefined;
+      throw this.#explain(verb, key, error);
+    }
+  }
+
+  #explain(verb: string, key: string, error: unknown): ArchiveError {
+    const { name = '', code = '', message = '', $metadata } = error as ServiceError;
+    const status = $metadata?.httpStatusCode;
+    if (name === 'CredentialsProviderError' || name === 'TokenProviderError') {
+      return this.#failure(
+        'LocationDenied',
+        verb,
+        key,
+        error,
+        'No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a shared credentials file, or a web identity.',
+      );
+    }
+    if (/Skewed/.test(name)) {
+      return this.#failure(
+        'LocationDenied',
+        verb,
+        key,
+        error,
+        'The clocks of this machine and of the server differ: correct them.',
+      );
+    }
+    if (/Expired/.test(name)) {
+      return this.#failure(
+        'LocationDenied',
+        verb,
+        key,
+        error,
+        'The credentials have expired: renew them and run the command again.',
+      );
+    }
+    if (status === 401 || status === 403) {
+      return this.#failure(
+        'LocationDenied',
+        verb,
+        key,
+        error,
+        `The server refuses ${verb}. Check the credentials, the bucket's policy and object locks.`,
+      );
+    }
+    if (/CERT|SIGNED|SIGNATURE|SSL|TLS/.test(code)) {
+      return this.#failure(
+        'LocationUnavailable',
+        verb,
+        key,
+        error,
+        'The certificate of the server is not trusted: pass its authority (--ca-bundle, AWS_CA_BUNDLE, or caBundle of the KmBackupLocation).',
+      );
+    }
+    if (/QuotaExceeded|StorageFull|InsufficientStorage|XMinioStorageFull/.test(name) || status === 507) {
+      return this.#failure('NoSpace', verb, key, error, 'The location is full: enlarge it, or prune copies.');
+    }
+    return this.#failure(
+      'LocationUnavailable',
+      verb,
+      key,
+      error,
+      `Tried again without success. ${message === '' ? 'Check the endpoint and the network.' : ''}`.trim(),
+    );
+  }
+
+  #failure(
+    reason: 'LocationUnavailable' | 'LocationDenied' | 'LocationUnsuitable' | 'NoSpace',
+    verb: string,
+    key: string,
+    error: unknown,
+    advice: string,
+  ): ArchiveError {
+    const { name = '', code, message = '', $metadata } = error as ServiceError;
+    const status = $metadata?.httpStatusCode;
+    const what = [status, code ?? name, message]
+      .filter((part) => part !== undefined && part !== '')
+      .join(' ')
+      .slice(0, 300);
+    return new ArchiveError(reason, `${this.url}: ${verb} ${key} failed (${what}). ${advice}`, {
+      cause: error,
+    });
+  }
+}
+
+/** An answer that was not what was asked for; another try may bring it. */
+class BrokenAnswer extends Error {
+  override readonly name = 'BrokenAnswer';
+}
+
+const TRANSIENT_NAMES =
+  /^(SlowDown|RequestTimeout|TimeoutError|ThrottlingException|Throttling|TooManyRequests.*|InternalError|ServiceUnavailable|BadDigest|RequestTimeTooSkewed|BrokenAnswer|NetworkingError|AbortError)$/;
+const TRANSIENT_CODES =
+  /^(ECONNRESET|ECONNREFUSED|ECONNABORTED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|UND_ERR.*|ERR_STREAM_PREMATURE_CLOSE)$/;
+
+function isTransient(error: unknown): boolean {
+  const { name = '', code = '', message = '', $metadata } = error as ServiceError;
+  const status = $metadata?.httpStatusCode ?? 0;
+  return (
+    status >= 500 ||
+    status === 429 ||
+    TRANSIENT_NAMES.test(name) ||
+    TRANSIENT_CODES.test(code) ||
+    /aborted|socket hang up|premature close/i.test(message)
+  );
+}
