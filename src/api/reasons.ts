@@ -198,9 +198,11 @@ export const RUN_REASONS = {
   },
   LocationUnavailable: {
     exit: 'failure',
-    meaning: 'The location of the copies cannot be reached, or answered with errors until the time for retries was over.',
+    meaning:
+      'The location of the copies cannot be reached, or answered with errors until the time for retries was over.',
     kubectl: 'Look at `status.conditions` of the KmBackupLocation. The next run tries again.',
-    shell: 'Check the endpoint and the network, and run the command again: nothing confirmed is uploaded twice.',
+    shell:
+      'Check the endpoint and the network, and run the command again: nothing confirmed is uploaded twice.',
   },
   LocationDenied: {
     exit: 'failure',

@@ -66,3 +66,23 @@ async function readIdentity(location: Location): Promise<LocationIdentity | unde
     `${location.url}: ${IDENTITY_KEY} cannot be read by this version of km-backup.`,
   );
 }
+
+const PROBE_KEY = 'km-location-probe';
+
+/** Tries each verb that copies need, on an object of its own. @throws {ArchiveError} that names the verb which failed. */
+export async function checkLocation(location: Location): Promise<LocationIdentity> {
+  const identity = await openLocation(location);
+  const bytes = Buffer.from(`${identity.id}\n`);
+  await location.put(PROBE_KEY, bytes);
+  const back = await location.get(PROBE_KEY);
+  let isListed = false;
+  for await (const { key } of location.list(PROBE_KEY)) isListed ||= key === PROBE_KEY;
+  if (!back?.equals(bytes) || !isListed) {
+    throw new ArchiveError(
+      'LocationUnavailable',
+      `${location.url}: what was written is not ${isListed ? 'read back as it was' : 'listed'}. Copies there could not be trusted.`,
+    );
+  }
+  await location.delete(PROBE_KEY);
+  return identity;
+}

@@ -19,7 +19,11 @@ export interface AtomicFileOptions {
  * @throws A system error when the file cannot be written. A file system that cannot sync directories
  *   (EINVAL, ENOTSUP) is tolerated.
  */
-export function writeFileAtomic(file: string, content: string | Uint8Array, options: AtomicFileOptions): void {
+export function writeFileAtomic(
+  file: string,
+  content: string | Uint8Array,
+  options: AtomicFileOptions,
+): void {
   const directory = path.dirname(file);
   const temporary = path.join(directory, options.temporary ?? `${path.basename(file)}.${process.pid}.tmp`);
   try {

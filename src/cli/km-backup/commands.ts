@@ -21,6 +21,9 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: 'run a script that writes the archive, as the playbook allows',
     load: () => import('./run-script.ts'),
   },
+  copy: { summary: 'copy archives to a location off the cluster', load: () => import('./copy.ts') },
+  fetch: { summary: 'bring an archive back from a location', load: () => import('./fetch.ts') },
+  location: { summary: 'set up a location for copies', load: () => import('./location.ts') },
   prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };
 

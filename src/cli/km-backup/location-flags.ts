@@ -1,0 +1,103 @@
+/** Flags and files that every command on a location takes. */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { ArchiveError } from '../../archive/index.ts';
+import type { Location, LocationOptions, Opener, Sealer } from '../../offsite/index.ts';
+import { codeOf } from '../../posix/system-error.ts';
+import type { CliContext } from './context.ts';
+import { collect } from './option-values.ts';
+
+export interface LocationFlags {
+  readonly pathStyle: boolean;
+  readonly caBundle?: string;
+  readonly bandwidthLimit?: number;
+}
+
+export interface IdentityFlags {
+  readonly identity: readonly string[];
+}
+
+export interface RecipientFlags {
+  readonly recipient: readonly string[];
+  readonly encryption: boolean;
+}
+
+/** `10M`, `512K`, `1G`: bytes (powers of 1,024). */
+export function byteCount(value: string): number {
+  const match = /^(\d{1,12})([KMG]?)$/.exec(value);
+  const bytes = Number(match?.[1]) * 1024 ** ['', 'K', 'M', 'G'].indexOf(match?.[2] ?? '');
+  if (!match || bytes < 1 || !Number.isSafeInteger(bytes)) {
+    throw new InvalidArgumentError('a number of bytes is needed, such as 512K, 10M or 1G.');
+  }
+  return bytes;
+}
+
+export function addLocationFlags(command: Command): Command {
+  return command
+    .option('--path-style', 'address the bucket in the path (most servers other than AWS)', false)
+    .option('--ca-bundle <file>', "authorities that sign the server's certificate (default: $AWS_CA_BUNDLE)")
+    .option('--bandwidth-limit <bytes>', 'bytes a second, such as 10M', byteCount);
+}
+
+export function addIdentityFlag(command: Command): Command {
+  return command.option(
+    '--identity <file>',
+    'file with age identities, to read encrypted copies (repeatable)',
+    collect,
+    [],
+  );
+}
+
+/** The location at an address, with credentials from the standard AWS sources. */
+export async function openAt(
+  url: string,
+  flags: LocationFlags,
+  { env, signal }: CliContext,
+): Promise<Location> {
+  const { locationAt, Throttle } = await import('../../offsite/index.ts');
+  const options: LocationOptions = {
+    forcePathStyle: flags.pathStyle,
+    caBundle: flags.caBundle ?? env['AWS_CA_BUNDLE'],
+    ...(flags.bandwidthLimit !== undefined && { throttle: new Throttle(flags.bandwidthLimit) }),
+    signal,
+  };
+  return await locationAt(url, options);
+}
+
+/** @throws {ArchiveError} Usage */
+export async function sealerFor({ recipient, encryption }: RecipientFlags): Promise<Sealer | undefined> {
+  if (recipient.length === 0 && encryption) {
+    throw new ArchiveError(
+      'Usage',
+      'Name at least one --recipient age1… (km-backup location keygen makes a key pair), or pass --no-encryption to store the copy unencrypted.',
+    );
+  }
+  if (!encryption && recipient.length > 0) {
+    throw new ArchiveError('Usage', '--recipient and --no-encryption exclude each other.');
+  }
+  if (!encryption) return undefined;
+  const { Sealer: MakeSealer } = await import('../../offsite/index.ts');
+  return new MakeSealer(recipient);
+}
+
+/** The identities in files as age-keygen writes them: one a line, `#` before comments. @throws {ArchiveError} Usage */
+export async function openerFor({ identity }: IdentityFlags): Promise<Opener | undefined> {
+  if (identity.length === 0) return undefined;
+  const lines = identity.flatMap((file) => {
+    try {
+      return readFileSync(file, 'utf8').split('\n');
+    } catch (error) {
+      throw new ArchiveError('Usage', `${file}: the identity cannot be read (${codeOf(error) ?? error}).`);
+    }
+  });
+  const identities = lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
+  if (identities.length === 0) {
+    throw new ArchiveError(
+      'Usage',
+      `${identity.join(', ')}: no age identity is in it (a line AGE-SECRET-KEY-1…).`,
+    );
+  }
+  const { Opener: MakeOpener } = await import('../../offsite/index.ts');
+  return new MakeOpener(identities);
+}
