@@ -104,6 +104,13 @@ export const ROOMS: readonly Room[] = [
     door: 'archive/index.ts',
   },
   {
+    path: 'offsite',
+    what: 'copies in a bucket or a directory: packs, lists, age, copy, fetch, prune. No Kubernetes',
+    imports: ['archive', 'retention', 'posix', 'clock'],
+    packages: ['@aws-sdk/client-s3', '@smithy/node-http-handler', 'age-encryption'],
+    door: 'offsite/index.ts',
+  },
+  {
     path: 'kube',
     what: 'client, reflector, store, workqueue, lease, events. No word of backups',
     imports: ['clock', 'log'],
@@ -128,6 +135,7 @@ export const ROOMS: readonly Room[] = [
       'operator',
       'standalone',
       'kube',
+      'offsite',
       'archive',
       'api',
       'retention',

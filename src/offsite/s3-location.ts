@@ -73,7 +73,7 @@ export class S3Location implements Location {
         }),
       }),
       ...(endpoint !== undefined && { endpoint }),
-      region: region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
+      ...(region !== undefined && { region }),
     };
     this.#client = new S3Client(config);
   }

@@ -58,6 +58,8 @@ export async function openAt(
   const { locationAt, Throttle } = await import('../../offsite/index.ts');
   const options: LocationOptions = {
     forcePathStyle: flags.pathStyle,
+    // Servers other than AWS take any region, and the SDK must have one.
+    region: env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
     caBundle: flags.caBundle ?? env['AWS_CA_BUNDLE'],
     ...(flags.bandwidthLimit !== undefined && { throttle: new Throttle(flags.bandwidthLimit) }),
     signal,
