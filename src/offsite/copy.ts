@@ -164,8 +164,9 @@ export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
     encodeList(listOf(summary, archive, series, packBytes, runs, manifestParts, sealer !== undefined)),
   );
   await put(indexKey(series, archive), index.bytes());
-  await put(listKey(series, archive), text);
+  // Before the list: a copy that the catalog names and that has no list is none, the reverse would be missed by a sweep.
   await addToCatalog(location, series, writer.id, archive);
+  await put(listKey(series, archive), text);
   checkpoint.remove();
   const uploadedBytes =
     uploader.uploadedBytes + index.bytes().length + text.length + fs.statSync(manifest).size;
