@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { ArchiveError, type ArchiveInfo, ExitCode, listArchives } from '../../archive/index.ts';
 import type { CopyProgress, CopyReport, Location } from '../../offsite/index.ts';
 import type { CliContext } from './context.ts';
-import { existingDirectory, required } from './context.ts';
+import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import {
   addLocationFlags,
   type LocationFlags,
@@ -32,7 +32,7 @@ export function command(context: CliContext): Command {
         '<archive-and-location...>',
         'names of archives of the destination, then s3://BUCKET/PREFIX or dir:PATH',
       )
-      .option('--destination <dir>', 'directory of the archives (default: $KM_BACKUP_DEST)')
+      .option('--destination <dir>', DESTINATION_HELP)
       .option('--newest', 'the newest complete archive (the default)', false)
       .option('--all', 'every complete archive, oldest first', false)
       .option('--recipient <key>', 'age public key that can read the copy (repeatable)', collect, [])
@@ -46,9 +46,7 @@ export function command(context: CliContext): Command {
 
 async function run(words: readonly string[], flags: Flags, context: CliContext): Promise<void> {
   const { copyArchive, initLocation } = await import('../../offsite/index.ts');
-  const directory = existingDirectory(
-    required(flags.destination ?? context.env['KM_BACKUP_DEST'], '--destination', 'KM_BACKUP_DEST'),
-  );
+  const directory = existingDirectory(requiredDestination(context, flags.destination));
   const archives = chosen(words.slice(0, -1), directory, flags);
   const sealer = await sealerFor(flags);
   const location = await openAt(words.at(-1)!, flags, context);
