@@ -7,6 +7,7 @@ export interface OperatorArguments {
   httpPort: number;
   image: string;
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  imagePullSecrets: string[];
   allowScripts: boolean;
   leaderElect: boolean;
   leaseName: string;
@@ -53,6 +54,7 @@ export function operatorCommand(): Command {
         .choices(['Always', 'IfNotPresent', 'Never'])
         .default('IfNotPresent'),
     )
+    .option('--image-pull-secrets <a,b>', "secrets that pull the image, in the Jobs' namespaces", list, [])
     .option('--allow-scripts', 'run the scripts that schedules name (lets their authors run code)', false)
     .option('--no-leader-elect', 'do not ask for a Lease; only ever run one replica so')
     .option('--lease-name <name>', 'Lease that elects the leader', 'km-backup-operator')

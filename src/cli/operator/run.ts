@@ -79,6 +79,7 @@ export async function runOperator(
     jobs: {
       image: options.image,
       imagePullPolicy: options.imagePullPolicy,
+      imagePullSecrets: options.imagePullSecrets,
       allowScripts: options.allowScripts,
     },
     limits: { total: options.maxConcurrentRuns, perNamespace: options.maxConcurrentRunsPerNamespace },

@@ -26,6 +26,13 @@ describe('the Job of a run', () => {
     });
   });
 
+  it('pulls with the secrets of the installation', () => {
+    expect(build({}).spec.template.spec).not.toHaveProperty('imagePullSecrets');
+    const withSecrets = { ...settings, imagePullSecrets: ['one', 'two'] };
+    const job = buildJob(backup, schedule({}), withSecrets, { tolerations: [] });
+    expect(job.spec.template.spec!.imagePullSecrets).toEqual([{ name: 'one' }, { name: 'two' }]);
+  });
+
   it('gives the volume no group that nobody asked for', () => {
     expect(build({}).spec.template.spec!.securityContext).not.toHaveProperty('fsGroup');
     const runAsGroup = build({ podTemplate: { runAsUser: 7, runAsGroup: 8 } }).spec.template.spec!;

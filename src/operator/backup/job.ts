@@ -15,6 +15,8 @@ import { LONGEST_BACKOFF_SECONDS } from './waits.ts';
 export interface JobSettings {
   image: string;
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  /** Secrets of the Job's namespace; none: those of its default service account. */
+  imagePullSecrets?: readonly string[];
   allowScripts: boolean;
 }
 
@@ -196,6 +198,9 @@ export function buildJob(
         metadata: { labels, annotations },
         spec: {
           restartPolicy: 'Never',
+          ...(settings.imagePullSecrets?.length && {
+            imagePullSecrets: settings.imagePullSecrets.map((name) => ({ name })),
+          }),
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           terminationGracePeriodSeconds: 30,

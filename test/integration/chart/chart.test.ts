@@ -80,6 +80,62 @@ describe('the chart', () => {
     expect(command.args).toEqual([]);
   });
 
+  it('adds to the operator what the values say', async () => {
+    const objects = await renderChart([
+      'extraEnv[0].name=HTTPS_PROXY',
+      'extraEnv[0].value=http://proxy:3128',
+      'extraVolumes[0].name=ca',
+      'extraVolumes[0].configMap.name=ca',
+      'extraVolumeMounts[0].name=ca',
+      'extraVolumeMounts[0].mountPath=/ca',
+      'commonLabels.team=storage',
+      'extraObjects[0].apiVersion=v1',
+      'extraObjects[0].kind=ConfigMap',
+      'extraObjects[0].metadata.name=ca',
+      'extraObjects[0].metadata.namespace=\\{\\{ .Release.Namespace \\}\\}',
+    ]);
+    const { spec } = find(objects, 'Deployment').spec.template;
+    expect(spec.containers[0].env).toContainEqual({ name: 'HTTPS_PROXY', value: 'http://proxy:3128' });
+    expect(spec.volumes).toEqual([{ name: 'ca', configMap: { name: 'ca' } }]);
+    expect(spec.containers[0].volumeMounts).toEqual([{ name: 'ca', mountPath: '/ca' }]);
+    expect(find(objects, 'ConfigMap').metadata).toEqual({ name: 'ca', namespace: 'km-system' });
+    for (const { kind, metadata } of objects.filter((object) => object.metadata.name !== 'ca'))
+      expect([kind, metadata.labels?.['team']]).toEqual([kind, 'storage']);
+    const selector = find(objects, 'Deployment').spec.selector.matchLabels;
+    expect(Object.keys(selector)).not.toContain('team');
+  });
+
+  it.each([
+    ['localhost/km-backup-operator', 'mirror.example:5000/km-backup-operator'],
+    ['ghcr.io/org/km', 'mirror.example:5000/org/km'],
+    ['org/km', 'mirror.example:5000/org/km'],
+  ])('takes %s from the registry of all charts', async (repository, expected) => {
+    const args = await operatorArguments(
+      `image.repository=${repository}`,
+      'image.tag=v7',
+      'global.imageRegistry=mirror.example:5000',
+    );
+    expect(args).toContain(`--image=${expected}:v7`);
+  });
+
+  it('has Jobs pull with the secrets that the values name', async () => {
+    expect((await operatorArguments()).join(' ')).not.toContain('--image-pull-secrets');
+    expect(
+      await operatorArguments('jobs.imagePullSecrets[0].name=one', 'jobs.imagePullSecrets[1].name=two'),
+    ).toContain('--image-pull-secrets=one,two');
+  });
+
+  it('leaves the user to the platform where asked to', async () => {
+    const objects = await renderChart([
+      'podSecurityContext.runAsUser=null',
+      'podSecurityContext.runAsGroup=null',
+    ]);
+    expect(find(objects, 'Deployment').spec.template.spec.securityContext).toEqual({
+      runAsNonRoot: true,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+  });
+
   it('lets schedules run scripts only when asked to', async () => {
     expect(await operatorArguments()).not.toContain('--allow-scripts');
     expect(await operatorArguments('jobs.allowScripts=true')).toContain('--allow-scripts');
@@ -96,6 +152,12 @@ describe('the chart', () => {
   it.each([
     ['a value it does not know', 'replicaCount=2', /replicaCount/],
     ['a bad namespace', 'namespaces={A_b}', /namespaces/],
+    ['a name that is none', 'fullnameOverride=Not_a_name', /fullnameOverride/],
+    ['a service account that is none', 'serviceAccount.name=a..b', /serviceAccount/],
+    ['a pull secret that is none', 'imagePullSecrets[0].name=A', /imagePullSecrets/],
+    ['a label that is none', 'podLabels.team=two words', /podLabels/],
+    ['an image with its tag', 'image.repository=r/km:v7', /repository/],
+    ['an address for a registry', 'global.imageRegistry=https://r', /imageRegistry/],
     ['a log level it does not know', 'logLevel=loud', /logLevel/],
     [
       'replicas without leader election',
