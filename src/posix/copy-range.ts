@@ -2,13 +2,15 @@ import fs from 'node:fs';
 import { tryCall } from './libc.ts';
 import { SystemError } from './system-error.ts';
 
-/** Errors that say "not between these two files", not "the copy failed". */
+/** Errors that mean "not between these two files" rather than "the copy failed". */
 const fallbackCodes = new Set(['ENOSYS', 'EXDEV', 'EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'EPERM', 'ETXTBSY']);
 const BLOCK = 1024 * 1024;
 
 /**
- * Copies bytes between open files inside the kernel (a reflink where the file system can), by read and
- * write where it cannot. Returns the bytes copied: fewer than `length` only at the end of the source.
+ * Copies bytes between open files inside the kernel (as a reflink if the file system supports it), or else by
+ * read and write.
+ *
+ * @returns Bytes copied: fewer than `length` only at the end of the source.
  */
 export function copyRange(
   from: number,
@@ -33,7 +35,7 @@ export function copyRange(
       if (!fallbackCodes.has(error.code)) throw error;
       break;
     }
-    // Some file systems (procfs, FUSE) answer 0 although there is more: reading tells for certain.
+    // Some file systems (procfs, FUSE) answer 0 although there is more, so try to read.
     if (answer.result === 0) break;
     copied += answer.result;
   }

@@ -4,12 +4,13 @@ import { SystemError } from './system-error.ts';
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** A run of data, in bytes from the start of the file. */
+/** A run of data. The offset counts bytes from the start of the file. */
 export type Extent = { readonly offset: number; readonly length: number };
 
 /**
- * The data of an open file; what lies between is holes, which read as zeros. One extent of the whole file
- * where the file system reports no holes. Moves the file offset of `fd`.
+ * Finds the data of an open file. Between its extents are holes, which read as zeros. Moves the file offset.
+ *
+ * @returns One extent for the whole file if the file system does not report holes.
  */
 export function dataExtents(fd: number, size: number): Extent[] {
   const extents: Extent[] = [];

@@ -14,18 +14,18 @@ const LOCK_NB = 4;
 const LOCK_UN = 8;
 const POLL_MS = 200;
 
-/** Who holds a lock, as it wrote itself into the file: for messages only, the kernel decides. */
+/** Who holds a lock, as the holder wrote it into the file. For messages only: the kernel decides. */
 export type LockHolder = { readonly host: string; readonly pid: number; readonly since: string };
 
 export type LockAttempt =
   | { readonly acquired: true; readonly lock: FileLock }
-  /** `holder` is unknown where it could not write itself down, or just lets go. */
+  /** `holder` is unknown if it could not write to the file, or is just releasing the lock. */
   | { readonly acquired: false; readonly holder: LockHolder | undefined };
 
 /**
- * An exclusive lock that the kernel drops with its holder, however that dies: there are no stale locks. It
- * belongs to the open file description, so two attempts in one process exclude each other too, and over
- * NFS it holds between nodes. The file stays: removing it would let two holders lock different inodes.
+ * An exclusive lock that the kernel releases when its holder dies, so there are no stale locks. It belongs to
+ * the open file description: two attempts in one process exclude each other too. Over NFS it works between
+ * nodes. The file is never removed, because two holders could then lock different inodes.
  */
 export class FileLock implements Disposable {
   readonly path: RawPath;
@@ -36,7 +36,11 @@ export class FileLock implements Disposable {
     this.#fd = fd;
   }
 
-  /** Never waits. Throws a system error where the file cannot be created or the file system has no locks (ENOLCK). */
+  /**
+   * Tries once, without waiting.
+   *
+   * @throws A system error when the file cannot be created or the file system has no locks (ENOLCK).
+   */
   static tryLock(path: RawPath): LockAttempt {
     for (;;) {
       const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
@@ -59,7 +63,11 @@ export class FileLock implements Disposable {
     }
   }
 
-  /** Tries until `waitMs` have passed (0: once) or `signal` aborts, which throws its reason. */
+  /**
+   * Tries until the lock is free.
+   *
+   * @param options `waitMs`: 0 tries once. `signal`: throws its reason when aborted.
+   */
   static async lock(path: RawPath, options: { waitMs: number; signal?: AbortSignal }): Promise<LockAttempt> {
     const deadline = performance.now() + options.waitMs;
     for (;;) {
@@ -99,7 +107,7 @@ export class FileLock implements Disposable {
     try {
       fs.ftruncateSync(fd);
     } catch {
-      // What remains names a holder that the kernel no longer knows; nobody decides by it.
+      // The file then names a former holder. Only messages would show it.
     }
     unlockDescriptor(fd);
     fs.closeSync(fd);
@@ -122,7 +130,7 @@ function lockDescriptor(fd: number, path: RawPath): boolean {
   if ('result' in answer) return true;
   const error = new SystemError('fcntl', answer.errno, path);
   if (error.code === 'EAGAIN' || error.code === 'EACCES') return false;
-  // A kernel without OFD locks (some sandboxes): every process on it meets here on flock instead.
+  // A kernel without OFD locks (some sandboxes): every process on it uses flock instead.
   if (error.code === 'EINVAL') return flockDescriptor(fd, path);
   throw error;
 }
@@ -153,7 +161,7 @@ function writeHolder(fd: number): void {
     fs.ftruncateSync(fd);
     fs.writeSync(fd, `${JSON.stringify(holder)}\n`, 0);
   } catch {
-    // A full disk must not keep anyone from holding the lock.
+    // The lock works without it, even on a full disk.
   }
 }
 

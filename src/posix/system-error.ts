@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { printable } from '../log/printable.ts';
 
-/** A path as the kernel takes it: text is encoded in UTF-8, other names are given as their bytes. */
+/** A path for the kernel: text is encoded in UTF-8, names in other encodings are given as bytes. */
 export type RawPath = string | Uint8Array;
 
 /** A failed system call. `code` is the errno's name (`ENOENT`…), as in Node's own errors. */
@@ -24,14 +24,14 @@ export class SystemError extends Error {
   }
 }
 
-/** The errno name of any system error, Node's or ours; undefined for everything else. */
+/** @returns The errno name of a system error, Node's or ours; undefined for anything else. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return undefined;
-  // Node has no name for some, EDQUOT among them.
+  // Node has no name for some errors, such as EDQUOT.
   return error.code === 'UNKNOWN' && 'errno' in error ? nameOf(Math.abs(Number(error.errno))) : error.code;
 }
 
-/** Whether the kernel gave the error, rather than Node.js or a library. */
+/** Whether the error comes from the kernel rather than from Node.js or a library. */
 export function isSystemError(error: unknown): boolean {
   return /^E(?!RR_)/.test(codeOf(error) ?? '');
 }

@@ -3,6 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { restoreStatus, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
 import { type Ended, ProgramAs } from '../support/restore-as.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -201,4 +203,120 @@ test('what cannot be removed is named, and removed later', async () => {
   immutable.pop();
   expect(await run(0, '--commit', target)).toMatchObject({ status: 0 });
   expect(fs.readdirSync(target).sort()).toEqual(['dir', 'file', 'lost+found']);
+});
+
+describe('a swap that fails on the way', () => {
+  const options = (archive: string, more: Partial<RestoreOptions> = {}): RestoreOptions => ({
+    archive,
+    target: at('target'),
+    policy: { preserveSetid: false, skipDevices: false },
+    oldState: 'keep',
+    threads: 1,
+    now: () => new Date(),
+    ...more,
+  });
+  const failing = (step: string) => (name: string) => {
+    if (name === step) throw Object.assign(new Error(`EIO: ${step}`), { code: 'EIO', errno: -5 });
+  };
+  let archive: string;
+  let before: object;
+  beforeEach(() => {
+    fs.mkdirSync(at('target'));
+    fill(at('target'), 0);
+    archive = pack();
+    before = describeTree(at('target'), hidden);
+  });
+
+  test.each([
+    ['exchange', 'exchange'],
+    ['exchange', 'rename the old tree'],
+    ['rename', 'move the live tree out'],
+    ['rename', 'move the other tree in'],
+    ['children', 'move out dir'],
+    ['children', 'move out zfile'],
+    ['children', 'move in dir'],
+    ['children', 'move in file'],
+  ] as const)('%s, at "%s": is undone and leaves no trace', async (swap, step) => {
+    await expect(restore(options(archive, { swap, failpoint: failing(step) }))).rejects.toMatchObject({
+      reason: 'RestoreFailed',
+      message: expect.stringMatching(/the swap failed \(EIO.*\) and was undone\. Nothing was changed/),
+    });
+    expect(describeTree(at('target'))).toEqual(before);
+    expect(fs.readdirSync(base).sort()).toEqual(['new.tgz', 'source', 'target']);
+  });
+
+  test.each(['exchange', 'rename', 'children'] as const)(
+    'in a rollback: the restored tree stays live, and the rollback can be repeated (%s)',
+    async (swap) => {
+      await restore(options(archive, { swap }));
+      const restored = describeTree(at('target'), hidden);
+      const step = { exchange: 'exchange', rename: 'move the other tree in', children: 'move in file' }[swap];
+      await expect(rollbackRestore(at('target'), { failpoint: failing(step) })).rejects.toThrow(
+        /the rollback failed \(EIO.*\) and was undone/,
+      );
+      expect(describeTree(at('target'), hidden)).toEqual(restored);
+      await rollbackRestore(at('target'));
+      expect(describeTree(at('target'))).toEqual(before);
+    },
+  );
+
+  test('and meets an obstacle when it is undone: named, and finished either way once it is gone', async () => {
+    for (const finish of [resumeRestore, rollbackRestore]) {
+      const failpoint = (name: string) => {
+        if (name !== 'move in dir') return;
+        chattr('+i', at('target/.km-restore/old/zfile'));
+        failing(name)(name);
+      };
+      await expect(restore(options(archive, { swap: 'children', failpoint }))).rejects.toThrow(
+        /the swap stopped half-way .*--resume.*--rollback/,
+      );
+      await expect(rollbackRestore(at('target'))).rejects.toThrow(/old\/zfile: EPERM|EPERM.*old\/zfile/);
+      execFileSync('chattr', ['-i', at('target/.km-restore/old/zfile')]);
+      immutable.pop();
+      await finish(at('target'));
+      if (finish === resumeRestore) {
+        expect(read(at('target'), 'dir/new')).toBe('new');
+        await rollbackRestore(at('target'));
+      }
+      expect(describeTree(at('target'))).toEqual(before);
+    }
+  });
+
+  test.each([
+    ['exchange', 'rename the old tree'],
+    ['rename', 'move the other tree in'],
+    ['children', 'move in file'],
+  ] as const)('%s: undone from any point that an earlier undo reached', async (swap, step) => {
+    /** Fails at the nth step from the given one on, and at all that follow, as if the process had died there. */
+    const dying = (from: string, n: number) => {
+      let left = -1;
+      return (name: string) => {
+        if (left < 0 && (from === '' || name === from)) left = n;
+        else if (left > 0) left--;
+        if (left === 0) throw Object.assign(new Error(`EIO: ${name}`), { code: 'EIO', errno: -5 });
+      };
+    };
+    // Removing the state directory by hand changes the times of the root.
+    const below = (tree: object) => ({ ...tree, '': undefined });
+    let survived = false;
+    for (let reach = 0; !survived; reach++) {
+      await expect(restore(options(archive, { swap, failpoint: dying(step, 0) }))).rejects.toThrow(
+        /half-way/,
+      );
+      try {
+        await rollbackRestore(at('target'), { failpoint: dying('', reach) });
+        survived = true;
+      } catch {
+        // Without a journal only the state directory with its lock is left, which the next restore uses.
+        if (restoreStatus(at('target')).phase !== 'none') await rollbackRestore(at('target'));
+        else
+          for (const state of [at('.km-restore-target'), at('target/.km-restore')]) {
+            if (fs.existsSync(state)) fs.rmSync(state, { recursive: true });
+          }
+      }
+      expect(below(describeTree(at('target')))).toEqual(below(before));
+      expect(fs.readdirSync(base).sort()).toEqual(['new.tgz', 'source', 'target']);
+      expect(reach).toBeLessThan(30);
+    }
+  });
 });

@@ -2,11 +2,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { display, fromText } from '../format/byte-string.ts';
 
-/** A process that would go on working in the old tree. */
+/** A process that would continue to work in the old tree. */
 export interface TreeUser {
   readonly pid: number;
   readonly command: string;
-  /** `writes` a file, `maps` one for writing, or has its working directory (`stands in`) there. */
+  /** `writes` a file, `maps` one for writing, or `stands in` the tree: has its working directory there. */
   readonly use: 'writes' | 'maps' | 'stands in';
   readonly path: string;
 }
@@ -14,9 +14,11 @@ export interface TreeUser {
 const WRITES = 0o3; // O_WRONLY | O_RDWR
 
 /**
- * Processes that write below a directory (its real path), or stand in it. Sees what /proc shows: processes of
- * this PID namespace whose descriptors this user may read, under the paths of this mount namespace. Pods on
- * other nodes, or without a shared PID namespace, must be stopped by whoever runs the restore.
+ * Finds processes that write below a directory or have their working directory there. Sees what /proc shows:
+ * processes of this PID namespace whose descriptors this user may read. Pods on other nodes, or without a
+ * shared PID namespace, must be stopped by whoever runs the restore.
+ *
+ * @param directory Its real path.
  */
 export function findUsers(directory: string, proc = '/proc'): TreeUser[] {
   const users: TreeUser[] = [];
@@ -68,7 +70,7 @@ function commandOf(process: string): string {
   return read(path.join(process, 'comm')).trim() || '?';
 }
 
-/** Processes come and go, and others' are not readable: what cannot be seen counts as nothing. */
+/** Processes end at any time, and those of other users are not readable: both count as empty. */
 function list(directory: string): string[] {
   try {
     return fs.readdirSync(directory);

@@ -10,7 +10,7 @@ import { encodeSparseMap, packedSize } from '../format/tar-header.ts';
 import { isSkipped, type RestorePolicy, withoutPrivileges } from './entry-gate.ts';
 import { TreeWriter, writeAll } from './tree-writer.ts';
 
-/** Members to check and, where `root` is given, to write below it. Their directories are there already. */
+/** Members to check and, if `root` is given, to write below it. Their directories exist already. */
 export interface RestoreJob {
   readonly path: string;
   readonly compression: Compression;
@@ -25,7 +25,7 @@ export interface RestoreMember {
   readonly member: Member;
   /** The entries' lines of the manifest. */
   readonly lines: string;
-  /** Of a `part`: the file it belongs to (created before), and where its slice starts in the packed bytes. */
+  /** For a `part`: the file that it belongs to (created before), and where its slice starts in the packed bytes. */
   readonly part?: { readonly entry: Entry; readonly start: number };
 }
 
@@ -33,7 +33,11 @@ export interface Restored {
   readonly warnings: readonly { readonly path: ByteString; readonly message: string }[];
 }
 
-/** Throws `ArchiveCorrupt` at the first member that is not as recorded; nothing of that member is written then. */
+/**
+ * Checks members and writes their files.
+ *
+ * @throws {ArchiveError} ArchiveCorrupt at the first member that differs from its record, before it is written.
+ */
 export function restoreMembers({ path, compression, members, root, policy, owner }: RestoreJob): Restored {
   const warnings: { path: ByteString; message: string }[] = [];
   const fd = fs.openSync(path, 'r');
@@ -48,7 +52,7 @@ export function restoreMembers({ path, compression, members, root, policy, owner
     for (const { member, lines, part } of members) {
       const raw = readMember(fd, member, compression);
       const entries = parseLines(lines, path);
-      // The digest of the compressed bytes was compared, so the contents' own would say nothing new.
+      // The digest of the compressed bytes was compared, so the contents' own digests would add nothing.
       if (member.kind === 'part') {
         if (writer && part) writePart(writer, part.entry, raw, part.start);
       } else {
@@ -91,7 +95,7 @@ function writePart(writer: TreeWriter, entry: Entry, raw: Buffer, start: number)
   }
 }
 
-/** Writes a slice of a file's packed bytes (see packedSize), which starts at `start` in them, to its places in the file. */
+/** Writes a slice of a file's packed bytes (see packedSize), starting at `start`, to its places in the file. */
 export function writePacked(fd: number, entry: Entry, slice: Buffer, start: number): void {
   if (!entry.extents) {
     if (slice.length > 0) writeAll(fd, slice, start);

@@ -3,7 +3,7 @@ import type { Summary } from '../format/manifest.ts';
 import type { Compression } from '../format/names.ts';
 import { compressionOf } from '../format/read-tar.ts';
 
-/** How the content of an archive is known to be right. */
+/** How the content of an archive is checked. */
 export type Source =
   /** By the digests of its manifest; members are restored in parallel. */
   | { readonly against: 'manifest'; readonly info: ArchiveInfo; readonly summary: Summary }

@@ -80,6 +80,9 @@ export function undoSwap(trees: Trees, journal: Journal, failpoint: Failpoint): 
   if (journal.mode === 'children') moveChildrenBack(swap, failpoint);
   else moveWholeBack(swap, failpoint);
   putModesBack(swap, { outgoing: target, incoming });
+  const root = journal.direction === 'forward' ? journal.rootBefore : journal.rootAfter;
+  // Renames below the root have changed its times.
+  if (journal.mode === 'children' && root) applyRootMetadata(target, root);
 }
 
 function swapOf({ state, target }: Trees, journal: Journal): Swap {
