@@ -24,7 +24,7 @@ const Source = z
       .boolean()
       .optional()
       .describe(
-        'A source without files (only directories, or nothing) is a failure unless this is true: an unmounted volume looks just like it.',
+        'Allows a source without files. By default that is a failure, because an unmounted volume looks the same.',
       ),
   })
   .describe('What to back up.');
@@ -35,14 +35,14 @@ const Destination = z
       'Claim that holds the archives. Default: the claim of the source.',
     ),
     path: RelativePath.default('backups/archives').describe(
-      'Folder for the archives inside the claim; made when missing, never packed into an archive.',
+      'Folder for the archives inside the claim. Created if missing, never packed into an archive.',
     ),
   })
   .describe('Where the archives go.');
 
 const Retention = z
   .object({
-    limit: int(0, 1_000_000).default(7).describe('Newest archives to keep. 0 prunes nothing.'),
+    limit: int(0, 1_000_000).default(7).describe('How many of the newest archives to keep. 0 keeps all.'),
     keepDaily: int(0, 10_000).optional().describe('Keep the newest archive of each of this many days.'),
     keepWeekly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many ISO weeks.'),
     keepMonthly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many months.'),
@@ -58,10 +58,10 @@ const Retention = z
         }),
       )
       .describe(
-        'Remove archives older than this, within the limit or not, unless a keepDaily, keepWeekly, keepMonthly or keepYearly keeps them. The newest complete archive always stays.',
+        'Remove archives older than this, even within the limit, unless keepDaily, keepWeekly, keepMonthly or keepYearly keeps them. The newest complete archive is always kept.',
       ),
   })
-  .describe('Which archives stay. Applied after a run that succeeded, never otherwise.');
+  .describe('Which archives to keep. Applied only after a run that succeeded.');
 
 const Compression = z
   .object({
@@ -114,14 +114,14 @@ const PodTemplate = z
       'Default: the level of the pod that mounts the source claim.',
     ),
   })
-  .describe("What may be set of the pods. No image, command or service account: they are the operator's.");
+  .describe('Settings of the pods. The operator alone decides image, command and service account.');
 
 export const KmBackupScheduleSpec = z
   .object({
     suspend: z
       .boolean()
       .default(false)
-      .describe('Stops new scheduled runs. Slots passed meanwhile are not caught up.'),
+      .describe('Starts no scheduled runs. Times that pass meanwhile are not caught up.'),
     intervalMinutes: int(1, 5_256_000)
       .default(720)
       .describe('Minutes between runs, counted from the creation of the schedule. Ignored when cron is set.'),
@@ -132,7 +132,7 @@ export const KmBackupScheduleSpec = z
       .optional()
       .meta(rules(...CRON_RULES))
       .describe(
-        'Cron expression of 5 fields, or @daily and the like. `H` stands for a slot hashed from the UID. Wins over intervalMinutes.',
+        'Cron expression of 5 fields, or @daily and the like. `H` stands for a value hashed from the UID. Takes precedence over intervalMinutes.',
       ),
     timeZone: z
       .string()
@@ -148,11 +148,13 @@ export const KmBackupScheduleSpec = z
       .describe('IANA time zone in which cron is read.'),
     startingDeadlineSeconds: int(1)
       .optional()
-      .describe('A slot that could not start within this time is missed. Default: until the next slot.'),
+      .describe(
+        'A run that could not be created within this time counts as missed. Default: until the next scheduled time.',
+      ),
     concurrencyPolicy: z
       .enum(['Forbid', 'Replace'])
       .default('Forbid')
-      .describe('Forbid: a slot waits for the run before it. Replace: it ends that run.'),
+      .describe('Forbid: a run waits for the earlier one to end. Replace: it ends the earlier one.'),
     source: Source,
     destination: Destination.prefault({}),
     retention: Retention.prefault({}),
@@ -169,19 +171,17 @@ export const KmBackupScheduleSpec = z
       })
       .optional()
       .describe(
-        'Script to run in place of the built-in program. Only where the operator was installed with jobs.allowScripts=true.',
+        'Script to run instead of the built-in program. Only if the operator was installed with jobs.allowScripts=true.',
       ),
     startDeadlineSeconds: int(10)
       .default(600)
       .describe(
         'A run whose pod has not started by then (unschedulable, image not pulled, volume not mounted) has failed.',
       ),
-    activeDeadlineSeconds: int(1)
-      .default(86_400)
-      .describe('A run that takes longer is ended and has failed.'),
+    activeDeadlineSeconds: int(1).default(86_400).describe('A run that takes longer is ended and fails.'),
     backoffLimit: int(0, 100)
       .default(2)
-      .describe('Retries of a failed pod. Bad configuration is not retried.'),
+      .describe('How often a failed pod is retried. Wrong configuration is not retried.'),
     successfulJobsHistoryLimit: int(0, 1000).default(3).describe('Finished Jobs (not archives) to keep.'),
     failedJobsHistoryLimit: int(0, 1000)
       .default(3)
@@ -223,14 +223,16 @@ export const KmBackupScheduleStatus = z.object({
   observedGeneration: z.int().optional(),
   conditions: Conditions.optional(),
   active: z.array(z.string()).optional().describe('KmBackups that have not finished.'),
-  lastScheduleTime: Time.optional().describe('The last slot for which a run was made.'),
-  lastSuccessfulTime: Time.optional().describe('When the last complete archive was finished.'),
+  lastScheduleTime: Time.optional().describe('The latest scheduled time for which a run was created.'),
+  lastSuccessfulTime: Time.optional().describe('When the newest complete archive was finished.'),
   lastFailureTime: Time.optional(),
-  lastMissedTime: Time.optional().describe('The last slot that passed without a run.'),
+  lastMissedTime: Time.optional().describe('The latest scheduled time that passed without a run.'),
   missedCountedTime: Time.optional().describe('When missed scheduled times were last counted.'),
-  missedSlots: z.int().optional().describe('Slots that passed without a run, in all.'),
+  missedSlots: z.int().optional().describe('How many scheduled times passed without a run.'),
   nextScheduleTime: Time.optional(),
-  settledUntil: Time.optional().describe('Every slot up to here has had its run or was counted as missed.'),
+  settledUntil: Time.optional().describe(
+    'Every scheduled time up to here has had its run or was counted as missed.',
+  ),
   cadence: z
     .string()
     .optional()
@@ -276,7 +278,7 @@ export const KmBackupScheduleStatus = z.object({
     .array(z.string())
     .optional()
     .describe(
-      'Finished KmBackups that are in `runs` already, in the order of counting; a few that no longer exist among them.',
+      'UIDs of finished KmBackups that `runs` includes, in the order of counting. A few of them may no longer exist.',
     ),
 });
 export type KmBackupScheduleStatus = z.infer<typeof KmBackupScheduleStatus>;

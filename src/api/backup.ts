@@ -8,7 +8,7 @@ export const KmBackupSpec = z
       'KmBackupSchedule in this namespace that says what to back up, where to and how.',
     ),
     scheduledTime: Time.optional().describe(
-      'The slot this run serves; set by the operator. Absent: a run asked for by hand, now.',
+      'The scheduled time of this run, set by the operator. Absent for a run created by hand, which starts at once.',
     ),
     archiveName: z
       .string()
@@ -16,7 +16,7 @@ export const KmBackupSpec = z
       .max(255)
       .optional()
       .describe(
-        'Set by the operator for an archive that a run found on the destination and no run made: nothing is run for it.',
+        'Set by the operator for an archive that was found on the destination and that no run made. Nothing is run.',
       ),
   })
   .meta(rules({ rule: 'self == oldSelf', message: 'a run cannot be changed: create another KmBackup' }));
@@ -47,7 +47,7 @@ export const KmBackupStatus = z.object({
   destination: z
     .object({ claimName: z.string(), path: z.string().describe('Folder inside the claim.') })
     .optional()
-    .describe('Where this run writes, whatever becomes of the schedule.'),
+    .describe('Where this run writes, even if the schedule changes.'),
   startTime: Time.optional().describe('When the operator started the run.'),
   awaiting: z
     .object({

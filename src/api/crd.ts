@@ -33,7 +33,7 @@ export const RESOURCES: readonly ResourceDefinition[] = [
     singular: 'kmbackupschedule',
     plural: 'kmbackupschedules',
     shortNames: ['kmbs'],
-    description: 'Says what is backed up, when, where to, and how many archives are kept.',
+    description: 'Says what to back up, when, where to, and how many archives to keep.',
     spec: KmBackupScheduleSpec,
     status: KmBackupScheduleStatus,
     columns: [

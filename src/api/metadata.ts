@@ -7,7 +7,7 @@ export interface OwnerReference {
   blockOwnerDeletion?: boolean;
 }
 
-/** The part of `metav1.ObjectMeta` that the operator reads; times are RFC 3339 strings, as on the wire. */
+/** The part of `metav1.ObjectMeta` that the operator reads. Times are RFC 3339 strings, as the API server sends them. */
 export interface ObjectMeta {
   name: string;
   namespace: string;

@@ -12,7 +12,7 @@ export const LABELS = {
   component: 'app.kubernetes.io/component',
   /** Name of the KmBackupSchedule, cut to 63 characters; the full name is in the spec. */
   schedule: `${GROUP}/schedule`,
-  /** UID of the KmBackupSchedule: what adoption is decided by. */
+  /** UID of the KmBackupSchedule. Adoption depends on it. */
   scheduleUid: `${GROUP}/schedule-uid`,
   /** Name of the KmBackup a Job or pod belongs to. */
   backup: `${GROUP}/backup`,
@@ -28,5 +28,5 @@ export const ANNOTATIONS = {
   deadlines: `${GROUP}/deadlines`,
 } as const;
 
-/** Selects the Jobs and pods that this operator made, and no others. */
+/** Selects only the Jobs and pods that this operator created. */
 export const MANAGED_SELECTOR = `${LABELS.managedBy}=${FIELD_MANAGER}`;

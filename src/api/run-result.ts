@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * What one run of `km-backup` reports to whoever started it: printed as one JSON line by
- * `--result-file`, and written to the container's termination message (at most 4,096 bytes) in a pod.
+ * What one run of `km-backup` reports: one line of JSON, written to `--result-file`. In a pod that is the container's
+ * termination message (at most 4,096 bytes).
  */
 export const RunResult = z.object({
   version: z.literal(1),

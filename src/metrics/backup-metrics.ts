@@ -16,8 +16,8 @@ function valuesOf(metric: BackupMetric, source: Source): MetricValue<string>[] {
 }
 
 /**
- * The metrics of all schedules, computed from their snapshots at each scrape: nothing is counted here, so
- * nothing is lost or doubled by a restart or a reconcile, and a series goes with its schedule.
+ * The metrics of all schedules, computed from their snapshots at each scrape. Nothing is counted here, so
+ * a restart or a reconcile neither loses nor repeats anything, and the series of a schedule end with it.
  */
 export class BackupMetrics {
   readonly #snapshots = new Map<string, [Labels, BackupSnapshot]>();
@@ -36,7 +36,7 @@ export class BackupMetrics {
         labelNames,
         registers: [registry],
       });
-      // Kept nowhere between scrapes: ten thousand schedules have close to 200,000 series.
+      // Not stored between scrapes: ten thousand schedules have close to 200,000 series.
       const get = made.get.bind(made);
       made.get = async () => ({ ...(await get()), values: valuesOf(metric, source) });
     }

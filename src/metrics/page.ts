@@ -20,9 +20,9 @@ export function backupMetricsPage(): string {
 
 <!-- Generated from src/metrics by "npm run generate". Do not edit. -->
 
-The operator gives each series the labels \`namespace\` and \`schedule\`; \`km-backup serve\` has one directory and
-gives none. Every value is read from the status of the resources (or the state file) at the scrape: a restart
-resets nothing, and the series of a schedule go with it.
+The operator gives each series the labels \`namespace\` and \`schedule\`. \`km-backup serve\` has one directory and
+gives none. Every value is read from the status of the resources (or the state file) at the scrape, so a restart
+resets nothing, and the series of a schedule end with it.
 
 ${renderMetricsPage(registry)}`;
 }

@@ -1,10 +1,10 @@
-/** What the metrics of one schedule say. Totals are absolute, as its status records them. */
+/** What the metrics of one schedule show. Totals are absolute, as its status records them. */
 export interface BackupSnapshot {
   runs: { success: number; incomplete: number; failure: number; skipped_lock: number };
   retentionDeletes: number;
   missedSlots: number;
   suspended: boolean;
-  /** Of the last finished run that was not skipped; absent before it. */
+  /** The last finished run that was not skipped. */
   lastRun?: {
     /** Only a complete archive counts: an incomplete one is not a success. */
     success: boolean;
@@ -33,7 +33,7 @@ export interface BackupMetric {
   name: string;
   help: string;
   type: 'counter' | 'gauge';
-  /** Beside the labels of the schedule. */
+  /** In addition to the labels of the schedule. */
   labelNames?: readonly string[];
   /** Samples without a value are left out. */
   samples: (snapshot: BackupSnapshot) => Sample[];
@@ -66,7 +66,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   },
   gauge(
     'km_backup_last_status',
-    '1 when the last run made a complete archive, 0 when it failed or was incomplete. Skipped runs change nothing; absent before the first run.',
+    '1 if the last run made a complete archive, 0 if it failed or was incomplete. Skipped runs do not count. Absent before the first run.',
     ({ lastRun }) => lastRun && Number(lastRun.success),
   ),
   gauge(
@@ -86,7 +86,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_last_size_bytes',
-    'Size of the archive of the last run; absent when it made none.',
+    'Size of the archive of the last run. Absent if it made none.',
     ({ lastRun }) => lastRun?.sizeBytes,
   ),
   gauge(
@@ -96,7 +96,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_last_reused_bytes',
-    'Compressed bytes that the last run copied from the archive before it.',
+    'Compressed bytes that the last run copied from the previous archive.',
     ({ lastRun }) => lastRun?.reusedBytes,
   ),
   gauge(
@@ -116,17 +116,17 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   counter(
     'km_backup_missed_slots_total',
-    'Slots that passed without a run.',
+    'Scheduled times that passed without a run.',
     ({ missedSlots }) => missedSlots,
   ),
   gauge(
     'km_backup_next_slot_timestamp',
-    'The next slot, in seconds since 1970. Absent while suspended.',
+    'The next scheduled time, in seconds since 1970. Absent while suspended.',
     ({ nextSlotMs }) => seconds(nextSlotMs),
   ),
   gauge(
     'km_backup_expected_interval_seconds',
-    'The longest pause between neighbouring slots to come: alert when the last success is older than a multiple of it.',
+    'The longest pause between scheduled times to come.',
     ({ expectedIntervalSeconds }) => expectedIntervalSeconds,
   ),
   gauge(
