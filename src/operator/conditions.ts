@@ -9,10 +9,7 @@ export interface ConditionState {
   message: string;
 }
 
-/**
- * The conditions with the given states in place; `lastTransitionTime` moves only when a status does
- * (Kubernetes API conventions).
- */
+/** Builds conditions from states. As the API conventions ask, `lastTransitionTime` changes only with `status`. */
 export function withConditions(
   before: readonly Condition[] | undefined,
   states: readonly ConditionState[],

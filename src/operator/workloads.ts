@@ -11,7 +11,7 @@ export interface Job {
   };
 }
 
-/** A Job by name and UID: one of the same name made later is another. */
+/** A Job by name and UID, because a later Job can have the same name. */
 export type JobReference = Pick<ObjectMeta, 'name' | 'uid'>;
 
 interface Terminated {
@@ -83,7 +83,7 @@ export interface PersistentVolumeClaim {
   spec: { accessModes?: string[]; volumeMode?: string };
 }
 
-/** Without annotations, of which the last applied configuration is one, and managed fields. */
+/** Drops annotations (such as the last applied configuration) and managed fields. */
 export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
   const {
     name,
@@ -160,7 +160,7 @@ export function trimJob(job: Job): Job {
   };
 }
 
-/** Drops what no decision reads: a cluster may hold many claims that no schedule names. */
+/** Drops what no decision reads: most claims of a cluster may belong to no schedule. */
 export function trimClaim({ metadata, spec }: PersistentVolumeClaim): PersistentVolumeClaim {
   const { labels: _labels, ownerReferences: _owners, ...meta } = trimmedMeta(metadata);
   const { accessModes, volumeMode } = spec;

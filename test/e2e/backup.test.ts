@@ -196,7 +196,7 @@ describe('a schedule of every minute', () => {
     );
     expect(status.runs.succeeded - status.retentionDeletes).toBe(LIMIT);
 
-    // Suspended by now, and so told as disabled.
+    // Suspended by now, so health reports it as disabled.
     expect(await healthOf('minutely')).toMatchObject({
       status: 'disabled',
       archive: (await archives()).at(-1),

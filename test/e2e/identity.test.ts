@@ -10,13 +10,13 @@ const USER = 999;
 const GROUP = 998;
 
 let kubectl: Kubectl;
-/** Is root on the node, in a namespace without Pod Security. */
+/** Runs as root on the node, in a namespace without Pod Security. */
 let host: Kubectl;
 const ends: (() => Promise<unknown>)[] = [];
 let data: ReturnType<typeof localVolume>;
 let archives: ReturnType<typeof localVolume>;
 
-/** An application that runs as its own user, and whose pod says another than its container. */
+/** An application whose container sets another user than its pod. */
 const database = (): object => ({
   apiVersion: 'v1',
   kind: 'Pod',
@@ -154,6 +154,7 @@ describe('a volume of another user, on which the kubelet applies fsGroup', () =>
     const refused = await runNow(kubectl, 'elsewhere');
     expect(refused.status).toMatchObject({ phase: 'Failed', reason: 'DestinationUnusable' });
     expect(refused.status.message).toContain('spec.podTemplate.fsGroup');
+    expect(refused.status.message).toMatch(/user 0 and group 0 with mode 0755/);
 
     await kubectl.apply([elsewhere({ runAsUser: USER, fsGroup: 4321 })]);
     expect((await runNow(kubectl, 'elsewhere')).status).toMatchObject({

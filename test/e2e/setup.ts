@@ -44,7 +44,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide('cluster', await givenCluster(given, image));
     return async () => {};
   }
-  // A cluster that a killed run left behind is no clean start.
+  // A killed run may have left its cluster behind.
   if (!keep) await clusterDown({ name: NAME, log });
   try {
     project.provide('cluster', await ownCluster());

@@ -18,8 +18,9 @@ function inUse(pod: Pod): boolean {
 }
 
 /**
- * A claim of a single node (ReadWriteOnce) that a pod has mounted pins the run to that pod's node, with
- * that pod's tolerations: node affinity, not `nodeName`, so that the scheduler still counts resources.
+ * Pins the run to the node of the pod that has mounted one of its claims, unless the claim can be mounted on many
+ * nodes. The run gets that pod's tolerations. Pinning is by node affinity, not by `nodeName`, so that the scheduler
+ * still counts resources.
  */
 export function placementFor(
   claims: readonly PersistentVolumeClaim[],

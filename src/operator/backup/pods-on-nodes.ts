@@ -2,10 +2,10 @@ import type { Clock } from '../../clock/index.ts';
 import type { ResourceClient } from '../../kube/resources.ts';
 import type { Pod } from '../workloads.ts';
 
-/** The pods of a namespace that a scheduler has placed and that have not ended. */
+/** Lists the pods of a namespace that a scheduler has placed and that have not ended. */
 export type PodsOnNodes = (namespace: string) => Promise<readonly Pod[]>;
 
-/** Runs that start together share one list; older than this it is read again. */
+/** Runs that start within this time share one list. */
 const SHARED_MS = 1_000;
 const PLACED = 'spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed';
 
