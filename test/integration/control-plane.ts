@@ -6,6 +6,7 @@ import { ensureClients } from '../cluster/binaries.ts';
 import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
 import { cacheRoot, stateRoot } from '../cluster/layout.ts';
 import { run } from '../cluster/process.ts';
+import { eventually } from '../support/kubectl.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -21,7 +22,12 @@ const CRDS = join(import.meta.dirname, '../../crds');
 async function installCrds(kubectl: string, kubeconfig: string): Promise<void> {
   const command = (...args: string[]) => run(kubectl, ['--kubeconfig', kubeconfig, ...args]);
   await command('apply', '--server-side', '--force-conflicts', '-f', CRDS);
-  await command('wait', '--for=condition=Established', '--timeout=60s', '-f', CRDS);
+  // kubectl refuses to wait for an object whose status is still empty.
+  await eventually(
+    () => command('wait', '--for=condition=Established', '--timeout=60s', '-f', CRDS),
+    () => true,
+    () => 'the CRDs to be served',
+  );
 }
 
 function runs(pid: number): boolean {
