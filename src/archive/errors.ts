@@ -37,6 +37,12 @@ export function readError(error: unknown, file: string): ArchiveError {
   );
 }
 
+const pathAdvice = {
+  ELOOP: 'its path leads through too many symbolic links',
+  ENOTDIR: 'part of its path is not a directory',
+  ENOENT: 'its directory is gone, or takes no new files as /proc does',
+} as const;
+
 function readAdvice(code: string, file: string): string {
   switch (code) {
     case 'EACCES':
@@ -45,9 +51,8 @@ function readAdvice(code: string, file: string): string {
     case 'ENOENT':
       return 'it does not exist.';
     case 'ELOOP':
-      return 'its path leads through too many symbolic links.';
     case 'ENOTDIR':
-      return 'part of its path is not a directory.';
+      return `${pathAdvice[code]}.`;
     case 'ENAMETOOLONG':
       return 'its path is too long.';
     case 'EIO':
@@ -85,10 +90,21 @@ export function writeError(error: unknown, where: string): ArchiveError {
         cause,
       );
     case 'EACCES':
-    case 'EPERM':
+    case 'EPERM': {
+      // Root is refused for no other reason.
+      const immutable = code === 'EPERM' ? ', and whether it is immutable (lsattr)' : '';
       return new ArchiveError(
         'DestinationUnusable',
-        `${where}: cannot write (${code}): ${describeAccess(where)}. Check the mount and its permissions.`,
+        `${where}: cannot write (${code}): ${describeAccess(where)}. Check the mount and its permissions${immutable}.`,
+        cause,
+      );
+    }
+    case 'ENOTDIR':
+    case 'ELOOP':
+    case 'ENOENT':
+      return new ArchiveError(
+        'DestinationUnusable',
+        `${where}: cannot write (${code}): ${pathAdvice[code]}.`,
         cause,
       );
     case undefined:

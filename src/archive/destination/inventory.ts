@@ -16,6 +16,8 @@ export interface ArchiveInfo extends ManagedFile {
   /** From its name, or its modification time when the name holds none. */
   readonly timestamp: Date;
   readonly summary: Summary | undefined;
+  /** Whether there is a manifest, sound or damaged. False also when the system does not tell. */
+  readonly hasManifest: boolean;
   /** Why it is corrupt or unreadable. */
   readonly problem: string | undefined;
   /** Zero bytes after its end, which a copy through tape or dd may leave. They are harmless, as they are to gzip. */
@@ -60,13 +62,25 @@ export function refuseProblem(info: ArchiveInfo, advice: { readonly corrupt: str
 }
 
 function inspect(file: ManagedFile): ArchiveInfo {
-  const base = { ...file, timestamp: timestampOf(file), summary: undefined, paddingBytes: 0 };
+  const base = {
+    ...file,
+    timestamp: timestampOf(file),
+    summary: undefined,
+    hasManifest: false,
+    paddingBytes: 0,
+  };
   try {
     const found = compareWithManifest(file);
-    return { ...base, ...found, class: classOf(found) };
+    return { ...base, ...found, hasManifest: found.summary !== undefined, class: classOf(found) };
   } catch (error) {
     const { reason, message } = readError(error, file.path);
-    return { ...base, problem: message, class: reason === 'ManifestInvalid' ? 'corrupt' : 'unreadable' };
+    const isCorrupt = reason === 'ManifestInvalid';
+    return {
+      ...base,
+      problem: message,
+      hasManifest: isCorrupt,
+      class: isCorrupt ? 'corrupt' : 'unreadable',
+    };
   }
 }
 

@@ -90,9 +90,9 @@ function reasonOf({ class: kind }: ArchiveInfo): Reason {
   return kind === 'unreadable' ? 'ArchiveUnreadable' : 'ArchiveCorrupt';
 }
 
-function basisOf({ summary, class: kind }: ArchiveInfo, deep: boolean): VerifiedAgainst | undefined {
+function basisOf({ hasManifest, class: kind }: ArchiveInfo, deep: boolean): VerifiedAgainst | undefined {
   if (kind === 'unreadable') return undefined;
-  if (!summary && kind === 'unverified') return 'structure';
+  if (!hasManifest) return 'structure';
   return deep ? 'manifest-deep' : 'manifest';
 }
 

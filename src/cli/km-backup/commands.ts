@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { HELP } from '../help.ts';
 import type { CliContext, MakeCommand } from './context.ts';
+import { ESCAPED_ERRORS } from './output.ts';
 
 interface Subcommand {
   readonly summary: string;
@@ -32,12 +33,14 @@ export async function programFor(argv: readonly string[], context: CliContext): 
   const program = new Command('km-backup').description(
     'Backs up a directory into full, plain .tgz archives; a repeat run costs what changed.',
   );
-  program.exitOverride().showHelpAfterError('(km-backup --help lists all)');
+  program.configureOutput(ESCAPED_ERRORS).exitOverride().showHelpAfterError('(km-backup --help lists all)');
   const [first = ''] = argv;
   const chosen = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
   if (chosen) {
     const { command } = await chosen.load();
-    return program.addCommand(command(context).configureHelp(HELP).exitOverride());
+    return program.addCommand(
+      command(context).configureHelp(HELP).configureOutput(ESCAPED_ERRORS).exitOverride(),
+    );
   }
   for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) program.command(name).description(summary);
   program.version(packageJson.version);

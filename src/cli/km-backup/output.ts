@@ -10,6 +10,13 @@ export function say(message: string): void {
   process.stderr.write(`${printable(message, Number.POSITIVE_INFINITY)}\n`);
 }
 
+/** For commander, whose errors quote arguments. A second line holds its suggestion. */
+export const ESCAPED_ERRORS = {
+  outputError: (text: string): void => {
+    for (const line of text.trimEnd().split(/\n(?=\(Did you mean )/)) say(line);
+  },
+};
+
 export function warn(message: string): void {
   say(`warning: ${message}`);
 }
