@@ -260,7 +260,7 @@ test('names of paths are escaped in messages', async () => {
   fs.writeFileSync(target, '');
   const archive = tarOf('x.tgz', rawEntry({ name: './data' }));
   await expect(restore(options(archive, { target }))).rejects.toThrow(
-    /new\\nline\\u\{1b\}\[31m is not a directory/,
+    /new\\nline\\x1b\[31m is not a directory/,
   );
   expect(restoreStatus(target).text).toContain('new\\nline');
 });

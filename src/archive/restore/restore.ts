@@ -88,7 +88,7 @@ const MAX_SAMPLES = 20;
 const noArchives: PreservedArchives = { directories: [], files: [] };
 
 /**
- * Replaces a directory by what an archive holds. Until the swap begins nothing in the target changes, and a
+ * Replaces a directory with the contents of an archive. Until the swap begins nothing in the target changes, and a
  * failure leaves no trace. A swap that fails is undone; one that is killed can be completed or undone later.
  *
  * @throws {ArchiveError} RestoreRefused, NoSpace, Locked, ArchiveCorrupt or ManifestInvalid when nothing was

@@ -15,7 +15,10 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   list: { summary: 'list the archives of a destination', load: () => import('./list.ts') },
   ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
   extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
-  restore: { summary: 'replace a directory by what an archive holds', load: () => import('./restore.ts') },
+  restore: {
+    summary: 'replace a directory with the contents of an archive',
+    load: () => import('./restore.ts'),
+  },
   verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
   serve: { summary: 'run backups on a schedule, without Kubernetes', load: () => import('./serve.ts') },
   'run-script': {

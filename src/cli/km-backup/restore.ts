@@ -33,13 +33,13 @@ interface Flags {
 export function command(context: CliContext): Command {
   const restoring = new Command('restore')
     .description(
-      'replace a directory by what an archive holds: verified and staged first, then swapped in; the old state is kept until --commit or --rollback',
+      'replace a directory with the contents of an archive: verified and staged first, then swapped in; the old state is kept until --commit or --rollback',
     )
     .usage(
       '[options] ARCHIVE TARGET | --commit TARGET | --rollback TARGET | --resume TARGET | --status TARGET',
     )
     .argument('<path...>', 'ARCHIVE TARGET, or TARGET alone with --commit, --rollback, --resume or --status')
-    .option('--dry-run', 'check the archive, the space and the target; change nothing', false)
+    .option('--dry-run', 'check the archive, the space and the target, and change nothing', false)
     .addOption(
       new Option('--commit', 'delete the old state: at once after this restore, or of an earlier one')
         .default(false)
@@ -52,12 +52,12 @@ export function command(context: CliContext): Command {
     .addOption(
       new Option('--resume', 'complete what an interrupted run began').default(false).conflicts(['status']),
     )
-    .option('--status', 'tell what is unfinished or kept', false)
+    .option('--status', 'show what is unfinished or kept', false)
     .option('--id <id>', 'name of this request: repeated after a crash, it is completed, never done twice')
     .option('--preserve-setid', 'keep setuid and setgid bits and capabilities of files', false)
-    .option('--skip-devices', 'leave out device nodes, in place of refusing the archive', false)
-    .option('--ignore-writers', 'go on although processes use the target', false)
-    .option('--ignore-manifest', "go by the archive's own checksums only", false)
+    .option('--skip-devices', 'leave out device nodes instead of refusing the archive', false)
+    .option('--ignore-writers', 'continue even if processes use the target', false)
+    .option('--ignore-manifest', "rely on the archive's own checksums only", false)
     .option('--json', 'report as one line of JSON', false);
   return addProgressOption(restoring, 'summary').action((paths: string[], flags: Flags) =>
     run(paths, flags, context),
@@ -141,7 +141,7 @@ async function onTarget(target: string, flags: Flags, signal: AbortSignal): Prom
   if (flags.resume) return await resumeRestore(target, { signal });
   if (flags.rollback) return await rollbackRestore(target, { ignoreWriters: flags.ignoreWriters, signal });
   if (flags.commit) return await commitRestore(target, { signal });
-  throw new ArchiveError('Usage', 'restore takes ARCHIVE and TARGET; km-backup restore --help tells more.');
+  throw new ArchiveError('Usage', 'restore takes ARCHIVE and TARGET; see km-backup restore --help.');
 }
 
 function sentence(report: RestoreReport): string {
@@ -159,6 +159,6 @@ function sentence(report: RestoreReport): string {
     case 'completed':
       return `Restored ${report.target}: completed what an interrupted run began.${old}`;
     case 'already-restored':
-      return `${report.target}: this restore was done already.${old}`;
+      return `${report.target}: this restore was already done.${old}`;
   }
 }
