@@ -109,10 +109,10 @@ describe('a volume of another user, on which the kubelet applies fsGroup', () =>
     ]);
     const backup = await runNow(kubectl, 'database');
     expect(backup.status).toMatchObject({ phase: 'Succeeded', archive: { files: 3 } });
+    expect(await owners()).toBe(before);
     const { securityContext } = (await jobOf(backup)).spec.template.spec;
     expect(securityContext).toMatchObject({ runAsUser: USER, runAsGroup: GROUP });
     expect(securityContext).not.toHaveProperty('fsGroup');
-    expect(await owners()).toBe(before);
   });
 
   it('is backed up as that user when no pod mounts it any more', async () => {
