@@ -158,6 +158,12 @@ export const RUN_REASONS = {
     kubectl: 'Run the Job again: it resumes or undoes the restore first.',
     shell: 'Run `km-backup restore --status TARGET`, then `--resume` or `--rollback`.',
   },
+  OutOfResources: {
+    exit: 'failure',
+    meaning: 'A worker thread ended early, or the system had no memory or file descriptors left.',
+    kubectl: 'Raise the memory limit (`spec.podTemplate.resources`).',
+    shell: 'Give the process more memory, or raise `ulimit -n`.',
+  },
   Internal: {
     exit: 'failure',
     meaning: 'A fault of km-backup itself.',

@@ -10,7 +10,7 @@ export const RunResult = z.object({
    * - `Succeeded`: a named archive whose manifest was checked, every file captured faithfully.
    * - `Incomplete`: a named, verified archive, but some files changed, shrank or could not be read.
    * - `Skipped`: another run holds the destination's lock.
-   * - `Failed`: no archive.
+   * - `Failed`: no archive, or one that a power failure may undo; the message says which.
    */
   outcome: z.enum(['Succeeded', 'Incomplete', 'Skipped', 'Failed']),
   /** CamelCase, for machines: `ArchiveVerified`, `FilesNotCaptured`, `Locked`, `NoSpace`, `SourceMissing`… */
@@ -37,6 +37,8 @@ export const RunResult = z.object({
       reusedBytes: z.int().nonnegative(),
     })
     .optional(),
+  /** What somebody should look at although the archive is sound, in sentences: a damaged earlier archive, for instance. */
+  notes: z.array(z.string()).optional(),
   warnings: z.object({
     count: z.int().nonnegative(),
     /** The first few, each bounded and with control characters escaped. */

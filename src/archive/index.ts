@@ -1,6 +1,8 @@
 /** The only door of the archive room: other rooms import nothing else from it. */
 export type { PackTotals } from './create/pack.ts';
 export { type Run, type RunOptions, runBackup } from './create/run-backup.ts';
+export { SourceRoot } from './create/source-root.ts';
+export { ensureDirectoryInVolume } from './create/volume.ts';
 export { ensureDirectory } from './destination/directory.ts';
 export { type ArchiveInfo, listArchives } from './destination/inventory.ts';
 export { lockDestination } from './destination/lock.ts';

@@ -7,10 +7,18 @@ import { type RawPath, SystemError } from './system-error.ts';
  */
 const prototypes = {
   fcntl: 'int fcntl(int fd, int command, void *argument)',
+  clock_gettime: 'int clock_gettime(int clock, void *time)',
+  openat: 'int openat(int dir, const void *path, int flags, unsigned int mode)',
+  readlinkat: 'int64_t readlinkat(int dir, const void *path, void *target, size_t size)',
+  getdents64: 'int64_t getdents64(int fd, void *entries, size_t size)',
+  // Variadic in C. On x64 and arm64 Linux, integers and pointers are passed alike either way.
+  syscall: 'int64_t syscall(int64_t number, int64_t dir, const void *path, const void *how, size_t size)',
   flock: 'int flock(int fd, int operation)',
   renameat2: 'int renameat2(int fromDir, const void *from, int toDir, const void *to, unsigned int flags)',
   utimensat: 'int utimensat(int dir, const void *path, const void *times, int flags)',
   futimens: 'int futimens(int fd, const void *times)',
+  fgetxattr: 'int64_t fgetxattr(int fd, const void *name, void *value, size_t size)',
+  flistxattr: 'int64_t flistxattr(int fd, void *list, size_t size)',
   lgetxattr: 'int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)',
   llistxattr: 'int64_t llistxattr(const void *path, void *list, size_t size)',
   lsetxattr: 'int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)',

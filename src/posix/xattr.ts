@@ -7,14 +7,30 @@ export type Xattrs = ReadonlyMap<string, Buffer>;
 
 /** Names in the kernel's order, read as Latin-1. Empty when the file system has no attributes. */
 export function listXattrs(path: RawPath): string[] {
-  const list = readGrowing('llistxattr', path, (buffer) => [cString(path), buffer, buffer.length]);
-  return list === undefined ? [] : list.toString('latin1').split('\0').slice(0, -1);
+  const bytes = cString(path);
+  return namesOf(readGrowing('llistxattr', path, (buffer) => [bytes, buffer, buffer.length]));
+}
+
+/** As listXattrs, of a file that is open for reading. */
+export function listXattrsOf(fd: number): string[] {
+  return namesOf(readGrowing('flistxattr', undefined, (buffer) => [fd, buffer, buffer.length]));
+}
+
+function namesOf(list: Buffer | undefined): string[] {
+  return list === undefined || list.length === 0 ? [] : list.toString('latin1').split('\0').slice(0, -1);
 }
 
 /** @returns Undefined when the entry has no such attribute. */
 export function getXattr(path: RawPath, name: string): Buffer | undefined {
+  const bytes = cString(path);
   const encoded = cString(Buffer.from(name, 'latin1'));
-  return readGrowing('lgetxattr', path, (buffer) => [cString(path), encoded, buffer, buffer.length]);
+  return readGrowing('lgetxattr', path, (buffer) => [bytes, encoded, buffer, buffer.length]);
+}
+
+/** As getXattr, of a file that is open for reading. */
+export function getXattrOf(fd: number, name: string): Buffer | undefined {
+  const encoded = cString(Buffer.from(name, 'latin1'));
+  return readGrowing('fgetxattr', undefined, (buffer) => [fd, encoded, buffer, buffer.length]);
 }
 
 export function getXattrs(path: RawPath): Xattrs {
@@ -76,8 +92,8 @@ function isFull(path: RawPath): boolean {
 const common = Buffer.alloc(4096);
 
 function readGrowing(
-  name: 'llistxattr' | 'lgetxattr',
-  path: RawPath,
+  name: 'llistxattr' | 'lgetxattr' | 'flistxattr' | 'fgetxattr',
+  path: RawPath | undefined,
   values: (buffer: Buffer) => (number | Uint8Array)[],
 ): Buffer | undefined {
   for (let size = common.length; ; size *= 8) {

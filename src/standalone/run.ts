@@ -71,7 +71,7 @@ async function call(
     args: script === undefined ? ['create', '--result-file', resultFileOf(destination)] : [],
     env: { ...env, KM_BACKUP_SOURCE: source, KM_BACKUP_DEST: destination },
     signal,
-    onLine: (line) => logger.info({ line }, 'script'),
+    onLine: (line) => logger[line.startsWith('warning: ') ? 'warn' : 'info']({ line }, 'script'),
     lock,
   });
 }

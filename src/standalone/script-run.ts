@@ -7,10 +7,12 @@ import type { RunResult } from '../api/run-result.ts';
 import {
   type ArchiveError,
   ExitCode,
+  ensureDirectoryInVolume,
   isManagedName,
   lockDestination,
   pruneUnderLock,
   type Run,
+  SourceRoot,
   verifyArchive,
 } from '../archive/index.ts';
 import { printable } from '../log/index.ts';
@@ -25,7 +27,10 @@ const SCRIPT_LOCK_NAME = '.km-backup-script.lock';
 export interface ScriptRunOptions {
   readonly script: string;
   readonly source: string;
+  /** As in RunOptions: directories that source and destination must lie in. */
+  readonly sourceVolume?: string | undefined;
   readonly destination: string;
+  readonly destinationVolume?: string | undefined;
   readonly series: string | undefined;
   readonly retention: RetentionPolicy | undefined;
   readonly lockWaitMs: number;
@@ -48,6 +53,7 @@ export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
     result: result('Failed', reason, message),
   });
   try {
+    checkVolumes(options);
     const outcome = await callScript(options);
     if (outcome.kind === 'skipped')
       return { exitCode: ExitCode.locked, result: result('Skipped', 'Locked', outcome.error) };
@@ -78,6 +84,12 @@ export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
     if (reason === 'Locked') return { exitCode, result: result('Skipped', reason, message) };
     return failed(reason ?? 'Internal', message ?? String(error));
   }
+}
+
+/** A script cannot be kept inside the volumes, but symbolic links must not send it out of them. */
+function checkVolumes({ source, sourceVolume, destination, destinationVolume }: ScriptRunOptions): void {
+  if (sourceVolume !== undefined) new SourceRoot(source, sourceVolume)[Symbol.dispose]();
+  if (destinationVolume !== undefined) ensureDirectoryInVolume(destination, destinationVolume);
 }
 
 function resultMaker(now: () => Date) {

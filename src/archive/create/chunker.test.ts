@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ByteString } from '../format/byte-string.ts';
-import { cut, PART_BYTES } from './chunker.ts';
+import { PART_BYTES, splitIntoUnits } from './chunker.ts';
 import type { Found } from './walk.ts';
 
 function found(name: string, size = 1000): Found {
@@ -17,11 +17,11 @@ function found(name: string, size = 1000): Found {
     ctime: '0',
     ino: '0',
   } as const;
-  return { entry, location: path };
+  return { entry };
 }
 
 function groups(files: readonly Found[]): string[] {
-  return [...cut(files)].map((unit) =>
+  return [...splitIntoUnits(files)].map((unit) =>
     unit.kind === 'group'
       ? unit.items.map(({ entry }) => entry.path).join()
       : `large ${unit.item.entry.path}`,
@@ -35,7 +35,9 @@ test('nothing is lost or doubled, whatever the sizes', () => {
   fc.assert(
     fc.property(sizes, (list) => {
       const files = list.map((size, index) => found(`f${String(index).padStart(4, '0')}`, size));
-      const after = [...cut(files)].flatMap((unit) => (unit.kind === 'group' ? unit.items : [unit.item]));
+      const after = [...splitIntoUnits(files)].flatMap((unit) =>
+        unit.kind === 'group' ? unit.items : [unit.item],
+      );
       expect(after).toEqual(files);
     }),
   );
@@ -50,7 +52,7 @@ test('a new, a removed or a renamed file leaves all but a few groups as they wer
   }
 });
 
-test('sizes do not move the cuts of small files', () => {
+test('sizes do not move the boundaries between groups of small files', () => {
   const small = groups(names.map((name) => found(name, 10)));
   expect(groups(names.map((name) => found(name, 2000)))).toEqual(small);
 });
@@ -64,7 +66,7 @@ test('large files stand alone', () => {
 });
 
 test('groups of small files hold 16 entries or more, and 31 on average', () => {
-  const units = [...cut(names.map((name) => found(name)))].flatMap((unit) =>
+  const units = [...splitIntoUnits(names.map((name) => found(name)))].flatMap((unit) =>
     unit.kind === 'group' ? [unit.items.length] : [],
   );
   expect(Math.min(...units.slice(1, -1))).toBeGreaterThanOrEqual(16);

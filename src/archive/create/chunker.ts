@@ -2,21 +2,21 @@ import type { ByteString } from '../format/byte-string.ts';
 import type { Found } from './walk.ts';
 
 /**
- * Rules by which entries become members and bytes. Archives made under other rules are not reused:
- * change the name whenever the same source would give other members or other tar bytes.
+ * Name of the rules by which entries become members and bytes. Archives made under other rules are not reused:
+ * change it whenever the same source would give other members or other tar bytes.
  */
 export const PACKING = 'minima-15/large-4MiB-aligned/3';
 
 /**
- * Larger files get members of their own, each of this many bytes. They begin and end on blocks of the archive, so
- * that later archives can share them.
+ * Larger files get members of their own, one for each slice of this size. These begin and end on block boundaries
+ * of the archive, so that later archives can share the blocks.
  */
 export const PART_BYTES = 4 * 1024 * 1024;
 
 /**
- * A cut falls behind each name whose hash is the least among this many names before and after it. So a name
- * that comes or goes moves only cuts that near to it, and units hold 16 entries to a few dozen, 31 on average:
- * fewer compress worse, more make a repeat run pack more that did not change.
+ * A unit ends after each name whose hash is smaller than those of this many names before and after it. So adding
+ * or removing a name moves only the boundaries that near to it, and units hold 16 to a few dozen entries, 31 on
+ * average: fewer compress worse, and more make a repeat run pack more that did not change.
  */
 const REACH = 15;
 const MAX_GROUP_BYTES = 256 * 1024;
@@ -25,8 +25,8 @@ export type Unit =
   | { readonly kind: 'group'; readonly items: readonly Found[] }
   | { readonly kind: 'large'; readonly item: Found };
 
-/** Cuts the walk into units by the entries' names alone; sizes only cap a unit. */
-export function* cut(walk: Iterable<Found>): Generator<Unit> {
+/** Splits the walk into units. Boundaries depend on the entries' names alone; sizes only cap a unit. */
+export function* splitIntoUnits(walk: Iterable<Found>): Generator<Unit> {
   let items: Found[] = [];
   let bytes = 0;
   for (const { found, isMinimum } of localMinima(walk)) {
@@ -49,26 +49,26 @@ export function* cut(walk: Iterable<Found>): Generator<Unit> {
   if (items.length > 0) yield { kind: 'group', items };
 }
 
-/** The walk, REACH entries late, with whether a name's hash is below all of the REACH ones on either side. */
+/** Yields each entry with whether its name's hash is a local minimum (window: REACH entries on each side). */
 function* localMinima(walk: Iterable<Found>): Generator<{ found: Found; isMinimum: boolean }> {
-  /** Around the entry to tell of next: up to REACH told, then those that wait. */
-  const near: { found: Found; hash: number }[] = [];
-  let told = 0;
-  const tell = () => {
-    const { found, hash } = near[told]!;
-    // The first of equals counts.
-    const isMinimum = near.every(
-      (other, at) => at === told || (at < told ? other.hash > hash : other.hash >= hash),
+  const window: { found: Found; hash: number }[] = [];
+  /** Index in the window of the entry to yield next: before it, up to REACH entries that were yielded. */
+  let current = 0;
+  const judge = () => {
+    const { found, hash } = window[current]!;
+    // Of equal hashes the first one counts.
+    const isMinimum = window.every(
+      (other, at) => at === current || (at < current ? other.hash > hash : other.hash >= hash),
     );
-    if (told < REACH) told++;
-    else near.shift();
+    if (current < REACH) current++;
+    else window.shift();
     return { found, isMinimum };
   };
   for (const found of walk) {
-    near.push({ found, hash: hashOf(found.entry.path) });
-    if (near.length > told + REACH) yield tell();
+    window.push({ found, hash: hashOf(found.entry.path) });
+    if (window.length > current + REACH) yield judge();
   }
-  while (told < near.length) yield tell();
+  while (current < window.length) yield judge();
 }
 
 /** FNV-1a with a final mix. */

@@ -1,35 +1,35 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { realTime } from '../../posix/clock.ts';
 import { type FileStatus, statusOf } from '../../posix/status.ts';
-import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
-import { ensureDirectory, freeName, managedFiles, publish } from '../destination/directory.ts';
+import { ensureDirectory, freeName } from '../destination/directory.ts';
 import { GrowingFile } from '../destination/growing-file.ts';
 import { ArchiveError, writeError } from '../errors.ts';
 import { fromText } from '../format/byte-string.ts';
 import type { Summary } from '../format/manifest.ts';
-import { readSummary } from '../format/manifest-reader.ts';
 import { ManifestWriter } from '../format/manifest-writer.ts';
-import {
-  type Compression,
-  isManagedName,
-  isOwnName,
-  manifestNameOf,
-  temporaryName,
-} from '../format/names.ts';
+import { type Compression, manifestNameOf, temporaryName } from '../format/names.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
 import { PACKING } from './chunker.ts';
 import type { CreateJobs } from './jobs.ts';
+import { warnOfLateArrivals } from './late-arrivals.ts';
 import { Packer, type PackTotals } from './pack.ts';
 import { compilePatterns } from './patterns.ts';
-import { Previous } from './previous.ts';
-import { formatWarning, Walk, type Warning } from './walk.ts';
+import { openPrevious } from './previous.ts';
+import { publishArchive } from './publish.ts';
+import { Selection } from './selection.ts';
+import { SourceRoot } from './source-root.ts';
+import { Walk } from './walk.ts';
+import { formatWarning, type Warning } from './warning.ts';
 
 export interface CreateOptions {
   readonly source: string;
+  /** A directory that the source must lie in; a symlink that leads out of it is refused. */
+  readonly sourceVolume?: string | undefined;
   readonly destination: string;
-  /** File name to write in place of a managed one; an unmanaged file of that name is replaced. */
+  /** File name to write instead of a managed one; an unmanaged file of that name is replaced. */
   readonly outputName?: string | undefined;
   readonly series?: string | undefined;
   readonly compression: Compression;
@@ -41,7 +41,7 @@ export interface CreateOptions {
   readonly allowEmpty: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly now: () => Date;
-  /** `expectedBytes`: what the previous archive's source had. */
+  /** `expectedBytes`: the size of the source of the previous archive. */
   readonly progress?: ((totals: PackTotals, expectedBytes: number | undefined) => void) | undefined;
   /** Called at each named failpoint, for tests that stop a run there. */
   readonly failpoint?: ((name: string) => void) | undefined;
@@ -53,77 +53,32 @@ export interface Created {
   readonly path: string;
   readonly manifestSha256: string;
   readonly summary: Summary;
-  /** Members of the previous archive that no longer match their digests; packed anew. */
-  readonly corrupt: { readonly archive: string; readonly members: number } | undefined;
+  /** What somebody should know although the archive is sound, in sentences. */
+  readonly notes: readonly string[];
 }
 
 const MAX_SAMPLES = 20;
 
 /**
- * Packs the source into a new archive of the destination. The final name appears once archive and manifest
- * are written, compared and synced. Hold the destination's lock. Throws ArchiveError, leaving no trace.
+ * Packs the source into a new archive of the destination, whose lock the caller holds. The final name appears only
+ * once archive and manifest are written, compared and synced.
+ * @throws {ArchiveError} when there is no new archive, and no trace of one; or as publishArchive does
  */
 export async function createArchive(options: CreateOptions): Promise<Created> {
   const startedAt = options.now();
   const failpoint = options.failpoint ?? (() => {});
-  const root = sourceRoot(options.source);
+  using root = new SourceRoot(options.source, options.sourceVolume);
   ensureDirectory(options.destination);
-  const target = directoryStatus(options.destination);
-  const onlyOwn =
-    options.outputName !== undefined || (root.device === target?.device && root.ino === target.ino);
-
-  let warnings = 0;
-  const samples: string[] = [];
-  const warn = (warning: Warning) => {
-    warnings++;
-    if (samples.length < MAX_SAMPLES) samples.push(formatWarning(warning));
-  };
-  const corrupt = new Set<number>();
+  const warnings = new Warnings();
   const token = randomBytes(8).toString('hex');
   failpoint('begin');
   const archive = new GrowingFile(path.join(options.destination, temporaryName(token)));
   let manifestFile: GrowingFile | undefined;
-  let publishedManifest: string | undefined;
-  const walk = new Walk({
-    root: fromText(options.source),
-    exclude: compilePatterns(options.exclude),
-    include: compilePatterns(options.include),
-    destination: target,
-    onlyOwnFiles: onlyOwn
-      ? (name) =>
-          isOwnName(name) || name === options.outputName || name === manifestNameOf(options.outputName ?? '')
-      : undefined,
-    warn,
-  });
   try {
     manifestFile = new GrowingFile(path.join(options.destination, temporaryName(`${token}-manifest`)));
     const manifest = new ManifestWriter(manifestFile);
     failpoint('temporaries made');
-    await using pool = new WorkerPool<CreateJobs>(options.threads);
-    pool.warm();
-    await using previous = options.full ? undefined : findPrevious(options);
-    const packer = new Packer({
-      archive,
-      manifest,
-      pool,
-      settings: { compression: options.compression, level: options.level },
-      previous,
-      signal: options.signal,
-      warn,
-      corrupt: ({ offset }) => corrupt.add(offset),
-      progress: (totals) => options.progress?.(totals, previous?.sourceBytes),
-      failpoint,
-    });
-    await packer.pack(walk);
-    const { totals } = packer;
-    if (walk.counts.contents === 0 && !options.allowEmpty) {
-      throw new ArchiveError(
-        'SourceEmpty',
-        warnings > 0
-          ? `${options.source}: nothing in it could be read. ${samples[0]}`
-          : `${options.source} holds no files, only directories if anything (a volume that is not mounted?).`,
-      );
-    }
+    const packed = await pack(options, { root, archive, manifest, warnings });
     failpoint('members written');
     await archive.sync();
     archive.close();
@@ -142,119 +97,118 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
       packing: PACKING,
       sizeBytes: archive.position,
       sha256: archive.digest(),
-      ...totals,
-      socketsSkipped: walk.counts.sockets,
-      excluded: walk.counts.excluded,
-      warnings: { count: warnings, samples },
+      ...packed.totals,
+      warnings: warnings.summary,
     };
     manifest.finish(summary);
     await manifestFile.sync();
     manifestFile.close();
-    checkManifest(manifestFile);
-    failpoint('manifest synced');
-    options.signal?.throwIfAborted();
-
-    const final = path.join(options.destination, name);
-    const finalManifest = path.join(options.destination, manifestNameOf(name));
-    if (options.outputName !== undefined && !isManagedName(name)) {
-      // Between the two renames the manifest tells of another archive: verify then says so.
-      renameSync(manifestFile.path, finalManifest);
-      renameSync(archive.path, final);
-    } else {
-      publish(manifestFile.path, finalManifest);
-      publishedManifest = finalManifest;
-      failpoint('manifest named');
-      publish(archive.path, final);
-    }
-    publishedManifest = undefined;
-    failpoint('archive named');
-    syncDirectory(options.destination);
-    failpoint('directory synced');
+    publishArchive({ archive, manifest: manifestFile, name, options, failpoint });
     return {
       name,
-      path: final,
+      path: path.join(options.destination, name),
       manifestSha256: manifestFile.digest(),
       summary,
-      corrupt:
-        corrupt.size > 0 && previous
-          ? { archive: path.basename(previous.path), members: corrupt.size }
-          : undefined,
+      notes: packed.notes,
     };
   } catch (error) {
-    for (const file of [archive, manifestFile]) {
-      try {
-        file?.close();
-      } catch {
-        // The run has failed already, and for the first reason.
-      }
-      if (file) rmSync(file.path, { force: true });
-    }
-    if (publishedManifest !== undefined) rmSync(publishedManifest, { force: true });
+    for (const file of [archive, manifestFile]) if (file) discard(file);
     if (codeOf(error) !== undefined) throw writeError(error, options.destination);
     throw error;
-  } finally {
-    walk.close();
   }
 }
 
-function sourceRoot(source: string): FileStatus {
-  let status: FileStatus | undefined;
-  try {
-    status = directoryStatus(source);
-  } catch (error) {
-    throw sourceMissing(source, codeOf(error) ?? String(error), error);
-  }
-  if (!status) throw sourceMissing(source, 'ENOENT');
-  return status;
+interface Packing {
+  readonly root: SourceRoot;
+  readonly archive: GrowingFile;
+  readonly manifest: ManifestWriter;
+  readonly warnings: Warnings;
 }
 
-function sourceMissing(source: string, code: string, cause?: unknown): ArchiveError {
-  const what =
-    code === 'ENOTDIR'
-      ? `${source} is not a directory.`
-      : `The source ${source} cannot be read (${code}). Check that the volume is mounted there.`;
-  return new ArchiveError('SourceMissing', what, { cause });
+type SourceTotals = PackTotals & Pick<Summary, 'socketsSkipped' | 'excluded'>;
+
+/** Writes all members of the archive. */
+async function pack(
+  options: CreateOptions,
+  { root, archive, manifest, warnings }: Packing,
+): Promise<{ totals: SourceTotals; notes: string[] }> {
+  const { signal, destination, series, compression, level } = options;
+  const settings = { compression, level };
+  const warn = (warning: Warning) => warnings.add(warning);
+  const selection = selectionOf(options, root);
+  await using pool = new WorkerPool<CreateJobs>(options.threads);
+  pool.warm();
+  await using previous = options.full ? undefined : openPrevious(destination, series, settings);
+  const packer = new Packer({
+    root: root.fd,
+    archive,
+    manifest,
+    pool,
+    settings,
+    previous,
+    signal,
+    warn,
+    corrupt: (member) => previous?.addCorrupt(member),
+    progress: (totals) => options.progress?.(totals, previous?.sourceBytes),
+    failpoint: options.failpoint ?? (() => {}),
+  });
+  const startedAt = realTime();
+  const walk = new Walk({ root: root.fd, selection, warn });
+  await packer.pack(walk);
+  warnOfLateArrivals({ root: root.fd, listings: walk.listings, selection, startedAt, warn });
+  const { contents, sockets, excluded } = walk.counts;
+  if (contents === 0 && !options.allowEmpty) throw sourceEmpty(options.source, warnings);
+  return {
+    totals: { ...packer.totals, socketsSkipped: sockets, excluded },
+    notes: previous?.damage === undefined ? [] : [previous.damage],
+  };
 }
 
-/** Of what the path leads to: the slash has the kernel follow a symlink, and refuse what is no directory. */
+function selectionOf(options: CreateOptions, root: SourceRoot): Selection {
+  const { destination, outputName } = options;
+  const status = directoryStatus(destination);
+  const isSource =
+    status !== undefined && root.status.device === status.device && root.status.ino === status.ino;
+  return new Selection({
+    exclude: compilePatterns(options.exclude),
+    include: compilePatterns(options.include),
+    destination: status,
+    sharedDestination:
+      outputName !== undefined || isSource
+        ? { outputNames: outputName === undefined ? [] : [outputName, manifestNameOf(outputName)] }
+        : undefined,
+  });
+}
+
+/** With a slash at the end, the kernel follows a symlink and refuses what is not a directory. */
 function directoryStatus(directory: string): FileStatus | undefined {
   return statusOf(`${fromText(directory)}/`);
 }
 
-function checkManifest(manifest: GrowingFile): void {
-  const bytes = readFileSync(manifest.path);
-  if (createHash('sha256').update(bytes).digest('hex') !== manifest.digest()) {
-    throw new ArchiveError('WriteFailed', `${manifest.path}: what was read back is not what was written.`);
+function sourceEmpty(source: string, { summary: { count, samples } }: Warnings): ArchiveError {
+  return new ArchiveError(
+    'SourceEmpty',
+    count > 0
+      ? `${source}: nothing in it could be read. ${samples[0]}`
+      : `${source} holds no files, only directories if anything (a volume that is not mounted?).`,
+  );
+}
+
+/** Counts all warnings and keeps the first few. */
+class Warnings {
+  readonly summary: { count: number; samples: string[] } = { count: 0, samples: [] };
+
+  add(warning: Warning): void {
+    this.summary.count++;
+    if (this.summary.samples.length < MAX_SAMPLES) this.summary.samples.push(formatWarning(warning));
   }
 }
 
-/** The newest sound archive whose members fit this run: same series, compression, level and packing rules. */
-function findPrevious(options: CreateOptions): Previous | undefined {
-  const candidates = managedFiles(options.destination)
-    .flatMap((file) => {
-      const manifestPath = manifestNameOf(file.path);
-      const summary = summaryOrNothing(manifestPath);
-      return summary ? [{ file, manifestPath, summary }] : [];
-    })
-    .filter(
-      ({ file, summary }) =>
-        summary.archive === file.name &&
-        summary.sizeBytes === file.sizeBytes &&
-        summary.series === (options.series ?? null) &&
-        summary.compression === options.compression &&
-        summary.level === options.level &&
-        summary.packing === PACKING,
-    )
-    .sort((a, b) => Date.parse(b.summary.startedAt) - Date.parse(a.summary.startedAt));
-  const [newest] = candidates;
-  return newest && new Previous(newest.file.path, newest.manifestPath, newest.summary);
-}
-
-function summaryOrNothing(manifestPath: string): Summary | undefined {
+function discard(file: GrowingFile): void {
   try {
-    return readSummary(manifestPath);
+    file.close();
   } catch {
-    // A damaged manifest makes its archive useless for reuse; verify and list tell of it.
-    return undefined;
+    // The run has failed already, for the reason that is reported.
   }
+  rmSync(file.path, { force: true });
 }

@@ -1,4 +1,4 @@
-/** What worker threads do for `create`: pack, and compare what was written. */
+/** The jobs of worker threads for `create`: packing, and comparing what was written. */
 import { verifyJobs } from '../verify/jobs.ts';
 import { packGroup } from './pack-member.ts';
 import { packPart } from './pack-part.ts';

@@ -9,18 +9,20 @@ import type { Compression } from '../format/names.ts';
 import { encodeHeader, packedSize, padded } from '../format/tar-header.ts';
 import { PART_BYTES } from './chunker.ts';
 import {
+  describeContent,
   describeOpen,
+  identityOf,
   READ_ATTEMPTS,
   readInto,
   readPacked,
-  sparseExtents,
-  storedXattrs,
   unchanged,
   withSource,
 } from './source-file.ts';
-import { type Found, readWarning, type Warning } from './walk.ts';
+import { type SourceXattrs, xattrsOfFile, xattrsOfOther } from './source-xattrs.ts';
+import type { Found } from './walk.ts';
+import { CHANGED_UNDER_READ, NOT_A_FILE_ANY_MORE, readWarning, type Warning } from './warning.ts';
 
-/** One compressed member, still without its place in the archive. */
+/** One compressed member that has no place in the archive yet. */
 export interface PackedMember {
   readonly data: Uint8Array<ArrayBuffer>;
   readonly rawSize: number;
@@ -33,10 +35,12 @@ export interface PackedGroup extends PackedMember {
   readonly files: number;
   readonly sourceBytes: number;
   readonly warnings: readonly Warning[];
-  /** Paths of the entries that could not be stored at all. */
+  /** Paths of entries that could not be stored at all. */
   readonly dropped: readonly ByteString[];
-  /** Files that grew too large for a group since they were listed; not stored here. */
-  readonly outgrown: readonly Found[];
+  /** Paths of hard-linked files that are stored, but as another file than the one that was listed. */
+  readonly replaced: readonly ByteString[];
+  /** Paths of files that grew too large for a group since they were listed; they are not stored here. */
+  readonly outgrown: readonly ByteString[];
 }
 
 export interface PackSettings {
@@ -44,7 +48,9 @@ export interface PackSettings {
   readonly level: number;
 }
 
-/** `start`: where the member will begin in the archive, if it is to end on a block's end. */
+/**
+ * @param start where the member will begin in the archive, if it is to end on a block boundary
+ */
 export function packRaw(raw: Uint8Array, { compression, level }: PackSettings, start?: number): PackedMember {
   const packed = compress(raw, compression, level);
   const padding = start === undefined ? 0 : paddingAt(start + packed.length);
@@ -52,42 +58,47 @@ export function packRaw(raw: Uint8Array, { compression, level }: PackSettings, s
   return { data, rawSize: raw.length, sha256: sha256Hex(data) };
 }
 
-/** A regular file, of which the rest is told by the file itself when it is opened. */
+/** A regular file: everything else about it is read from the file itself once it is open. */
 export interface FileItem {
   readonly path: ByteString;
-  readonly location: ByteString;
+  readonly identity?: string | undefined;
 }
 
-export type GroupItem = FileItem | Found;
+export interface OtherItem {
+  readonly entry: Entry;
+}
 
-export function groupItem(found: Found): GroupItem {
-  const { entry, location } = found;
-  return entry.type === 'file' ? { path: entry.path, location } : found;
+export type GroupItem = FileItem | OtherItem;
+
+export function groupItem({ entry, identity }: Found): GroupItem {
+  return entry.type === 'file' ? { path: entry.path, identity } : { entry };
 }
 
 export interface GroupJob {
+  /** Descriptor of the source directory: descriptors are open in the whole process, in every thread. */
+  readonly root: number;
   readonly items: readonly GroupItem[];
   readonly settings: PackSettings;
 }
 
 /** Reads, frames, hashes and compresses whole entries. */
-export function packGroup({ items, settings }: GroupJob): PackedGroup {
-  const group = new Group();
+export function packGroup({ root, items, settings }: GroupJob): PackedGroup {
+  const group = new Group(root);
   for (const item of items) group.add(item);
-  const raw = group.raw.bytes();
   return {
-    ...packRaw(raw, settings),
+    ...packRaw(group.raw.bytes(), settings),
     lines: group.lines.join(''),
     entries: group.lines.length,
     files: group.files,
     sourceBytes: group.sourceBytes,
     warnings: group.warnings,
     dropped: group.dropped,
+    replaced: group.replaced,
     outgrown: group.outgrown,
   };
 }
 
-/** Tar bytes in the making; the buffer is kept from one member to the next. */
+/** Tar bytes in the making. The buffer is kept from one member to the next. */
 class Scratch {
   static #kept: Buffer<ArrayBuffer> = Buffer.alloc(0);
   length = 0;
@@ -96,7 +107,7 @@ class Scratch {
     return Scratch.#kept;
   }
 
-  /** Room for `count` more bytes; their content is undefined. */
+  /** Makes room for `count` more bytes; their content is undefined. */
   reserve(count: number): void {
     if (this.length + count <= this.buffer.length) return;
     const larger = Buffer.allocUnsafeSlow(Math.max(1 << 20, 2 * this.buffer.length, this.length + count));
@@ -120,59 +131,63 @@ class Group {
   readonly lines: string[] = [];
   readonly warnings: Warning[] = [];
   readonly dropped: ByteString[] = [];
-  readonly outgrown: Found[] = [];
+  readonly replaced: ByteString[] = [];
+  readonly outgrown: ByteString[] = [];
   files = 0;
   sourceBytes = 0;
+  readonly #root: number;
+
+  constructor(root: number) {
+    this.#root = root;
+  }
 
   add(item: GroupItem): void {
     const path = 'entry' in item ? item.entry.path : item.path;
     const start = this.raw.length;
     try {
-      if ('entry' in item) this.#store(this.#withXattrs(item.location, item.entry));
-      else this.#addFile(item);
+      if ('entry' in item) this.#addOther(item.entry);
+      else withSource(this.#root, path, (fd) => this.#addFile(item, fd));
     } catch (error) {
       this.raw.length = start;
-      this.warnings.push(readWarning(error, path));
-      this.dropped.push(path);
+      this.#drop(readWarning(error, path));
     }
   }
 
-  #addFile({ path, location }: FileItem): void {
-    withSource(location, (fd) => {
-      const start = this.raw.length;
-      for (let attempt = 1; ; attempt++) {
-        this.raw.length = start;
-        const now = describeOpen(path, fd);
-        if (!now) {
-          this.warnings.push({
-            kind: 'vanished',
-            path,
-            message: 'was replaced by something that is no file',
-          });
-          this.dropped.push(path);
-          return;
-        }
-        if (now.entry.size > 2 * PART_BYTES) {
-          this.outgrown.push({ entry: now.entry, location });
-          return;
-        }
-        const entry = this.#withXattrs(location, describeContent(now.entry, fd, now.status.blocks));
-        const { complete, sha256 } = this.#content(entry, fd);
-        const steady = complete && unchanged(now.status, fd);
-        if (!steady && attempt < READ_ATTEMPTS) continue;
-        if (!steady) {
-          this.warnings.push({
-            kind: 'changed',
-            path,
-            message: 'changed under every read; the stored content may mix states',
-          });
-        }
-        this.lines.push(encodeEntry({ ...entry, sha256, ...(steady ? {} : { inconsistent: true }) }));
-        this.files++;
-        this.sourceBytes += entry.size;
+  #addOther(entry: Entry): void {
+    // A hard link has the attributes of its first name.
+    const found = entry.type === 'hardlink' ? {} : xattrsOfOther(this.#root, entry);
+    const whole = withXattrs(entry, found);
+    this.raw.append(encodeHeader(whole));
+    this.lines.push(encodeEntry(whole));
+    this.#warnOfXattrs(entry.path, found);
+  }
+
+  #addFile({ path, identity }: FileItem, fd: number): void {
+    const start = this.raw.length;
+    for (let attempt = 1; ; attempt++) {
+      this.raw.length = start;
+      const now = describeOpen(path, fd);
+      if (!now) {
+        this.#drop({ kind: 'vanished', path, message: NOT_A_FILE_ANY_MORE });
         return;
       }
-    });
+      if (now.entry.size > 2 * PART_BYTES) {
+        this.outgrown.push(path);
+        return;
+      }
+      const found = xattrsOfFile(fd, path);
+      const entry = withXattrs(describeContent(now.entry, fd, now.status.blocks), found);
+      const { complete, sha256 } = this.#content(entry, fd);
+      const steady = complete && unchanged(now.status, fd);
+      if (!steady && attempt < READ_ATTEMPTS) continue;
+      if (!steady) this.warnings.push({ kind: 'changed', path, message: CHANGED_UNDER_READ });
+      this.#warnOfXattrs(path, found);
+      if (identity !== undefined && identity !== identityOf(now.status)) this.replaced.push(path);
+      this.lines.push(encodeEntry({ ...entry, sha256, ...(steady ? {} : { inconsistent: true }) }));
+      this.files++;
+      this.sourceBytes += entry.size;
+      return;
+    }
   }
 
   /** Header, content and padding. */
@@ -189,7 +204,7 @@ class Group {
       buffer.fill(0, at, at + room);
       complete = readPacked(fd, entry, buffer, at, 0, size);
     } else {
-      // A file that grew meanwhile is told by its status afterwards.
+      // Whether the file grew meanwhile shows in its status afterwards.
       const got = readInto(fd, buffer, at, size, 0);
       complete = got === size;
       buffer.fill(0, at + Math.min(got, size), at + room);
@@ -199,20 +214,16 @@ class Group {
     return { complete, sha256: digest };
   }
 
-  #store(entry: Entry): void {
-    this.raw.append(encodeHeader(entry));
-    this.lines.push(encodeEntry(entry));
+  #drop(warning: Warning): void {
+    this.warnings.push(warning);
+    this.dropped.push(warning.path);
   }
 
-  #withXattrs(location: ByteString, entry: Entry): Entry {
-    if (entry.type === 'hardlink') return entry;
-    const xattrs = storedXattrs(location);
-    return xattrs ? { ...entry, xattrs } : entry;
+  #warnOfXattrs(path: ByteString, { problem }: SourceXattrs): void {
+    if (problem !== undefined) this.warnings.push({ kind: 'xattrs', path, message: problem });
   }
 }
 
-/** The entry with its extents, where it is sparse. */
-export function describeContent(entry: Entry, fd: number, blocks: number): Entry {
-  const extents = sparseExtents(fd, entry.size, blocks);
-  return extents ? { ...entry, extents } : entry;
+export function withXattrs(entry: Entry, { xattrs }: SourceXattrs): Entry {
+  return xattrs ? { ...entry, xattrs } : entry;
 }

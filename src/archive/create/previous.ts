@@ -1,9 +1,15 @@
 import { closeSync, openSync } from 'node:fs';
+import path from 'node:path';
+import { isSystemError } from '../../posix/system-error.ts';
+import { managedFiles } from '../destination/directory.ts';
+import { ArchiveError } from '../errors.ts';
 import { type ByteString, compareWalkOrder } from '../format/byte-string.ts';
 import { encodeIdentity, isPlainTail, parseEntryLine } from '../format/entry-line.ts';
 import type { Member, MemberLines, Summary } from '../format/manifest.ts';
-import { readMemberLines } from '../format/manifest-reader.ts';
-import type { Unit } from './chunker.ts';
+import { readMemberLines, readSummary } from '../format/manifest-reader.ts';
+import { manifestNameOf } from '../format/names.ts';
+import { PACKING, type Unit } from './chunker.ts';
+import type { PackSettings } from './pack-member.ts';
 import type { Found } from './walk.ts';
 
 /** A unit of the previous archive: a group, or a large file with its parts. */
@@ -15,11 +21,53 @@ export interface PreviousUnit {
 }
 
 /**
- * Clocks of file systems tick coarsely (2 s at worst), so a file that was written in the same tick as it
- * was read may look as it did before. What changed this shortly before the previous run, or during it,
- * is read again.
+ * Clocks of file systems tick coarsely (2 s at worst): a file written in the same tick in which it was read may
+ * look as it did before. So whatever changed this shortly before the previous run, or during it, is read again.
  */
 const TICK_NS = 2e9;
+
+/**
+ * The newest sound archive whose members fit this run: of the same series, compression, level and packing rules.
+ * Undefined if there is none, or none that can be read: everything is then packed from the source.
+ */
+export function openPrevious(
+  directory: string,
+  series: string | undefined,
+  settings: PackSettings,
+): Previous | undefined {
+  const candidates = managedFiles(directory)
+    .flatMap((file) => {
+      const summary = summaryOrNothing(manifestNameOf(file.path));
+      return summary ? [{ file, summary }] : [];
+    })
+    .filter(
+      ({ file, summary }) =>
+        summary.archive === file.name &&
+        summary.sizeBytes === file.sizeBytes &&
+        summary.series === (series ?? null) &&
+        summary.compression === settings.compression &&
+        summary.level === settings.level &&
+        summary.packing === PACKING,
+    )
+    .sort((a, b) => Date.parse(b.summary.startedAt) - Date.parse(a.summary.startedAt));
+  for (const { file, summary } of candidates) {
+    try {
+      return new Previous(file.path, manifestNameOf(file.path), summary);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+function summaryOrNothing(manifestPath: string): Summary | undefined {
+  try {
+    return readSummary(manifestPath);
+  } catch {
+    // Without its manifest an archive cannot be reused. `verify` and `list` report the damage.
+    return undefined;
+  }
+}
 
 /** The previous archive, read along with the walk: both are in the same order, so neither is held in memory. */
 export class Previous implements AsyncDisposable {
@@ -31,11 +79,13 @@ export class Previous implements AsyncDisposable {
   readonly #manifestPath: string;
   #current: PreviousUnit | undefined;
   #started = false;
+  readonly #corruptOffsets = new Set<number>();
+  #problem: string | undefined;
 
-  constructor(path: string, manifestPath: string, summary: Summary) {
-    this.path = path;
+  constructor(file: string, manifestPath: string, summary: Summary) {
+    this.path = file;
     this.sourceBytes = summary.sourceBytes;
-    this.fd = openSync(path, 'r');
+    this.fd = openSync(file, 'r');
     this.#manifestPath = manifestPath;
     this.#units = units(readMemberLines(manifestPath), manifestPath);
     this.#settledBefore = Date.parse(summary.startedAt) * 1e6 - TICK_NS;
@@ -44,6 +94,21 @@ export class Previous implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     closeSync(this.fd);
     await this.#units.return(undefined);
+  }
+
+  /** Notes that a member does not match its digest, or cannot be read. */
+  addCorrupt({ offset }: Member): void {
+    this.#corruptOffsets.add(offset);
+  }
+
+  /** What is wrong with the previous archive, in words; undefined if all that was read of it is sound. */
+  get damage(): string | undefined {
+    const name = path.basename(this.path);
+    const advice = 'check it with `km-backup verify`, and the volume it lies on';
+    if (this.#problem !== undefined)
+      return `The manifest of ${name} is damaged (${this.#problem}): ${advice}.`;
+    if (this.#corruptOffsets.size === 0) return undefined;
+    return `${this.#corruptOffsets.size} damaged piece(s) of ${name} were packed again from the source: ${advice}.`;
   }
 
   /** The unit of the previous archive that begins with the same name; ask in walk order. */
@@ -64,12 +129,29 @@ export class Previous implements AsyncDisposable {
   #isSame({ entry }: Found, line: string): boolean {
     const identity = encodeIdentity(entry);
     if (!line.startsWith(identity) || Number(entry.ctime) >= this.#settledBefore) return false;
-    return isPlainTail(line, identity.length) || !parseEntryLine(line, this.#manifestPath).inconsistent;
+    return isPlainTail(line, identity.length) || this.#isConsistent(line);
+  }
+
+  #isConsistent(line: string): boolean {
+    try {
+      return !parseEntryLine(line, this.#manifestPath).inconsistent;
+    } catch (error) {
+      if (!(error instanceof ArchiveError)) throw error;
+      this.#problem = error.message;
+      return false;
+    }
   }
 
   async #advance(): Promise<void> {
-    const next = await this.#units.next();
-    this.#current = next.done ? undefined : next.value;
+    try {
+      const next = await this.#units.next();
+      this.#current = next.done ? undefined : next.value;
+    } catch (error) {
+      if (!(error instanceof ArchiveError)) throw error;
+      // The source is what counts: a damaged manifest only costs time.
+      this.#problem = error.message;
+      this.#current = undefined;
+    }
   }
 }
 

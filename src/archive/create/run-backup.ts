@@ -1,12 +1,16 @@
 import type { RunResult } from '../../api/run-result.ts';
+import { isSystemError } from '../../posix/system-error.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
 import { sweep } from '../destination/directory.ts';
 import { lockDestination } from '../destination/lock.ts';
 import { type PruneOutcome, pruneUnderLock } from '../destination/prune.ts';
-import { ArchiveError, ExitCode } from '../errors.ts';
+import { ArchiveError, ExitCode, writeError } from '../errors.ts';
 import { type Created, type CreateOptions, createArchive } from './create.ts';
+import { ensureDirectoryInVolume } from './volume.ts';
 
 export interface RunOptions extends CreateOptions {
+  /** A directory that the destination must lie in; a symlink that leads out of it is refused. */
+  readonly destinationVolume?: string | undefined;
   /** 0: refuse at once where another run holds the destination. */
   readonly lockWaitMs: number;
   /** Undefined: no archive is removed. */
@@ -18,7 +22,7 @@ export interface Run {
   readonly exitCode: ExitCode;
 }
 
-/** One backup run: lock, create, prune after success only. Expected failures come back as a result. */
+/** One backup run: lock, create, and prune only after success. Expected failures come back as a result. */
 export async function runBackup(options: RunOptions): Promise<Run> {
   const startedAt = options.now().toISOString();
   const base = {
@@ -29,19 +33,11 @@ export async function runBackup(options: RunOptions): Promise<Run> {
     present: { count: 0, bytes: 0, names: [] },
   };
   try {
+    checkDestination(options);
     using _lock = await lockDestination(options.destination, options.lockWaitMs, options.signal);
     sweep(options.destination);
     const created = await createArchive(options);
-    const pruning = pruneUnderLock({
-      destination: options.destination,
-      series: options.series,
-      policy: options.retention,
-      now: options.now(),
-      dryRun: false,
-      keep: created.name,
-      failpoint: options.failpoint,
-    });
-    return succeeded(base, options.now(), created, pruning);
+    return succeeded(base, options.now(), created, prune(options, created));
   } catch (error) {
     const failure = asArchiveError(error);
     const skipped = failure.reason === 'Locked';
@@ -58,20 +54,50 @@ export async function runBackup(options: RunOptions): Promise<Run> {
   }
 }
 
+/** @throws {ArchiveError} DestinationUnusable when the destination lies outside its volume */
+function checkDestination({ destination, destinationVolume }: RunOptions): void {
+  if (destinationVolume !== undefined) ensureDirectoryInVolume(destination, destinationVolume);
+}
+
+type Pruning = Pick<PruneOutcome, 'pruned' | 'failures' | 'present'> & { readonly problem?: string };
+
+/** The new archive is in place: an error now is a note about retention, not a failed backup. */
+function prune(options: RunOptions, { name, summary }: Created): Pruning {
+  try {
+    return pruneUnderLock({
+      destination: options.destination,
+      series: options.series,
+      policy: options.retention,
+      now: options.now(),
+      dryRun: false,
+      keep: name,
+      failpoint: options.failpoint,
+    });
+  } catch (error) {
+    const { message } = asArchiveError(isSystemError(error) ? writeError(error, options.destination) : error);
+    return {
+      pruned: [],
+      failures: [],
+      present: { count: 1, bytes: summary.sizeBytes, names: [name] },
+      problem: `Old archives could not be looked through, and the next run tries again: ${message}`,
+    };
+  }
+}
+
 function succeeded(
   base: Pick<RunResult, 'version' | 'startedAt'>,
   finishedAt: Date,
-  { name, path: file, manifestSha256, summary, corrupt }: Created,
-  { pruned, present, failures }: PruneOutcome,
+  { name, path: file, manifestSha256, summary, notes: ofArchive }: Created,
+  { pruned, present, failures, problem }: Pruning,
 ): Run {
   const { warnings } = summary;
   const incomplete = warnings.count > 0;
-  const notes = [
-    corrupt
-      ? ` ${corrupt.members} damaged piece(s) of ${corrupt.archive} were packed anew: check that archive and its volume.`
-      : '',
-    failures.length > 0 ? ` Could not remove ${failures.length} old archive(s): ${failures[0]}.` : '',
-  ].join('');
+  const notes = [...ofArchive];
+  if (failures.length > 0) notes.push(`Could not remove ${failures.length} old archive(s): ${failures[0]}.`);
+  if (problem !== undefined) notes.push(problem);
+  const what = incomplete
+    ? `${file} was written and verified, but ${warnings.count} file(s) are not captured faithfully: ${warnings.samples[0]}.`
+    : `${file} was written and verified.`;
   return {
     exitCode: incomplete ? ExitCode.incomplete : ExitCode.ok,
     result: {
@@ -79,9 +105,7 @@ function succeeded(
       finishedAt: finishedAt.toISOString(),
       outcome: incomplete ? 'Incomplete' : 'Succeeded',
       reason: incomplete ? 'FilesNotCaptured' : 'ArchiveVerified',
-      message: incomplete
-        ? `${file} was written and verified, but ${warnings.count} file(s) are not captured faithfully: ${warnings.samples[0]}.${notes}`
-        : `${file} was written and verified.${notes}`,
+      message: [what, ...notes].join(' '),
       archive: {
         name,
         path: file,
@@ -96,17 +120,13 @@ function succeeded(
       warnings: { count: warnings.count, samples: [...warnings.samples] },
       pruned: { count: pruned.length, failed: failures.length, names: pruned },
       present,
+      ...(notes.length > 0 && { notes }),
     },
   };
 }
 
 function asArchiveError(error: unknown): ArchiveError {
   if (error instanceof ArchiveError) return error;
-  return new ArchiveError(
-    'Internal',
-    error instanceof Error ? (error.stack ?? error.message) : String(error),
-    {
-      cause: error,
-    },
-  );
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new ArchiveError('Internal', text, { cause: error });
 }

@@ -1,36 +1,39 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
+import { openBeneath } from '../../posix/beneath.ts';
 import { dataExtents } from '../../posix/extents.ts';
 import { type FileStatus, statusOfOpen } from '../../posix/status.ts';
 import { codeOf } from '../../posix/system-error.ts';
-import { getXattr, listXattrs } from '../../posix/xattr.ts';
-import { type ByteString, toBuffer, toPath } from '../format/byte-string.ts';
+import type { ByteString } from '../format/byte-string.ts';
 import type { Entry, Extent } from '../format/entry.ts';
 import { encodeSparseMap } from '../format/tar-header.ts';
 
 /** A file is read this often before it is stored as inconsistent. */
 export const READ_ATTEMPTS = 4;
 
-/** Holes that save less than this are stored as zeros: compressed they cost next to nothing. */
+/** Smaller savings are stored as zeros: compressed they cost next to nothing. */
 const WORTHWHILE_HOLE = 64 * 1024;
 
 const baseFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 let noAccessTime = constants.O_NOATIME;
 
-/** Opens without following a symlink, without waiting on a FIFO that took the file's place, and leaving atime alone where allowed. */
-export function openSource(location: ByteString): number {
-  const path = toPath(location);
+/**
+ * Opens a file of the source. It follows no symlink, not even where a directory on the way was replaced by one,
+ * does not wait on a FIFO that took the file's place, and leaves the access time alone where that is allowed.
+ * @param root descriptor of the source directory, which all threads share
+ */
+export function openSource(root: number, path: ByteString): number {
   try {
-    return openSync(path, baseFlags | noAccessTime);
+    return openBeneath(root, path, baseFlags | noAccessTime);
   } catch (error) {
     if (codeOf(error) !== 'EPERM' || noAccessTime === 0) throw error;
-    // Not the owner: neither of this file nor, in a volume, of most others.
+    // Only a file's owner may use O_NOATIME, and files of a volume mostly have the same owner.
     noAccessTime = 0;
-    return openSync(path, baseFlags);
+    return openBeneath(root, path, baseFlags);
   }
 }
 
-export function withSource<T>(location: ByteString, use: (fd: number) => T): T {
-  const fd = openSource(location);
+export function withSource<T>(root: number, path: ByteString, use: (fd: number) => T): T {
+  const fd = openSource(root, path);
   try {
     return use(fd);
   } finally {
@@ -38,7 +41,15 @@ export function withSource<T>(location: ByteString, use: (fd: number) => T): T {
   }
 }
 
-/** What the open file is now. Undefined where it is no regular file (any more). */
+/**
+ * Tells an inode from all others, including a later one that got the same number. Where the file system keeps no
+ * birth times, an inode that changed also counts as another one.
+ */
+export function identityOf({ device, ino, born, ctime }: FileStatus): string {
+  return `${device}:${ino}:${born ?? ctime}`;
+}
+
+/** What the open file is now; undefined if it is not a regular file. */
 export function describeOpen(path: ByteString, fd: number): { entry: Entry; status: FileStatus } | undefined {
   const status = statusOfOpen(fd);
   if ((status.mode & constants.S_IFMT) !== constants.S_IFREG) return undefined;
@@ -46,34 +57,24 @@ export function describeOpen(path: ByteString, fd: number): { entry: Entry; stat
   return { status, entry: { path, type: 'file', mode: mode & 0o7777, uid, gid, size, mtime, ctime, ino } };
 }
 
-/** Whether content or metadata changed between two looks at one open file. */
+/** Whether content and metadata are still the same. */
 export function unchanged(before: FileStatus, fd: number): boolean {
   const after = statusOfOpen(fd);
   return after.size === before.size && after.mtime === before.mtime && after.ctime === before.ctime;
 }
 
+/** The entry, with its extents if it is sparse. */
+export function describeContent(entry: Entry, fd: number, blocks: number): Entry {
+  const extents = sparseExtents(fd, entry.size, blocks);
+  return extents ? { ...entry, extents } : entry;
+}
+
 /** The extents of a file with holes worth keeping; undefined for all others. */
-export function sparseExtents(fd: number, size: number, blocks: number): Extent[] | undefined {
+function sparseExtents(fd: number, size: number, blocks: number): Extent[] | undefined {
   if (size - blocks * 512 < WORTHWHILE_HOLE) return undefined;
   const extents = dataExtents(fd, size).map(({ offset, length }) => [offset, length] as const);
   const data = extents.reduce((sum, [, length]) => sum + length, 0);
   return size - data < WORTHWHILE_HOLE ? undefined : extents;
-}
-
-/** Attributes that describe the node rather than the data: set anew by the system that restores. */
-const notStored = new Set(['security.selinux', 'security.ima', 'security.evm']);
-
-/** Extended attributes, ACLs among them (`system.posix_acl_*`), sorted by name; undefined where there are none. */
-export function storedXattrs(location: ByteString): Record<string, string> | undefined {
-  const path = toBuffer(location);
-  const names = listXattrs(path).filter((name) => !notStored.has(name));
-  if (names.length === 0) return undefined;
-  const found: Record<string, string> = {};
-  for (const name of names.sort()) {
-    const value = getXattr(path, name);
-    if (value) found[name] = value.toString('base64');
-  }
-  return found;
 }
 
 /** Reads up to `length` bytes into `target`; returns how many there were. */
@@ -94,8 +95,10 @@ export function readInto(
 }
 
 /**
- * Reads a slice of what the tar holds of a file: its content, or for a sparse file the map and then the
- * extents. What the file no longer has is left zero. Returns false where bytes were missing.
+ * Reads a slice of a file's packed form: its content, or for a sparse file the map and then the extents. Bytes
+ * that the file no longer has stay as they are in `target`.
+ * @param start offset of the slice in the packed form
+ * @returns false if bytes were missing
  */
 export function readPacked(
   fd: number,
@@ -106,8 +109,8 @@ export function readPacked(
   length: number,
 ): boolean {
   if (!entry.extents) {
-    const got = readInto(fd, target, at, Math.max(0, Math.min(length, entry.size - start)), start);
-    return got === Math.max(0, Math.min(length, entry.size - start));
+    const wanted = Math.max(0, Math.min(length, entry.size - start));
+    return readInto(fd, target, at, wanted, start) === wanted;
   }
   const map = encodeSparseMap(entry.extents, entry.size);
   let complete = true;

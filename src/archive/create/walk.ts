@@ -1,261 +1,335 @@
-import { closeSync, constants, openSync, readdirSync, readlinkSync } from 'node:fs';
-import { type FileStatus, statusOf } from '../../posix/status.ts';
-import { codeOf } from '../../posix/system-error.ts';
-import { type ByteString, display, fromBuffer, join, ROOT, toPath } from '../format/byte-string.ts';
+import { closeSync, constants } from 'node:fs';
+import { openAt, openBeneath } from '../../posix/beneath.ts';
+import { namesIn } from '../../posix/directory-names.ts';
+import { readLinkAt } from '../../posix/read-link.ts';
+import { type FileStatus, statusAt, statusOfOpen } from '../../posix/status.ts';
+import { isSystemError } from '../../posix/system-error.ts';
+import { type ByteString, join, ROOT } from '../format/byte-string.ts';
 import type { Entry, EntryType } from '../format/entry.ts';
-import { RESTORE_STATE_NAME } from '../format/names.ts';
-import type { Patterns } from './patterns.ts';
-
-export type WarningKind = 'changed' | 'vanished' | 'unreadable' | 'xattrs';
-
-/** One thing that the archive does not hold faithfully. */
-export interface Warning {
-  readonly kind: WarningKind;
-  readonly path: ByteString;
-  readonly message: string;
-}
+import { inodeTag, ListingLog } from './listing-log.ts';
+import type { DirectoryRole, Selection } from './selection.ts';
+import { identityOf } from './source-file.ts';
+import { readWarning, type Warn } from './warning.ts';
 
 export interface Found {
   readonly entry: Entry;
-  /** Where to open it: the plain path, or one below `/proc/self/fd` where that would be too long. */
-  readonly location: ByteString;
+  /** Of a file with several names: which inode bore this one. What is opened later must be the same. */
+  readonly identity?: string;
+  /** Of a further name of an inode: the entry to store if the first name turns out not to hold that inode. */
+  readonly own?: Entry;
 }
 
 export interface WalkOptions {
-  readonly root: ByteString;
-  readonly exclude?: Patterns | undefined;
-  readonly include?: Patterns | undefined;
-  /** The destination, left out wherever it shows up (a pod may mount one volume twice). */
-  readonly destination?: Pick<FileStatus, 'device' | 'ino'> | undefined;
-  /** Leave out only what km-backup wrote in the destination, not everything that lies there. */
-  readonly onlyOwnFiles?: ((name: string) => boolean) | undefined;
-  readonly warn: (warning: Warning) => void;
-}
-
-/** A directory that is being read. */
-interface Open {
-  readonly found: Found;
-  /** What its children's locations begin with. */
-  readonly base: ByteString;
-  readonly names: readonly ByteString[];
-  readonly isDestination: boolean;
-  next: number;
+  /** Descriptor of the source directory. It stays open for as long as anything found here may be opened. */
+  readonly root: number;
+  readonly selection: Selection;
+  readonly warn: Warn;
 }
 
 export interface WalkCounts {
-  /** Entries yielded that are no directories. */
+  /** Entries yielded that are not directories. */
   contents: number;
   sockets: number;
   excluded: number;
 }
 
-/** Paths longer than this are opened through a descriptor of a directory on the way (PATH_MAX is 4,096). */
-const LONG_PATH = 3_000;
+/** A directory on the way from the root to where the walk is. */
+interface Level {
+  readonly found: Found;
+  readonly status: FileStatus;
+  readonly names: readonly ByteString[];
+  /** Names that are probably directories. */
+  readonly directories: ReadonlySet<string>;
+  readonly role: DirectoryRole;
+  /** Tags of the entries found so far; undefined if the directory could not be read. */
+  readonly inodes: number[] | undefined;
+  next: number;
+  /** Undefined while it is closed, in very deep trees. */
+  fd: number | undefined;
+}
+
+/** What comes next in the walk: a directory that is open, or anything else. */
+type Next = Level | { readonly found: Found };
+
+/** Directories kept open at a time. The walk in a deeper tree opens them again on its way back. */
+const MAX_OPEN = 128;
+
+/** Readers of archives take no longer ones. */
+const MAX_PATH = 64 * 1024;
+
+const READ_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /**
- * Everything below the root, in walk order (see compareWalkOrder), the root first. Holds in memory the names
- * of the directories on the way only, and the paths of hard-linked files until their last name was seen.
+ * Everything below the root, in walk order (see compareWalkOrder), the root first. Every name is looked up in an
+ * open directory, so that nobody can lead the walk elsewhere by replacing a directory with a symlink. It holds in
+ * memory the names of the directories on the way, the paths of hard-linked files until their last name was seen,
+ * and a compact log of what it listed.
  */
 export class Walk {
   readonly counts: WalkCounts = { contents: 0, sockets: 0, excluded: 0 };
-  readonly #options: WalkOptions;
+  readonly listings = new ListingLog();
+  readonly #root: number;
+  readonly #selection: Selection;
+  readonly #warn: Warn;
   readonly #firstNames = new Map<string, { path: ByteString; left: number }>();
-  readonly #descriptors: number[] = [];
 
-  constructor(options: WalkOptions) {
-    this.#options = options;
+  constructor({ root, selection, warn }: WalkOptions) {
+    this.#root = root;
+    this.#selection = selection;
+    this.#warn = warn;
   }
 
   *[Symbol.iterator](): Generator<Found> {
-    const { root, include } = this.#options;
-    /** Directories that come only with what is included below them. */
+    /** Directories that are stored only if something below them is. */
     const waiting: Found[] = [];
-    const open: Open[] = [];
-    const status = statusOf(withSlash(root));
-    let found = status && this.#describe(root, ROOT, status);
-    for (;;) {
-      if (found) {
-        const isDirectory = found.entry.type === 'directory';
-        if (isDirectory && include && !this.#included(found.entry.path, true)) waiting.push(found);
-        else {
-          if (waiting.length > 0) yield* waiting.splice(0);
-          yield found;
+    const levels: Level[] = [];
+    try {
+      const status = statusOfOpen(this.#root);
+      const fd = openAt(this.#root, '.', READ_DIRECTORY);
+      let next: Next | undefined = this.#list({ entry: describe(ROOT, status) }, status, fd);
+      for (;;) {
+        if (next) {
+          const { found } = next;
+          if (isLevel(next) && !this.#selection.includes(found.entry.path, true)) waiting.push(found);
+          else {
+            if (waiting.length > 0) yield* waiting.splice(0);
+            yield found;
+          }
+          if (isLevel(next)) {
+            levels.push(next);
+            close(levels[levels.length - 1 - MAX_OPEN]);
+          } else this.counts.contents++;
         }
-        if (isDirectory) open.push(this.#open(found));
-        else this.counts.contents++;
+        const level = levels.at(-1);
+        if (!level) return;
+        if (level.next < level.names.length) next = this.#child(level, level.names[level.next++]!);
+        else {
+          levels.pop();
+          this.#leave(level);
+          if (waiting.at(-1) === level.found) waiting.pop();
+          next = undefined;
+        }
       }
-      const directory = open.at(-1);
-      if (!directory) return;
-      if (directory.next === directory.names.length) {
-        open.pop();
-        if (waiting.at(-1) === directory.found) waiting.pop();
-        found = undefined;
-      } else {
-        found = this.#child(directory, directory.names[directory.next++]!);
-      }
+    } finally {
+      for (const level of levels) close(level);
     }
   }
 
-  close(): void {
-    for (const fd of this.#descriptors.splice(0)) closeSync(fd);
-  }
-
-  #open(found: Found): Open {
-    const { path, uid } = found.entry;
-    const base = this.#shorten(found.location);
-    let names: ByteString[] = [];
+  /** The entry of that name, opened if it is a directory; undefined if it is left out. */
+  #child(parent: Level, name: ByteString): Next | undefined {
+    const path = join(parent.found.entry.path, name);
+    if (this.#selection.isRestoreState(path)) return undefined;
+    let fd: number | undefined;
     try {
-      names = readdirSync(toPath(withSlash(base)), { encoding: 'latin1' }) as ByteString[];
-      names.sort(byBytes);
-    } catch (error) {
-      if (path === 'lost+found' && uid === 0) this.counts.excluded++;
-      else this.#warn(error, path);
-    }
-    return { found, base, names, isDestination: this.#isHere(found), next: 0 };
-  }
-
-  /** Undefined where it is left out. */
-  #child({ found, base, isDestination }: Open, name: ByteString): Found | undefined {
-    const { path } = found.entry;
-    if (path === ROOT && name === RESTORE_STATE_NAME) return undefined;
-    const { onlyOwnFiles, exclude, include } = this.#options;
-    if (isDestination && onlyOwnFiles?.(name)) return undefined;
-    const childPath = join(path, name);
-    const location = join(base, name);
-    let status: FileStatus | undefined;
-    try {
-      status = statusOf(location);
-    } catch (error) {
-      this.#warn(error, childPath);
-      return undefined;
-    }
-    if (!status) {
-      this.#options.warn({ kind: 'vanished', path: childPath, message: 'vanished after it was listed' });
-      return undefined;
-    }
-    const isDirectory = (status.mode & constants.S_IFMT) === constants.S_IFDIR;
-    if (isDirectory && !onlyOwnFiles && this.#isDestination(status)) return undefined;
-    if (
-      exclude?.matches(childPath, isDirectory) ||
-      (!isDirectory && include && !this.#included(childPath, false))
-    ) {
-      this.counts.excluded++;
-      return undefined;
-    }
-    return this.#describe(location, childPath, status);
-  }
-
-  /** Included itself or by a directory above it. */
-  #included(path: ByteString, isDirectory: boolean): boolean {
-    const include = this.#options.include!;
-    if (path === '') return false;
-    if (include.matches(path, isDirectory)) return true;
-    for (let cut = path.indexOf('/'); cut !== -1; cut = path.indexOf('/', cut + 1)) {
-      if (include.matches(path.slice(0, cut) as ByteString, true)) return true;
-    }
-    return false;
-  }
-
-  #isDestination(status: FileStatus | undefined): boolean {
-    const { destination } = this.#options;
-    return (
-      destination !== undefined && destination.ino === status?.ino && destination.device === status.device
-    );
-  }
-
-  /** As #isDestination, with a second look only at what bears its inode number. */
-  #isHere({ entry, location }: Found): boolean {
-    return entry.ino === this.#options.destination?.ino && this.#isDestination(statusOf(location));
-  }
-
-  #describe(location: ByteString, path: ByteString, status: FileStatus): Found | undefined {
-    const type = typeOf(status);
-    if (type === 'socket') {
-      this.counts.sockets++;
-      return undefined;
-    }
-    const { mode, uid, gid, size, mtime, ctime, ino, node } = status;
-    const base = {
-      path,
-      mode: mode & 0o7777,
-      uid,
-      gid,
-      size: type === 'file' ? size : 0,
-      mtime,
-      ctime,
-      ino,
-    };
-    if (status.links > 1 && type !== 'directory') {
-      const first = this.#firstName(path, status);
-      if (first !== undefined) {
-        return { entry: { ...base, type: 'hardlink', size: 0, link: first }, location };
-      }
-    }
-    if (type === 'symlink') {
-      try {
-        const link = fromBuffer(readlinkSync(toPath(location), { encoding: 'buffer' }));
-        return { entry: { ...base, type, link }, location };
-      } catch (error) {
-        this.#warn(error, path);
+      const directory = this.#descriptor(parent);
+      // What is opened first need not be compared with what was seen before.
+      if (parent.directories.has(name)) fd = openIfPossible(directory, name);
+      const status = fd === undefined ? statusAt(directory, name) : statusOfOpen(fd);
+      if (!status) {
+        this.#warn({ kind: 'vanished', path, message: 'vanished after it was listed' });
         return undefined;
       }
+      parent.inodes?.push(inodeTag(status.ino));
+      if (this.#isLeftOut(path, name, parent.role, status)) return undefined;
+      const found = this.#describe(directory, name, path, status);
+      if (found?.entry.type !== 'directory') return found && { found };
+      fd ??= this.#openListed(directory, name, path, status);
+      if (fd === undefined) return unread(found, status);
+      const level = this.#list(found, status, fd);
+      if (level?.fd === fd) fd = undefined;
+      return level;
+    } catch (error) {
+      this.#warn(error instanceof Replaced ? replaced(parent.found.entry.path) : readWarning(error, path));
+      return undefined;
+    } finally {
+      if (fd !== undefined) closeSync(fd);
     }
-    if (type === 'character' || type === 'block') {
-      return { entry: { ...base, type, device: node }, location };
-    }
-    return { entry: { ...base, type }, location };
   }
 
-  /** The earlier path of the same inode; undefined where this is the first. */
-  #firstName(path: ByteString, { device, ino, links }: FileStatus): ByteString | undefined {
-    const key = `${device}:${ino}`;
-    const known = this.#firstNames.get(key);
-    if (!known) {
-      this.#firstNames.set(key, { path, left: links - 1 });
+  #isLeftOut(path: ByteString, name: ByteString, role: DirectoryRole, status: FileStatus): boolean {
+    const type = typeOf(status);
+    if (
+      (type === 'directory' && this.#selection.isDestination(status)) ||
+      this.#selection.leavesOut(path, name, role, status)
+    ) {
+      this.counts.excluded++;
+      return true;
+    }
+    if (type === 'socket') this.counts.sockets++;
+    return type === 'socket';
+  }
+
+  /** Undefined, with a warning, if it cannot be opened: then it is stored without its content. */
+  #openListed(directory: number, name: ByteString, path: ByteString, status: FileStatus): number | undefined {
+    try {
+      const fd = openAt(directory, name, READ_DIRECTORY);
+      if (isSame(status, statusOfOpen(fd))) return fd;
+      closeSync(fd);
+      this.#warn(replaced(path));
+    } catch (error) {
+      if (path === 'lost+found' && status.uid === 0) this.counts.excluded++;
+      else this.#warn(readWarning(error, path));
+    }
+    return undefined;
+  }
+
+  /** The names of an open directory; undefined if it serves as a destination. */
+  #list(found: Found, status: FileStatus, fd: number): Level | undefined {
+    const { path } = found.entry;
+    try {
+      const { names, directories } = namesIn(fd);
+      const role = this.#selection.roleOf(path, status, fd, names);
+      if (role !== 'destination') {
+        const sorted = names.sort(byBytes) as ByteString[];
+        return { found, status, names: sorted, directories, role, inodes: [], next: 0, fd };
+      }
+      this.counts.excluded++;
+      return undefined;
+    } catch (error) {
+      this.#warn(readWarning(error, path));
+      return unread(found, status);
+    }
+  }
+
+  #descriptor(level: Level): number {
+    if (level.fd !== undefined) return level.fd;
+    const fd = openBeneath(this.#root, level.found.entry.path, READ_DIRECTORY);
+    if (!isSame(level.status, statusOfOpen(fd))) {
+      closeSync(fd);
+      // Its other names are somewhere else now.
+      level.next = level.names.length;
+      throw new Replaced();
+    }
+    level.fd = fd;
+    return fd;
+  }
+
+  #leave(level: Level): void {
+    close(level);
+    const { path, ctime, ino } = level.found.entry;
+    if (level.inodes) this.listings.add(path, ctime, ino, level.inodes);
+  }
+
+  #describe(directory: number, name: ByteString, path: ByteString, seen: FileStatus): Found | undefined {
+    if (path.length > MAX_PATH) {
+      const message = `its path of ${path.length} bytes is longer than readers of archives take (${MAX_PATH})`;
+      this.#warn({ kind: 'unreadable', path, message });
       return undefined;
     }
-    if (--known.left <= 0) this.#firstNames.delete(key);
+    let status = seen;
+    let link: ByteString | undefined;
+    if (typeOf(status) === 'symlink') {
+      const read = readSymlink(directory, name, status);
+      if (!read) {
+        this.#warn({ kind: 'changed', path, message: 'changed whenever it was looked at; it is not stored' });
+        return undefined;
+      }
+      ({ status, link } = read);
+    }
+    const entry = describe(path, status, link);
+    if (status.links < 2 || entry.type === 'directory') return { entry };
+    const identity = identityOf(status);
+    const first = this.#firstName(path, identity, status);
+    if (first === undefined) return { entry, identity };
+    const { link: _, device: __, ...plain } = entry;
+    return { entry: { ...plain, type: 'hardlink', size: 0, link: first }, own: entry, identity };
+  }
+
+  /** The earlier path of the same inode; undefined if this is the first. */
+  #firstName(path: ByteString, identity: string, { links }: FileStatus): ByteString | undefined {
+    const known = this.#firstNames.get(identity);
+    if (!known) {
+      this.#firstNames.set(identity, { path, left: links - 1 });
+      return undefined;
+    }
+    if (--known.left <= 0) this.#firstNames.delete(identity);
     return known.path;
   }
+}
 
-  #shorten(location: ByteString): ByteString {
-    if (location.length < LONG_PATH) return location;
-    try {
-      const fd = openSync(toPath(location), 'r');
-      this.#descriptors.push(fd);
-      return `/proc/self/fd/${fd}` as ByteString;
-    } catch {
-      return location;
-    }
+class Replaced extends Error {}
+
+function replaced(path: ByteString) {
+  return {
+    kind: 'vanished',
+    path,
+    message: 'was replaced by another directory after it was listed',
+  } as const;
+}
+
+/** A directory without its content. */
+function unread(found: Found, status: FileStatus): Level {
+  const role = 'data';
+  return { found, status, names: [], directories: noNames, role, inodes: undefined, next: 0, fd: undefined };
+}
+
+const noNames: ReadonlySet<string> = new Set();
+
+function openIfPossible(directory: number, name: ByteString): number | undefined {
+  try {
+    return openAt(directory, name, READ_DIRECTORY);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return undefined;
   }
+}
 
-  #warn(error: unknown, path: ByteString): void {
-    this.#options.warn(readWarning(error, path));
+function isLevel(next: Next): next is Level {
+  return 'names' in next;
+}
+
+function close(level: Level | undefined): void {
+  if (level?.fd === undefined) return;
+  closeSync(level.fd);
+  level.fd = undefined;
+}
+
+function isSame(a: FileStatus, b: FileStatus): boolean {
+  return a.ino === b.ino && a.device === b.device;
+}
+
+const LINK_ATTEMPTS = 4;
+
+/** A symlink's text together with the status of the inode that holds it. */
+function readSymlink(
+  directory: number,
+  name: ByteString,
+  seen: FileStatus,
+): { status: FileStatus; link: ByteString } | undefined {
+  let before = seen;
+  for (let attempt = 1; attempt <= LINK_ATTEMPTS; attempt++) {
+    const link = readLinkAt(directory, name) as ByteString;
+    const after = statusAt(directory, name);
+    if (!after || typeOf(after) !== 'symlink') return undefined;
+    if (identityOf(after) === identityOf(before)) return { status: after, link };
+    before = after;
   }
+  return undefined;
 }
 
-export function readWarning(error: unknown, path: ByteString): Warning {
-  const code = codeOf(error);
-  if (code === undefined) throw error;
-  if (code === 'ENOENT') return { kind: 'vanished', path, message: 'vanished after it was listed' };
-  return { kind: 'unreadable', path, message: `cannot be read (${code})` };
-}
-
-/** `./a/b: cannot be read (EACCES)`, bounded and escaped. */
-export function formatWarning({ path, message }: Warning): string {
-  return `${display(`./${path}` as ByteString)}: ${message}`;
-}
-
-/** With a slash the kernel follows a root that is a symlink, and refuses one that is no directory. */
-function withSlash(path: ByteString): ByteString {
-  return (path.endsWith('/') ? path : `${path}/`) as ByteString;
+function describe(path: ByteString, status: FileStatus, link?: ByteString): Entry {
+  const { mode, uid, gid, size, mtime, ctime, ino, node } = status;
+  const type = typeOf(status) as EntryType;
+  const entry = {
+    path,
+    type,
+    mode: mode & 0o7777,
+    uid,
+    gid,
+    size: type === 'file' ? size : 0,
+    mtime,
+    ctime,
+    ino,
+  };
+  if (link !== undefined) return { ...entry, link };
+  return type === 'character' || type === 'block' ? { ...entry, device: node } : entry;
 }
 
 function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function typeOf({ mode }: FileStatus): EntryType | 'socket' {
+export function typeOf({ mode }: FileStatus): EntryType | 'socket' {
   return types.get(mode & constants.S_IFMT) ?? 'socket';
 }
 

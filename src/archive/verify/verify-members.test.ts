@@ -3,8 +3,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describeContent } from '../create/pack-member.ts';
-import { compilePatterns } from '../create/patterns.ts';
+import { Selection } from '../create/selection.ts';
+import { describeContent, withSource } from '../create/source-file.ts';
+import { SourceRoot } from '../create/source-root.ts';
 import { Walk } from '../create/walk.ts';
 import { fromText } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
@@ -30,22 +31,17 @@ beforeAll(() => {
   fs.writeSync(sparse, Buffer.alloc(4096, 'data'), 0, 4096, 1 << 20);
   fs.ftruncateSync(sparse, 1 << 21);
   fs.closeSync(sparse);
+  using source = new SourceRoot(tree, undefined);
   const walk = new Walk({
-    root: fromText(tree),
-    exclude: compilePatterns([]),
-    include: compilePatterns([]),
-    destination: undefined,
-    onlyOwnFiles: undefined,
+    root: source.fd,
+    selection: new Selection({}),
     warn: ({ path: at, message }) => expect.unreachable(`${at}: ${message}`),
   });
-  entries = [...walk].map(({ entry, location }) => {
-    if (entry.type !== 'file') return entry;
-    const fd = fs.openSync(location, 'r');
-    const described = describeContent(entry, fd, fs.fstatSync(fd).blocks);
-    fs.closeSync(fd);
-    return described;
-  });
-  walk.close();
+  entries = [...walk].map(({ entry }) =>
+    entry.type === 'file'
+      ? withSource(source.fd, entry.path, (fd) => describeContent(entry, fd, fs.fstatSync(fd).blocks))
+      : entry,
+  );
   const names = entries.map(({ path: at }) => `./${at}`).join('\n');
   const gnu = ['--format=posix', '--numeric-owner', '--sparse', '--no-recursion', '-T', '-'];
   const tar = execFileSync('tar', ['-C', tree, '-c', ...gnu], { input: names, maxBuffer: 1 << 24 });

@@ -28,7 +28,9 @@ import { formatBytes } from './table.ts';
 
 interface Flags extends RetentionFlags {
   source?: string;
+  sourceVolume?: string;
   destination?: string;
+  destinationVolume?: string;
   series?: string;
   compression: Compression;
   level?: number;
@@ -46,6 +48,8 @@ export function command(context: CliContext): Command {
     .description('make an archive of a directory')
     .option('--source <dir>', SOURCE_HELP)
     .option('--destination <dir>', DESTINATION_HELP)
+    .option('--source-volume <dir>', 'refuse a source outside this directory, also through symbolic links')
+    .option('--destination-volume <dir>', 'the same for the destination')
     .option('--series <name>', 'the set of archives that reuse and retention look at')
     .addOption(
       new Option('--compression <kind>', 'gzip (.tgz) or zstd (.tar.zst)')
@@ -75,7 +79,9 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
   await backUp(
     {
       source,
+      sourceVolume: flags.sourceVolume,
       destination,
+      destinationVolume: flags.destinationVolume,
       series: flags.series,
       compression,
       level,
@@ -119,6 +125,8 @@ export async function backUp(options: RunOptions, reporting: Reporting, context:
 
 export function reportRun(result: RunResult, reader: Reporting['reader']): void {
   for (const sample of result.warnings.samples) warn(sample);
+  // The message of any other outcome contains the notes.
+  if (result.outcome === 'Succeeded') for (const note of result.notes ?? []) warn(note);
   if (result.outcome !== 'Succeeded') say(`km-backup: ${withAdvice(result.message, result.reason, reader)}`);
   if (result.archive) printArchive(result.archive.path);
 }

@@ -22,8 +22,9 @@ export function fitResult(result: RunResult): string {
     },
     pruned: { ...result.pruned, names: result.pruned.names.slice(0, LIST_LIMIT) },
     present: { ...result.present, names: result.present.names.slice(0, LIST_LIMIT) },
+    ...(result.notes && { notes: result.notes.map((note) => shorten(note, 512)) }),
   };
-  const lists = [fitted.present.names, fitted.pruned.names, fitted.warnings.samples];
+  const lists = [fitted.present.names, fitted.pruned.names, fitted.warnings.samples, fitted.notes ?? []];
   for (;;) {
     const line = JSON.stringify(fitted);
     if (Buffer.byteLength(line) < RESULT_LIMIT) return `${line}\n`;

@@ -11,12 +11,14 @@ import {
 import { reportRun } from './create.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { say } from './output.ts';
-import { writeResult } from './result-file.ts';
+import { checkResultFile, writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
 
 interface Flags extends RetentionFlags {
   source?: string;
+  sourceVolume?: string;
   destination?: string;
+  destinationVolume?: string;
   series?: string;
   lockWait: number;
   resultFile?: string;
@@ -28,6 +30,8 @@ export function command(context: CliContext): Command {
     .argument('<script>', 'its last line "Backup written to PATH" names the archive')
     .option('--source <dir>', SOURCE_HELP)
     .option('--destination <dir>', DESTINATION_HELP)
+    .option('--source-volume <dir>', 'refuse a source outside this directory, also through symbolic links')
+    .option('--destination-volume <dir>', 'the same for the destination')
     .option('--series <name>', 'the set of archives that retention looks at')
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
@@ -36,10 +40,13 @@ export function command(context: CliContext): Command {
 
 async function run(script: string, flags: Flags, context: CliContext): Promise<void> {
   const { env, signal } = context;
+  if (flags.resultFile !== undefined) checkResultFile(flags.resultFile);
   const { result, exitCode } = await runScriptBackup({
     script,
     source: requiredSource(context, flags.source),
+    sourceVolume: flags.sourceVolume,
     destination: requiredDestination(context, flags.destination),
+    destinationVolume: flags.destinationVolume,
     series: flags.series,
     retention: retentionOf(flags),
     lockWaitMs: flags.lockWait * 1000,

@@ -38,7 +38,9 @@ function programArguments(schedule: KmBackupSchedule): string[] {
     value === undefined ? [] : [`--${name}=${value}`];
   const common = [
     ...option('source', subPath === undefined ? SOURCE_MOUNT : `${SOURCE_MOUNT}/${subPath}`),
+    ...option('source-volume', SOURCE_MOUNT),
     ...option('destination', `${DESTINATION_MOUNT}/${destinationOf(schedule.spec).path}`),
+    ...option('destination-volume', DESTINATION_MOUNT),
     ...option('series', `${schedule.metadata.namespace}/${schedule.metadata.name}`),
     ...option('retention-limit', retention.limit),
     ...option('keep-daily', retention.keepDaily),

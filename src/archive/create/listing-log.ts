@@ -1,0 +1,90 @@
+import type { ByteString } from '../format/byte-string.ts';
+
+/** What a directory looked like when its names were read. */
+export interface Listing {
+  readonly path: ByteString;
+  /** Nanoseconds, to within 256. */
+  readonly ctime: number;
+  /** Inode number of the directory, and of the entries in it that were found; see inodeTag. */
+  readonly inode: number;
+  readonly inodes: () => ReadonlySet<number>;
+}
+
+/** The last nine digits of an inode number: they tell entries of one directory apart well enough. */
+export function inodeTag(ino: string): number {
+  return Number(ino.length > 9 ? ino.slice(-9) : ino);
+}
+
+/** Numbers kept of each directory, before those of its entries. */
+const HEAD = { shared: 0, rest: 1, inode: 2, count: 3, length: 4 } as const;
+
+/**
+ * The listings of a whole tree in little memory: about 40 bytes for each directory and 4 for each entry. A path is
+ * kept as what differs from the one before.
+ */
+export class ListingLog {
+  #names = Buffer.alloc(4096);
+  #namesUsed = 0;
+  #numbers = new Uint32Array(4096);
+  #numbersUsed = 0;
+  #times = new Float64Array(256);
+  #count = 0;
+  #last = '';
+
+  add(path: ByteString, ctime: string, ino: string, inodes: readonly number[]): void {
+    const shared = sharedLength(this.#last, path);
+    const rest = path.length - shared;
+    this.#last = path;
+    if (this.#namesUsed + rest > this.#names.length) {
+      this.#names = Buffer.concat([this.#names], 2 * this.#names.length + rest);
+    }
+    if (this.#numbersUsed + HEAD.length + inodes.length > this.#numbers.length) {
+      const larger = new Uint32Array(2 * this.#numbers.length + HEAD.length + inodes.length);
+      larger.set(this.#numbers);
+      this.#numbers = larger;
+    }
+    if (this.#count === this.#times.length) {
+      const larger = new Float64Array(2 * this.#times.length);
+      larger.set(this.#times);
+      this.#times = larger;
+    }
+    this.#names.write(path.slice(shared), this.#namesUsed, 'latin1');
+    this.#namesUsed += rest;
+    const numbers = this.#numbers;
+    let at = this.#numbersUsed;
+    numbers[at + HEAD.shared] = shared;
+    numbers[at + HEAD.rest] = rest;
+    numbers[at + HEAD.inode] = inodeTag(ino);
+    numbers[at + HEAD.count] = inodes.length;
+    at += HEAD.length;
+    for (const inode of inodes) numbers[at++] = inode;
+    this.#numbersUsed = at;
+    this.#times[this.#count++] = Number(ctime);
+  }
+
+  *[Symbol.iterator](): Generator<Listing> {
+    const numbers = this.#numbers;
+    let last = '';
+    for (let index = 0, at = 0, name = 0; index < this.#count; index++) {
+      const rest = numbers[at + HEAD.rest]!;
+      last = last.slice(0, numbers[at + HEAD.shared]) + this.#names.toString('latin1', name, name + rest);
+      name += rest;
+      const start = at + HEAD.length;
+      const end = start + numbers[at + HEAD.count]!;
+      yield {
+        path: last as ByteString,
+        ctime: this.#times[index]!,
+        inode: numbers[at + HEAD.inode]!,
+        inodes: () => new Set(numbers.subarray(start, end)),
+      };
+      at = end;
+    }
+  }
+}
+
+function sharedLength(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < length && a.charCodeAt(i) === b.charCodeAt(i)) i++;
+  return i;
+}
