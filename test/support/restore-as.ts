@@ -18,7 +18,11 @@ export class ProgramAs implements Disposable {
 
   async run(...argv: string[]): Promise<Ended> {
     this.#child.send(argv);
-    const [ended] = (await once(this.#child, 'message')) as [Ended];
+    const died = once(this.#child, 'exit').then(([code, signal]) => {
+      throw new Error(`the process ended (${code ?? signal}) before it answered`);
+    });
+    const [ended] = (await Promise.race([once(this.#child, 'message'), died])) as [Ended];
+    died.catch(() => {});
     return ended;
   }
 
