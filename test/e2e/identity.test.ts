@@ -135,10 +135,11 @@ describe('a volume of another user, on which the kubelet applies fsGroup', () =>
       }),
     ]);
     const { status } = await runNow(kubectl, 'stranger');
+    // No other pod has the volume mounted by now, so that the kubelet would apply an fsGroup.
+    expect(await owners()).toBe(before);
     expect(status.phase).not.toBe('Succeeded');
     expect(status.message).toContain('user 65532');
     expect(status.message).toContain('spec.podTemplate.runAsUser');
-    expect(await owners()).toBe(before);
   });
 
   it('is mounted read-only where the archives go elsewhere, and a destination that refuses is named', async () => {
