@@ -57,16 +57,17 @@ export async function watchJobs(
   let live = false;
   const reflector = new Reflector<Job>({
     resource: plane.all.jobs,
-    store: new Store<Job>(),
+    store: new Store<Job>({
+      // Kept small: only the name is used.
+      trim: (job) => ({ metadata: job.metadata, spec: {} }) as Job,
+      onChange: ({ type, object }) => {
+        if (!live || type !== 'added') return;
+        seen.push(Date.now());
+        onJob(object);
+      },
+    }),
     namespace: undefined,
     logger: quiet,
-    // Kept small: only the name is of use.
-    transform: (job) => ({ metadata: job.metadata, spec: {} }) as Job,
-    onEvent: ({ type, object }) => {
-      if (!live || type !== 'added') return;
-      seen.push(Date.now());
-      onJob(object);
-    },
   });
   const running = reflector.run(stop.signal);
   await reflector.synced;

@@ -35,7 +35,7 @@ export type BackupPhase = z.infer<typeof BackupPhase>;
 
 export const KmBackupStatus = z.object({
   phase: BackupPhase.optional().describe(
-    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination. Found: an archive made by hand or by the original script; nobody verified it.',
+    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination. Found: an archive that had no KmBackup; the message says what its manifest tells.',
   ),
   reason: z.string().optional(),
   message: z.string().optional().describe('What happened, and what to do about it.'),
@@ -81,7 +81,17 @@ export const KmBackupStatus = z.object({
     .optional()
     .describe('Archives that retention removed in this run.'),
   present: z
-    .object({ count: z.int(), bytes: z.int(), names: z.array(z.string()) })
+    .object({
+      count: z.int(),
+      bytes: z.int(),
+      names: z.array(z.string()),
+      classes: z
+        .string()
+        .optional()
+        .describe(
+          'One letter for each of `names`, from its manifest: complete, incomplete, unverified (it has none), x for corrupt.',
+        ),
+    })
     .optional()
     .describe('Archives of the schedule on the destination after this run, newest first.'),
 });

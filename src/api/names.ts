@@ -18,12 +18,14 @@ export const LABELS = {
   backup: `${GROUP}/backup`,
 } as const;
 
-/** On the Job of a run. */
+/** On the Job of a run, and on the KmBackup of an archive that a run found. */
 export const ANNOTATIONS = {
-  /** Where the run writes: claim, slash, folder. */
+  /** Where the run writes, or the archive lies: claim, slash, folder. */
   destination: `${GROUP}/destination`,
   /** As whom the run reads and writes, and why; JSON. */
   identity: `${GROUP}/identity`,
+  /** What the manifest of a found archive says of it; see `ArchiveClass`. */
+  archiveClass: `${GROUP}/archive-class`,
   /** Seconds that the start of a pod and its work may take: two numbers and a slash. */
   deadlines: `${GROUP}/deadlines`,
 } as const;

@@ -306,6 +306,11 @@ export const BACKUP_REASONS = {
     meaning: 'The API server found the Job invalid; the message names the field.',
     kubectl: 'Correct `spec.podTemplate`.',
   },
+  JobRefused: {
+    state: 'waiting',
+    meaning: 'The API server, or an admission webhook, answered the creation of the Job with an error.',
+    kubectl: 'Correct what the message names. The operator tries again until `spec.startDeadlineSeconds`.',
+  },
   NameTaken: {
     state: 'waiting',
     meaning: 'A Job of the same name exists that the operator does not own.',
@@ -388,7 +393,7 @@ export const BACKUP_REASONS = {
   FoundOnDestination: {
     state: 'ended',
     meaning:
-      'A run found this archive on the destination. No run of the schedule made it, and nobody verified it.',
+      'A run found this archive on the destination, and it had no KmBackup. The message says what its manifest tells.',
   },
 } as const satisfies Record<string, BackupExplanation>;
 
@@ -425,6 +430,13 @@ export const SCHEDULE_REASONS = {
     status: 'False',
     meaning: '`spec.script` is set, but this operator does not run scripts.',
     kubectl: 'Install the operator with `jobs.allowScripts=true`, or remove `spec.script`.',
+  },
+  BackupRefused: {
+    condition: 'Ready',
+    status: 'False',
+    meaning:
+      'The API server refused to create the KmBackup of a run: a quota, an admission rule, or a KmBackup of the same name.',
+    kubectl: 'Change what the message names. The operator tries again, for the latest scheduled time.',
   },
   Idle: { condition: 'Progressing', status: 'False', meaning: 'No run is active.' },
   NoRunYet: { condition: 'Healthy', status: 'Unknown', meaning: 'No run has finished yet.' },

@@ -1,7 +1,8 @@
 import { Agent, type Dispatcher } from 'undici';
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
+import type { ApiServer } from './api-server.ts';
 import { Backoff } from './backoff.ts';
-import type { ApiServer } from './config.ts';
+
 import { KubeError } from './errors.ts';
 import { type Asked, noAnswer, noCredentials } from './transport-errors.ts';
 

@@ -1,27 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { type Clock, systemClock } from '../clock/index.ts';
+import type { ApiServer } from './api-server.ts';
 import { plainKubeconfig } from './kubeconfig.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** The kubelet rotates projected tokens on disk; reading them anew this often is what client-go does. */
+/** The kubelet rotates the token on disk. client-go reads it this often too. */
 const TOKEN_TTL_MS = 60_000;
-
-/** Where the API server is and how to prove who asks. */
-export interface ApiServer {
-  /** Base address, without a trailing slash. */
-  url: string;
-  tls: {
-    ca?: string | Buffer;
-    cert?: string | Buffer;
-    key?: string | Buffer;
-    rejectUnauthorized?: boolean;
-    servername?: string;
-  };
-  /** Headers that authenticate a request; asked before every request. */
-  authenticate(): Promise<Record<string, string>>;
-  /** The API server took the credentials for wrong: the next ones are read anew. Absent where none are kept. */
-  forgetCredentials?(): void;
-}
 
 /** The service account of the pod this process runs in. */
 export async function inCluster(
@@ -53,7 +37,7 @@ export async function inCluster(
 export async function fromKubeconfig(file: string): Promise<ApiServer> {
   const plain = await plainKubeconfig(file);
   if (plain) return plain;
-  // Loaded only here, for what it costs.
+  // Loaded only here: it costs 90 MB of memory.
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   config.loadFromFile(file);

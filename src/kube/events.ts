@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../clock/index.ts';
 import type { KubeClient } from './client.ts';
 import { isNotFound } from './errors.ts';
+import type { KubeObject } from './object.ts';
 import type { KubeLogger } from './reflector.ts';
-import { type KubeObject, resource } from './resources.ts';
+import { resource } from './resources.ts';
 
 export interface ObjectReference {
   apiVersion: string;

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
-import type { ApiServer } from './config.ts';
+import type { ApiServer } from './api-server.ts';
 
 interface Kubeconfig {
   'current-context'?: string;
@@ -27,9 +27,8 @@ const USER = new Set([
 ]);
 
 /**
- * The current context of a kubeconfig that says all by itself: certificates and a token, as data or files.
- * Undefined for any other (plugins, proxies and what else there is), which the client library reads; it costs
- * 90 MB of memory.
+ * The current context of a kubeconfig that needs only certificates and a token, as data or files.
+ * @returns Undefined where it needs more (plugins, proxies): the client library reads that, at 90 MB of memory.
  */
 export async function plainKubeconfig(file: string): Promise<ApiServer | undefined> {
   const config = parse(await readFile(file, 'utf8')) as Kubeconfig | null;

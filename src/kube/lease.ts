@@ -1,8 +1,9 @@
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
 import type { KubeClient } from './client.ts';
 import { isAlreadyExists, isConflict, isNotFound } from './errors.ts';
+import type { KubeObject } from './object.ts';
 import type { KubeLogger } from './reflector.ts';
-import { type KubeObject, resource } from './resources.ts';
+import { resource } from './resources.ts';
 
 interface Lease extends KubeObject {
   spec?: {

@@ -1,15 +1,12 @@
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
 import { Backoff } from './backoff.ts';
 import { isExpired, KubeError } from './errors.ts';
-import type { KubeObject, ResourceClient } from './resources.ts';
-import { keyOf, type Store } from './store.ts';
+import type { KubeObject } from './object.ts';
+import { keyOf } from './object.ts';
+import type { ResourceClient } from './resources.ts';
+import type { Store } from './store.ts';
 
-export interface Change<T> {
-  type: 'added' | 'updated' | 'deleted';
-  object: T;
-}
-
-/** What the reflector writes to; pino's loggers fit. */
+/** The logger that this room writes to; pino's loggers fit. */
 export interface KubeLogger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -20,40 +17,34 @@ export interface KubeLogger {
 export interface ReflectorMetrics {
   /** A list was read; `reason` says why. */
   onList(plural: string, reason: 'start' | 'expired' | 'error'): void;
-  /** A watch ended and is opened anew. */
+  /** A watch ended and is opened again. */
   onWatchRestart(plural: string, reason: 'closed' | 'silent' | 'error'): void;
 }
 
 export interface ReflectorOptions<T extends KubeObject> {
   resource: ResourceClient<T>;
   store: Store<T>;
-  onEvent: (change: Change<T>) => void;
   /** Undefined: all namespaces. */
   namespace?: string | undefined;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
-  /** Drops what nobody reads before it is stored; by default only `metadata.managedFields`. */
-  transform?: (object: T) => T;
   logger: KubeLogger;
   clock?: Clock;
   metrics?: ReflectorMetrics | undefined;
   /** From 0 to 1, for jitter. */
   random?: () => number;
-  /**
-   * The API server sends a bookmark about once a minute; a stream silent for longer than this is dead.
-   * Milliseconds.
-   */
+  /** A watch that is silent for longer is dead: the API server sends a bookmark about once a minute. Milliseconds. */
   silenceMs?: number;
-  /** A stream silent for longer than this, though something `expect`ed has not come, is dead. Milliseconds. */
+  /** The same while the watch owes an object that this process wrote. Milliseconds. */
   patienceMs?: number;
   backoff?: { baseMs: number; capMs: number };
 }
 
-/** Objects a page, where a list does not come whole. */
+/** Objects in each page, where a list does not arrive whole. */
 const PAGE_SIZE = 500;
-/** So many lists must have broken off before they are asked for in pages. */
+/** After this many lists that broke off, the list is read in pages. */
 const BROKEN_LISTS = 2;
-/** A watch that lived for less, and brought nothing, counts as a failure. */
+/** A watch that ended sooner and brought nothing counts as a failure. */
 const SHORT_LIFE_MS = 1_000;
 
 interface WatchEvent<T> {
@@ -67,9 +58,8 @@ interface WatchEvent<T> {
 }
 
 /**
- * Keeps a store equal to one kind of object on the API server: lists, then watches, and starts over as often
- * as it takes. Never fails; ends only with its signal. A deleted and recreated object is a deletion and an
- * addition, whatever happened in between.
+ * Keeps a store equal to the API server's objects of one kind: lists, then watches, and starts over whenever either
+ * fails. Never throws; ends only with its signal.
  */
 export class Reflector<T extends KubeObject> {
   readonly synced: Promise<void>;
@@ -77,10 +67,11 @@ export class Reflector<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #plural: string;
   #markSynced!: () => void;
-  /** Resource versions of this kind: the last that came, and the last that is known to be. */
+  /** The newest resource version that the watch has brought. */
   #seen = 0n;
+  /** The newest resource version that this process wrote: the watch must bring it soon. */
   #expected = 0n;
-  /** Lists one after the other that broke off before they were whole. */
+  /** Lists in a row that broke off. */
   #brokenLists = 0;
   #onExpect = () => {};
 
@@ -93,11 +84,8 @@ export class Reflector<T extends KubeObject> {
     });
   }
 
-  /**
-   * The API server holds an object of those followed at this resource version: a watch that does not tell of it and
-   * is silent otherwise is found out long before a bookmark is due.
-   */
-  expect(resourceVersion: string): void {
+  #expect({ namespace, resourceVersion }: KubeObject['metadata']): void {
+    if (this.#options.namespace !== undefined && this.#options.namespace !== namespace) return;
     const version = numberOf(resourceVersion);
     if (version <= this.#expected) return;
     this.#expected = version;
@@ -106,6 +94,15 @@ export class Reflector<T extends KubeObject> {
 
   /** Follows the API server until the signal aborts; never throws. */
   async run(signal: AbortSignal): Promise<void> {
+    const forget = this.#options.store.onWrite((metadata) => this.#expect(metadata));
+    try {
+      await this.#follow(signal);
+    } finally {
+      forget();
+    }
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
     const { logger, metrics, random = Math.random } = this.#options;
     const backoff = new Backoff({ baseMs: 800, capMs: 30_000, random, ...this.#options.backoff });
     let resourceVersion: string | undefined;
@@ -160,27 +157,26 @@ export class Reflector<T extends KubeObject> {
   }
 
   /**
-   * All at once, which the API server answers from its cache; for each page but the first it asks etcd, at several
-   * times the cost. In pages where the whole does not come through.
+   * Lists without pages, unless that failed before: the API server answers a whole list from its cache, but reads
+   * every page after the first from etcd, which costs several times as much.
    */
   async #list(signal: AbortSignal): Promise<string> {
     const { resource, namespace, labelSelector, fieldSelector, store } = this.#options;
-    const gone = new Set<string>();
-    for (const key of store.keys())
-      if (namespace === undefined || key.startsWith(`${namespace}/`)) gone.add(key);
     const pageSize = this.#brokenLists < BROKEN_LISTS ? undefined : PAGE_SIZE;
     const options = { labelSelector, fieldSelector, pageSize, attempts: 1, signal };
+    const list = store.beginList(namespace);
     try {
-      const resourceVersion = await resource.visit(namespace, options, (object) => {
-        gone.delete(keyOf(object));
-        this.#put(object);
-      });
+      const resourceVersion = await resource.visit(namespace, options, (object) =>
+        this.#takeIn(() => list.put(object), object),
+      );
       this.#brokenLists = 0;
-      for (const key of gone) this.#remove(key);
+      this.#takeIn(() => list.complete());
       return resourceVersion;
     } catch (error) {
       if (error instanceof KubeError && error.status === 0) this.#brokenLists += 1;
       throw error;
+    } finally {
+      list.end();
     }
   }
 
@@ -206,7 +202,7 @@ export class Reflector<T extends KubeObject> {
     };
     let hurried = false;
     this.#onExpect = () => {
-      // What was written since must not keep a dead stream alive.
+      // Only the first write restarts the timer: further ones must not keep a dead watch alive.
       if (!hurried) alive();
       hurried = true;
     };
@@ -226,7 +222,7 @@ export class Reflector<T extends KubeObject> {
       }
     } catch (error) {
       if (!(stream.signal.reason instanceof SilentStream)) throw error;
-      // Once is enough: what no watch ever tells must not end one after the other.
+      // An object that no watch ever brings must not end one watch after another.
       this.#expected = this.#seen;
       throw stream.signal.reason;
     } finally {
@@ -247,63 +243,26 @@ export class Reflector<T extends KubeObject> {
         }),
       });
     }
-    if (type === 'DELETED') this.#remove(keyOf(object), object);
-    else if (type !== 'BOOKMARK') this.#put(object);
+    if (type === 'DELETED') this.#takeIn(() => this.#options.store.remove(object), object);
+    else if (type !== 'BOOKMARK') this.#takeIn(() => this.#options.store.put(object), object);
     return object.metadata.resourceVersion;
   }
 
-  #put(raw: T): void {
-    const { store } = this.#options;
-    const object = this.#trim(raw);
-    if (!object) return;
-    const old = store.get(keyOf(object));
-    if (
-      old?.metadata.resourceVersion === object.metadata.resourceVersion &&
-      old.metadata.uid === object.metadata.uid
-    )
-      return;
-    if (old && old.metadata.uid !== object.metadata.uid) this.#remove(keyOf(object));
-    const replaced = store.set(object);
-    this.#tell({ type: replaced ? 'updated' : 'added', object });
-  }
-
-  /** Undefined for an object that cannot be read; one such must not keep the others from view. */
-  #trim(raw: T): T | undefined {
-    const { transform, logger } = this.#options;
+  /** Neither an object that cannot be read nor a handler that throws may end the watch. */
+  #takeIn(change: () => void, object?: T): void {
     try {
-      return transform ? transform(raw) : withoutManagedFields(raw);
+      change();
     } catch (error) {
-      logger.error({ kind: this.#plural, key: keyOf(raw), error: String(error) }, 'an object was left out');
-      return undefined;
-    }
-  }
-
-  #remove(key: string, last?: T): void {
-    const old = this.#options.store.delete(key);
-    const object = (last && this.#trim(last)) ?? old;
-    if (object) this.#tell({ type: 'deleted', object });
-  }
-
-  /** A handler that throws must not end the watch. */
-  #tell(change: Change<T>): void {
-    try {
-      this.#options.onEvent(change);
-    } catch (error) {
+      const key = object && keyOf(object);
       this.#options.logger.error(
-        { kind: this.#plural, key: keyOf(change.object), error: String(error) },
-        'a watch handler failed',
+        { kind: this.#plural, key, error: String(error) },
+        'a change could not be taken in',
       );
     }
   }
 }
 
-/** Often half of an object, and read by nobody. */
-function withoutManagedFields<T extends KubeObject>(object: T): T {
-  const { managedFields, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
-  return managedFields === undefined ? object : { ...object, metadata };
-}
-
-/** Versions of one kind are ordered numbers; nothing is expected of what is none. */
+/** 0 for a version that is not a number: the watch then owes nothing. */
 function numberOf(version: string): bigint {
   return /^\d+$/.test(version) ? BigInt(version) : 0n;
 }

@@ -1,20 +1,6 @@
 import type { ApiRequest, KubeClient } from './client.ts';
 import { ListScanner } from './list-scanner.ts';
-import { keyOf } from './store.ts';
-
-/** What every object has. Times are RFC 3339 strings, as on the wire. */
-export interface KubeObject {
-  metadata: {
-    name: string;
-    namespace?: string;
-    uid: string;
-    resourceVersion: string;
-    creationTimestamp: string;
-    deletionTimestamp?: string;
-    labels?: Record<string, string>;
-    ownerReferences?: { kind: string; name: string; uid: string; controller?: boolean }[];
-  };
-}
+import { type KubeObject, keyOf } from './object.ts';
 
 export interface ResourceDescriptor {
   group: string;

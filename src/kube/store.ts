@@ -1,33 +1,59 @@
-import type { KubeObject } from './resources.ts';
+import { IndexedObjects, type Indexer, type Packing } from './indexed-objects.ts';
+import { isOlder, type KubeObject, keyOf } from './object.ts';
 
-/** Values under which an object is found. */
-export type Indexer<T> = (object: T) => readonly string[];
-
-/** `namespace/name`, or the name alone of what has no namespace. */
-export function keyOf(object: { metadata: Pick<KubeObject['metadata'], 'namespace' | 'name'> }): string {
-  const { namespace, name } = object.metadata;
-  return namespace === undefined ? name : `${namespace}/${name}`;
+export interface Change<T> {
+  type: 'added' | 'updated' | 'deleted';
+  object: T;
 }
 
-/** How objects that are seldom read are kept as text, which takes a fraction of the memory. */
-export interface Packing<T> {
-  /** Text for an object that is seldom read; any other as it is. */
-  pack(object: T): T | string;
-  unpack(text: string): T;
+export interface StoreOptions<T extends KubeObject> {
+  indexers?: Record<string, Indexer<T>>;
+  packing?: Packing<T>;
+  /** Drops what nobody reads. By default only `metadata.managedFields`, which is often half of an object. */
+  trim?: (object: T) => T;
+  /** Called after each change, whether a watch or this process's own write brought it. */
+  onChange?: (change: Change<T>) => void;
 }
 
-/** Objects of one kind as last seen, by key and by index. */
+/** An object to delete, as it was seen. */
+export interface DeleteTarget {
+  name: string;
+  namespace?: string;
+  uid: string;
+  resourceVersion: string;
+}
+
+/** More deletions than can happen while one write of this process is under way. */
+const REMEMBERED_DELETIONS = 1_000;
+
+/** Takes in a list that is being read. Holds for what the store had when the list began. */
+export interface ListIntake<T> {
+  put(object: T): void;
+  /** The list is complete: what it did not name is gone. */
+  complete(): void;
+  /** Must be called in any case, also after `complete`. */
+  end(): void;
+}
+
+/**
+ * Objects of one kind as this process knows them: what lists and watches brought, and what it wrote itself. An object
+ * is never replaced by an older version of it, so that a decision never starts from a state before this process's own
+ * last write.
+ */
 export class Store<T extends KubeObject> {
-  readonly #objects = new Map<string, T | string>();
-  readonly #indexers: [name: string, indexer: Indexer<T>][];
-  /** Keys of the objects by index and value. */
-  readonly #indexes = new Map<string, Map<string, Set<string>>>();
-  readonly #packing: Packing<T> | undefined;
+  readonly #objects: IndexedObjects<T>;
+  readonly #trim: (object: T) => T;
+  readonly #onChange: (change: Change<T>) => void;
+  readonly #writeListeners = new Set<(metadata: KubeObject['metadata']) => void>();
+  /** UIDs that a watch or list lately told to be gone: the answer to a write may arrive after that. */
+  readonly #gone = new Set<string>();
+  /** Keys written by this process since each list that is under way began. */
+  readonly #writtenDuring = new Set<Set<string>>();
 
-  constructor(indexers: Record<string, Indexer<T>> = {}, packing?: Packing<T>) {
-    this.#indexers = Object.entries(indexers);
-    for (const [name] of this.#indexers) this.#indexes.set(name, new Map());
-    this.#packing = packing;
+  constructor({ indexers, packing, trim, onChange }: StoreOptions<T> = {}) {
+    this.#objects = new IndexedObjects(indexers, packing);
+    this.#trim = trim ?? withoutManagedFields;
+    this.#onChange = onChange ?? (() => {});
   }
 
   get size(): number {
@@ -35,12 +61,11 @@ export class Store<T extends KubeObject> {
   }
 
   get(key: string): T | undefined {
-    const kept = this.#objects.get(key);
-    return typeof kept === 'string' ? this.#packing!.unpack(kept) : kept;
+    return this.#objects.get(key);
   }
 
   list(): T[] {
-    return Array.from(this.#objects.keys(), (key) => this.get(key)!);
+    return this.#objects.list();
   }
 
   keys(): IterableIterator<string> {
@@ -48,39 +73,115 @@ export class Store<T extends KubeObject> {
   }
 
   byIndex(index: string, value: string): T[] {
-    const values = this.#indexes.get(index);
-    if (!values) throw new Error(`no index ${index}`);
-    return Array.from(values.get(value) ?? [], (key) => this.get(key)!);
+    return this.#objects.byIndex(index, value);
   }
 
-  /** Puts the object in the place of the one with its key, and answers with that one. */
-  set(object: T): T | undefined {
-    const key = keyOf(object);
-    const old = this.delete(key);
-    this.#objects.set(key, this.#packing ? this.#packing.pack(object) : object);
-    for (const [name, indexer] of this.#indexers) {
-      const index = this.#indexes.get(name)!;
-      for (const value of indexer(object)) {
-        const keys = index.get(value);
-        if (keys) keys.add(key);
-        else index.set(value, new Set([key]));
-      }
-    }
-    return old;
+  /** Takes in an object that a watch brought. */
+  put(raw: T): void {
+    const known = this.#objects.get(keyOf(raw));
+    if (known && isOlder(raw.metadata.resourceVersion, known.metadata.resourceVersion)) return;
+    this.#replace(known, raw);
   }
 
-  delete(key: string): T | undefined {
-    const old = this.get(key);
-    if (!old) return undefined;
-    this.#objects.delete(key);
-    for (const [name, indexer] of this.#indexers) {
-      const index = this.#indexes.get(name)!;
-      for (const value of indexer(old)) {
-        const keys = index.get(value);
-        keys?.delete(key);
-        if (keys?.size === 0) index.delete(value);
-      }
-    }
-    return old;
+  /** Takes in a deletion that a watch brought; `last` is the object in its last state. */
+  remove(last: T): void {
+    const known = this.#objects.get(keyOf(last));
+    // Another object has taken the name since.
+    if (known && known.metadata.uid !== last.metadata.uid && !isOlder(versionOf(known), versionOf(last)))
+      return;
+    this.#drop(keyOf(last), last);
   }
+
+  /**
+   * Begins to take in a list. A list is the truth about everything that was here when it began, even where its
+   * versions are older: etcd may have been restored from a backup.
+   * @param namespace Undefined: the list covers all namespaces.
+   */
+  beginList(namespace: string | undefined): ListIntake<T> {
+    const unseen = new Set<string>();
+    for (const key of this.#objects.keys())
+      if (namespace === undefined || key.startsWith(`${namespace}/`)) unseen.add(key);
+    const written = new Set<string>();
+    this.#writtenDuring.add(written);
+    return {
+      put: (raw) => {
+        const key = keyOf(raw);
+        unseen.delete(key);
+        if (written.has(key)) this.put(raw);
+        else this.#replace(this.#objects.get(key), raw);
+      },
+      complete: () => {
+        const failures: unknown[] = [];
+        for (const key of unseen) {
+          if (written.has(key)) continue;
+          try {
+            this.#drop(key);
+          } catch (error) {
+            failures.push(error);
+          }
+        }
+        if (failures.length > 0) throw failures[0];
+      },
+      end: () => void this.#writtenDuring.delete(written),
+    };
+  }
+
+  /** Takes in the answer to a create or an update of this process. */
+  wrote(answer: T): void {
+    this.#noteWrite(answer.metadata);
+    if (!this.#gone.has(answer.metadata.uid)) this.put(answer);
+  }
+
+  /**
+   * The API server accepted this process's deletion of the object as it was seen: until the watch confirms it, the
+   * object counts as being deleted.
+   * @param at RFC 3339.
+   */
+  wroteDeletion(target: DeleteTarget, at: string): void {
+    const known = this.#objects.get(keyOf({ metadata: target }));
+    if (known?.metadata.uid !== target.uid || versionOf(known) !== target.resourceVersion) return;
+    this.#noteWrite(known.metadata);
+    this.#set({ ...known, metadata: { ...known.metadata, deletionTimestamp: at } });
+  }
+
+  /** Tells the listener of every object that this process wrote; the answer ends that. */
+  onWrite(listener: (metadata: KubeObject['metadata']) => void): () => void {
+    this.#writeListeners.add(listener);
+    return () => void this.#writeListeners.delete(listener);
+  }
+
+  #noteWrite(metadata: KubeObject['metadata']): void {
+    for (const written of this.#writtenDuring) written.add(keyOf({ metadata }));
+    for (const listener of this.#writeListeners) listener(metadata);
+  }
+
+  #replace(known: T | undefined, raw: T): void {
+    const sameObject = known?.metadata.uid === raw.metadata.uid;
+    if (known && sameObject && versionOf(known) === versionOf(raw)) return;
+    const object = this.#trim(raw);
+    if (known && !sameObject) this.#drop(keyOf(raw));
+    this.#set(object);
+  }
+
+  #set(object: T): void {
+    const replaced = this.#objects.set(object);
+    this.#onChange({ type: replaced ? 'updated' : 'added', object });
+  }
+
+  /** @param last Its state, for the case that it was never here. */
+  #drop(key: string, last?: T): void {
+    const object = this.#objects.delete(key) ?? (last && this.#trim(last));
+    if (!object) return;
+    this.#gone.add(object.metadata.uid);
+    const [oldest] = this.#gone;
+    if (oldest !== undefined && this.#gone.size > REMEMBERED_DELETIONS) this.#gone.delete(oldest);
+    this.#onChange({ type: 'deleted', object });
+  }
+}
+
+const versionOf = ({ metadata }: KubeObject) => metadata.resourceVersion;
+
+function withoutManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
+  return managedFields === undefined ? object : { ...object, metadata };
 }

@@ -44,23 +44,78 @@ async function pass(ms: number): Promise<void> {
   await settled();
 }
 
-describe('idle', () => {
-  it('is told once the last key is done, also when several end at once, and not while one comes again', async () => {
-    const told: boolean[] = [];
-    queue = new WorkQueue({ clock, onIdle: () => told.push(queue.idle) });
-    const ends: (() => void)[] = [];
-    start(() => new Promise((resolve) => ends.push(resolve)), 2);
-    expect(queue.idle).toBe(true);
-    for (const key of ['a', 'b', 'c']) queue.add(key);
-    expect(queue.idle).toBe(false);
+describe('priorities', () => {
+  const [URGENT, NORMAL, IDLE] = [0, 1, 2];
+  beforeEach(() => {
+    queue = new WorkQueue({ clock, patienceMs: [0, 1_000, 10_000] });
+  });
+
+  it('serve the most urgent first, in order of arrival within a priority', async () => {
+    queue.add('idle', IDLE);
+    queue.add('normal', NORMAL);
+    queue.add('first', URGENT);
+    queue.add('second', URGENT);
+    expect([URGENT, NORMAL, IDLE].map((priority) => queue.waitsBefore(priority))).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(queue.depth).toBe(4);
+    const done = start();
     await settled();
-    queue.add('a');
-    for (const end of ends.splice(0)) end();
+    expect(done).toEqual(['first@0', 'second@0', 'normal@0', 'idle@0']);
+  });
+
+  it('of a key added twice are the more urgent one, whether it waits, is worked on or is delayed', async () => {
+    queue.add('a', IDLE);
+    queue.add('b', NORMAL);
+    queue.add('a', URGENT);
+    queue.add('a', IDLE);
+    queue.addAfter('c', 10, IDLE);
+    queue.addAfter('c', 20, URGENT);
+    queue.addAfter('d', 10, NORMAL);
+    expect(queue.depth).toBe(2);
+    clock.advance(10);
+    let once = true;
+    const done = start(async (key) => {
+      if (key !== 'a' || !once) return;
+      once = false;
+      queue.add('e', NORMAL);
+      queue.add('a', IDLE);
+      queue.add('a', URGENT);
+    });
     await settled();
-    expect([told, queue.idle]).toEqual([[], false]);
-    for (const end of ends.splice(0)) end();
+    expect(done.map((one) => one.replace('@10', ''))).toEqual(['a', 'c', 'a', 'b', 'd', 'e']);
+  });
+
+  it('leave no key to wait beyond its patience', async () => {
+    const done = start(async () => {
+      if (done.length < 30) queue.add(`urgent-${done.length}`, URGENT);
+      clock.advance(500);
+    });
+    queue.add('idle', IDLE);
+    queue.add('normal', NORMAL);
+    queue.add('urgent-0', URGENT);
     await settled();
-    expect([told, queue.idle]).toEqual([[true], true]);
+    expect(done.slice(0, 3)).toEqual(['urgent-0@0', 'urgent-1@500', 'normal@1000']);
+    expect(done).toContain('idle@10000');
+  });
+
+  it('are told to whoever works on the key, and are kept after a failure', async () => {
+    const told: string[] = [];
+    let failures = 1;
+    running = queue.run({
+      concurrency: 1,
+      signal: stop.signal,
+      process: async (key, priority) => {
+        told.push(`${key} ${priority}`);
+        if (failures-- > 0) throw new Error('thrown by process');
+      },
+    });
+    queue.add('a', NORMAL);
+    await settled();
+    await pass(60_000);
+    expect(told).toEqual(['a 1', 'a 1']);
   });
 });
 
@@ -274,15 +329,15 @@ describe('the end', () => {
   });
 });
 
-it('tells depth, waiting time and working time', async () => {
+it('reports how many keys wait, for how long, and how long they are worked on', async () => {
   const told: string[] = [];
   queue = new WorkQueue({
     clock,
     metrics: {
-      onDepth: (depth) => told.push(`depth ${depth}`),
-      onLatency: (seconds) => told.push(`waited ${seconds}`),
-      onWork: (seconds) => told.push(`worked ${seconds}`),
-      onRetry: () => told.push('retry'),
+      onWaiting: (key, change) => told.push(`${key} waiting ${change}`),
+      onLatency: (key, seconds) => told.push(`${key} waited ${seconds}`),
+      onWork: (key, seconds) => told.push(`${key} worked ${seconds}`),
+      onRetry: (key) => told.push(`${key} retry`),
     },
   });
   queue.add('a');
@@ -290,5 +345,5 @@ it('tells depth, waiting time and working time', async () => {
   start(async () => clock.advance(3000));
   await settled();
   queue.addRateLimited('a');
-  expect(told).toEqual(['depth 1', 'depth 0', 'waited 2', 'worked 3', 'retry']);
+  expect(told).toEqual(['a waiting 1', 'a waiting -1', 'a waited 2', 'a worked 3', 'a retry']);
 });

@@ -1,47 +1,54 @@
 import { type Clock, systemClock } from '../clock/index.ts';
 
 export interface WorkQueueMetrics {
-  onDepth?(depth: number): void;
-  onAdd?(): void;
+  /** A key began (1) or ended (-1) to wait for a worker. */
+  onWaiting?(key: string, change: 1 | -1): void;
   /** Seconds a key waited for a worker. */
-  onLatency?(seconds: number): void;
+  onLatency?(key: string, seconds: number): void;
   /** Seconds a worker spent on a key. */
-  onWork?(seconds: number): void;
-  onRetry?(): void;
+  onWork?(key: string, seconds: number): void;
+  onRetry?(key: string): void;
 }
 
 export interface WorkQueueOptions {
   clock?: Clock;
+  /**
+   * For each priority, how long a key may wait behind more urgent ones, in milliseconds. The first priority is the
+   * most urgent, and waits for none.
+   */
+  patienceMs?: readonly number[];
   /** First and longest delay after failures of a key; milliseconds. */
   backoff?: { baseMs: number; capMs: number };
   /** From 0 to 1, for jitter. */
   random?: () => number;
   metrics?: WorkQueueMetrics;
-  /** Called whenever the last key is done. */
-  onIdle?: () => void;
 }
 
 export interface RunOptions {
   concurrency: number;
   signal: AbortSignal;
-  /** A key whose processing throws is put back as by `addRateLimited`; who wants to know why catches before. */
-  process: (key: string) => Promise<void>;
+  /**
+   * Works on a key. If it throws, the key comes back as by `addRateLimited`.
+   * @param priority The one that the key waited with.
+   */
+  process: (key: string, priority: number) => Promise<void>;
 }
 
 /**
- * Keys to be looked at. A key is in the queue once however often it is added, and never with two workers at
- * once: added while it is worked on, it comes again afterwards.
+ * Keys to be looked at, most urgent first, in order of arrival within a priority. A key is in the queue once however
+ * often it is added, and never with two workers at once: a key added while it is worked on comes back afterwards.
  */
 export class WorkQueue {
   readonly #clock: Clock;
+  readonly #patienceMs: readonly number[];
   readonly #backoff: { baseMs: number; capMs: number };
   readonly #random: () => number;
   readonly #metrics: WorkQueueMetrics;
-  readonly #onIdle: () => void;
-  /** Waiting keys in order of arrival, with the time they came. */
-  readonly #ready = new Map<string, number>();
+  /** For each priority the waiting keys, with the time they came. */
+  readonly #ready: readonly Map<string, number>[];
   readonly #working = new Set<string>();
-  readonly #again = new Set<string>();
+  /** Keys added while they are worked on, with their priority. */
+  readonly #again = new Map<string, number>();
   readonly #failures = new Map<string, number>();
   readonly #delayed = new DelayHeap();
   #cancelTimer: (() => void) | undefined;
@@ -50,58 +57,63 @@ export class WorkQueue {
 
   constructor({
     clock = systemClock,
+    patienceMs = [0],
     backoff = { baseMs: 50, capMs: 60_000 },
     random = Math.random,
     metrics = {},
-    onIdle = () => {},
   }: WorkQueueOptions = {}) {
     this.#clock = clock;
+    this.#patienceMs = patienceMs;
+    this.#ready = patienceMs.map(() => new Map());
     this.#backoff = backoff;
     this.#random = random;
     this.#metrics = metrics;
-    this.#onIdle = onIdle;
   }
 
   /** Keys that wait for a worker. */
   get depth(): number {
-    return this.#ready.size;
+    return this.#ready.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Whether no key waits for a worker or is with one. */
-  get idle(): boolean {
-    return this.#ready.size === 0 && this.#working.size === 0;
+  /** Whether a key waits that is more urgent than this priority. */
+  waitsBefore(priority: number): boolean {
+    return this.#ready.slice(0, priority).some(({ size }) => size > 0);
   }
 
-  add(key: string): void {
-    this.#metrics.onAdd?.();
+  add(key: string, priority = 0): void {
     if (this.#working.has(key)) {
-      this.#again.add(key);
+      this.#again.set(key, Math.min(priority, this.#again.get(key) ?? priority));
       return;
     }
-    if (this.#ready.has(key)) return;
-    this.#ready.set(key, this.#clock.monotonic());
-    this.#metrics.onDepth?.(this.#ready.size);
+    const known = this.#ready.findIndex((keys) => keys.has(key));
+    if (known >= 0 && known <= priority) return;
+    this.#ready[priority]!.set(key, this.#ready[known]?.get(key) ?? this.#clock.monotonic());
+    if (known >= 0) {
+      this.#ready[known]!.delete(key);
+      return;
+    }
+    this.#metrics.onWaiting?.(key, 1);
     this.#wake.shift()?.();
   }
 
-  /** Adds the key after the delay; of several delays of a key the earliest counts. */
-  addAfter(key: string, delayMs: number): void {
+  /** Adds the key after the delay. Of several delays of a key the shortest counts. */
+  addAfter(key: string, delayMs: number, priority = 0): void {
     if (delayMs <= 0) {
-      this.add(key);
+      this.add(key, priority);
       return;
     }
-    this.#delayed.push(key, this.#clock.monotonic() + delayMs);
+    this.#delayed.push(key, this.#clock.monotonic() + delayMs, priority);
     this.#arm();
   }
 
-  /** Adds the key after a delay that doubles with each failure of it; keys that fail together come back apart. */
-  addRateLimited(key: string): void {
+  /** Adds the key after a delay that doubles with each of its failures, with jitter. */
+  addRateLimited(key: string, priority = 0): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    this.#metrics.onRetry?.();
+    this.#metrics.onRetry?.(key);
     const { baseMs, capMs } = this.#backoff;
     const longestMs = Math.min(capMs, baseMs * 2 ** Math.min(failures, 30));
-    this.addAfter(key, longestMs / 2 + (this.#random() * longestMs) / 2);
+    this.addAfter(key, longestMs / 2 + (this.#random() * longestMs) / 2, priority);
   }
 
   /** The key succeeded: its next failure starts from the first delay. */
@@ -109,7 +121,7 @@ export class WorkQueue {
     this.#failures.delete(key);
   }
 
-  /** Works until the signal, then lets what is under way finish. */
+  /** Works until the signal, then finishes what is under way. */
   async run({ concurrency, signal, process }: RunOptions): Promise<void> {
     const wakeAll = () => {
       for (const wake of this.#wake.splice(0)) wake();
@@ -117,26 +129,27 @@ export class WorkQueue {
     signal.addEventListener('abort', wakeAll, { once: true });
     const worker = async () => {
       while (!signal.aborted) {
-        const next = this.#ready.entries().next().value;
+        const next = this.#next();
         if (!next) {
           await new Promise<void>((resolve) => this.#wake.push(resolve));
           continue;
         }
-        const [key, since] = next;
-        this.#ready.delete(key);
+        const { key, priority, since } = next;
+        this.#ready[priority]!.delete(key);
         this.#working.add(key);
-        this.#metrics.onDepth?.(this.#ready.size);
+        this.#metrics.onWaiting?.(key, -1);
         const started = this.#clock.monotonic();
-        this.#metrics.onLatency?.((started - since) / 1000);
+        this.#metrics.onLatency?.(key, (started - since) / 1000);
         try {
-          await process(key);
+          await process(key, priority);
         } catch {
-          this.addRateLimited(key);
+          this.addRateLimited(key, priority);
         } finally {
           this.#working.delete(key);
-          this.#metrics.onWork?.((this.#clock.monotonic() - started) / 1000);
-          if (this.#again.delete(key)) this.add(key);
-          if (this.idle) this.#onIdle();
+          this.#metrics.onWork?.(key, (this.#clock.monotonic() - started) / 1000);
+          const again = this.#again.get(key);
+          this.#again.delete(key);
+          if (again !== undefined) this.add(key, again);
         }
       }
     };
@@ -144,6 +157,20 @@ export class WorkQueue {
     signal.removeEventListener('abort', wakeAll);
     this.#cancelTimer?.();
     this.#timerAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** The first key of the most urgent priority, or the one that has waited beyond its patience. */
+  #next(): { key: string; priority: number; since: number } | undefined {
+    let chosen: { key: string; priority: number; since: number } | undefined;
+    const now = this.#clock.monotonic();
+    for (const [priority, keys] of this.#ready.entries()) {
+      const first = keys.entries().next().value;
+      if (!first) continue;
+      const [key, since] = first;
+      if (!chosen) chosen = { key, priority, since };
+      else if (now - since >= this.#patienceMs[priority]!) return { key, priority, since };
+    }
+    return chosen;
   }
 
   #arm(): void {
@@ -154,25 +181,28 @@ export class WorkQueue {
     this.#cancelTimer = this.#clock.after(at - this.#clock.monotonic(), () => {
       this.#timerAt = Number.POSITIVE_INFINITY;
       const now = this.#clock.monotonic();
-      for (const key of this.#delayed.popDue(now)) this.add(key);
+      for (const [key, priority] of this.#delayed.popDue(now)) this.add(key, priority);
       this.#arm();
     });
   }
 }
 
-/** A binary heap of due times; a key counts at its earliest. */
+/** A binary heap of due times. Of several entries for a key only the earliest counts. */
 class DelayHeap {
   readonly #heap: { key: string; at: number }[] = [];
-  readonly #due = new Map<string, number>();
+  readonly #due = new Map<string, { at: number; priority: number }>();
 
   earliest(): number | undefined {
     return this.#heap[0]?.at;
   }
 
-  push(key: string, at: number): void {
+  push(key: string, at: number, priority: number): void {
     const known = this.#due.get(key);
-    if (known !== undefined && known <= at) return;
-    this.#due.set(key, at);
+    if (known && known.at <= at) {
+      known.priority = Math.min(known.priority, priority);
+      return;
+    }
+    this.#due.set(key, { at, priority: Math.min(priority, known?.priority ?? priority) });
     const heap = this.#heap;
     let index = heap.push({ key, at }) - 1;
     while (index > 0) {
@@ -183,13 +213,14 @@ class DelayHeap {
     }
   }
 
-  *popDue(now: number): Generator<string> {
+  *popDue(now: number): Generator<[key: string, priority: number]> {
     while (this.#heap[0] && this.#heap[0].at <= now) {
       const { key, at } = this.#pop();
-      // An entry that an earlier one overtook is stale.
-      if (this.#due.get(key) !== at) continue;
+      const due = this.#due.get(key);
+      // An earlier entry has replaced this one.
+      if (due?.at !== at) continue;
       this.#due.delete(key);
-      yield key;
+      yield [key, due.priority];
     }
   }
 

@@ -1,34 +1,53 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { KmBackup, KmBackupStatus } from '../api/backup.ts';
-import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
+import type { KmBackup } from '../api/backup.ts';
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../api/names.ts';
-import { isAlreadyExists, isNotFound } from '../kube/errors.ts';
+import type { Clock } from '../clock/index.ts';
+import { isAlreadyExists, isNotFound, KubeError } from '../kube/errors.ts';
 import type { EventDetails } from '../kube/events.ts';
-import type { Doomed, NewJob, Plan, Step } from './plan.ts';
+import { controllerOf, type KubeObject } from '../kube/object.ts';
+import type { ResourceClient } from '../kube/resources.ts';
+import type { DeleteTarget, Store } from '../kube/store.ts';
+import type { Plan, Step } from './plan.ts';
 import type { Resources } from './resources.ts';
+import { toTime } from './time.ts';
 import type { Job } from './workloads.ts';
 
-/** A name this operator needs is taken by an object that is not its own. */
-export class NameTakenError extends Error {
-  override name = 'NameTakenError';
+/** Steps whose refusal only a person can resolve: a quota, an admission rule, a name that is taken. */
+type RefusableStep = Extract<Step, { kind: 'createBackup' | 'createJob' }>;
+
+/** The API server answered a step with a refusal. A request without an answer is a plain KubeError. */
+export class StepRefusedError extends Error {
+  override name = 'StepRefusedError';
+  readonly step: RefusableStep;
+  /** The API server's own: `Forbidden`, `Invalid`, `AlreadyExists`… */
+  readonly reason: string;
+
+  constructor(step: RefusableStep, reason: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.step = step;
+    this.reason = reason;
+  }
 }
 
 export interface Applier {
-  /** Carries out the steps in order; the first error ends the plan and is thrown. */
+  /**
+   * Carries out the steps in order. The first error ends the plan.
+   * @throws {StepRefusedError} when the API server refuses to create a KmBackup or a Job.
+   * @throws {KubeError} when any other write fails.
+   */
   apply(plan: Plan): Promise<void>;
 }
 
 export interface ApplierOptions {
   resources: Resources;
+  /** Where the answers to writes go. */
+  stores: { schedules: Store<KmBackupSchedule>; backups: Store<KmBackup>; jobs: Store<Job> };
+  clock: Clock;
   /** Writes an Event when there is time. */
   recordEvent: (event: EventDetails) => void;
-  /** Throws when this process may no longer lead; asked before every write. */
+  /** Throws when this process may no longer lead. Called before every write. */
   assertLeading: () => void;
-  /** Told of every object created. */
-  onBackupMade?: (backup: KmBackup) => void;
-  onJobMade?: (job: Job) => void;
-  /** Told of every status written, as the API server then holds the object. */
-  onWritten?: (kind: 'KmBackupSchedule' | 'KmBackup', object: KmBackup | KmBackupSchedule) => void;
 }
 
 /** Whether the object already says what would be written. */
@@ -38,133 +57,104 @@ function isDone(step: Step): boolean {
   return false;
 }
 
-/** So many deletions are remembered; each only until the watch tells of it. */
-const REMEMBERED_DELETIONS = 1_000;
-
 /** The only writer of the operator. */
-export function createApplier({
-  resources,
-  recordEvent,
-  assertLeading,
-  onWritten: written = () => {},
-  onBackupMade: backupMade = () => {},
-  onJobMade: jobMade = () => {},
-}: ApplierOptions): Applier {
-  const { schedules, backups, jobs } = resources;
+export function createApplier(options: ApplierOptions): Applier {
+  const { resources, stores, clock, recordEvent, assertLeading } = options;
 
-  /** The object's `resourceVersion` goes along, so that a decision on an outdated view is refused with 409. */
-  function statusObject(
-    kind: 'KmBackupSchedule' | 'KmBackup',
-    object: KmBackup | KmBackupSchedule,
-    status: KmBackupStatus | KmBackupScheduleStatus,
-  ) {
-    const { name, namespace, uid, resourceVersion } = object.metadata;
-    return { apiVersion: API_VERSION, kind, metadata: { name, namespace, uid, resourceVersion }, status };
+  /** The `resourceVersion` makes the API server refuse, with 409, a decision that started from an old state. */
+  async function writeStatus<T extends (KmBackup | KmBackupSchedule) & KubeObject>(
+    resource: ResourceClient<T>,
+    store: Store<T>,
+    { kind, metadata }: T,
+    status: T['status'],
+  ): Promise<void> {
+    const { name, namespace, uid, resourceVersion } = metadata;
+    const object = {
+      apiVersion: API_VERSION,
+      kind,
+      metadata: { name, namespace, uid, resourceVersion },
+      status,
+    };
+    store.wrote(await resource.replaceStatus(namespace, name, object, FIELD_MANAGER));
   }
-  const deleted = new Set<string>();
 
-  /** Once for what was seen: the watch may tell of it later than the next decision is made. */
-  async function deleteAsSeen(resource: Resources['backups' | 'jobs'], target: Doomed): Promise<void> {
+  /** Creates the object, or adopts the one of this name if `isOurs`: an earlier try may have created it. */
+  async function createOrAdopt<T extends KubeObject>(
+    step: RefusableStep,
+    resource: ResourceClient<T>,
+    store: Store<T>,
+    object: { kind: string; metadata: { namespace: string; name: string } },
+    isOurs: (present: T) => boolean,
+  ): Promise<void> {
+    const { namespace, name } = object.metadata;
+    try {
+      store.wrote(await resource.create(namespace, object));
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw asRefusal(step, error);
+      const present = await resource.get(namespace, name);
+      if (!isOurs(present)) {
+        const message = `${object.kind} ${namespace}/${name} exists and does not belong to ${ownerOf(step)}. Delete or rename it.`;
+        throw new StepRefusedError(step, 'AlreadyExists', message, { cause: error });
+      }
+      store.wrote(present);
+    }
+  }
+
+  async function deleteAsSeen<T extends KubeObject>(
+    resource: ResourceClient<T>,
+    store: Store<T>,
+    target: DeleteTarget,
+  ): Promise<void> {
     const { namespace, name, uid, resourceVersion } = target;
-    const seen = `${uid} ${resourceVersion}`;
-    if (deleted.has(seen)) return;
     const preconditions = { uid, resourceVersion };
     try {
       await resource.delete(namespace, name, { preconditions, propagationPolicy: 'Background' });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
-    deleted.add(seen);
-    const [oldest] = deleted;
-    if (oldest !== undefined && deleted.size > REMEMBERED_DELETIONS) deleted.delete(oldest);
-  }
-
-  async function writeBackupStatus(backup: KmBackup, status: KmBackupStatus): Promise<void> {
-    const { namespace, name } = backup.metadata;
-    written(
-      'KmBackup',
-      await backups.replaceStatus(namespace, name, statusObject('KmBackup', backup, status), FIELD_MANAGER),
-    );
-  }
-
-  async function createOrAdopt(backup: KmBackup, job: NewJob): Promise<void> {
-    const { namespace, name } = job.metadata;
-    const { uid } = backup.metadata;
-    try {
-      jobMade(await jobs.create(namespace, { apiVersion: 'batch/v1', kind: 'Job', ...job }));
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-      const present = await jobs.get(namespace, name);
-      if (present.metadata.ownerReferences?.some((owner) => owner.controller && owner.uid === uid))
-        return jobMade(present);
-      throw new NameTakenError(
-        `Job ${namespace}/${name} exists and does not belong to this KmBackup. Delete or rename it.`,
-      );
-    }
+    store.wroteDeletion(target, toTime(clock.now()));
   }
 
   async function run(step: Step): Promise<void> {
     switch (step.kind) {
-      case 'writeScheduleStatus': {
-        const { schedule, status } = step;
-        const { namespace, name } = schedule.metadata;
-        written(
-          'KmBackupSchedule',
-          await schedules.replaceStatus(
-            namespace,
-            name,
-            statusObject('KmBackupSchedule', schedule, status),
-            FIELD_MANAGER,
-          ),
-        );
-        return;
-      }
-      case 'writeBackupStatus': {
-        return writeBackupStatus(step.backup, step.status);
-      }
+      case 'writeScheduleStatus':
+        return writeStatus(resources.schedules, stores.schedules, step.schedule, step.status);
+      case 'writeBackupStatus':
+        return writeStatus(resources.backups, stores.backups, step.backup, step.status);
       case 'createBackup': {
-        const { namespace, name } = step.backup.metadata;
-        try {
-          backupMade(
-            await backups.create(namespace, { apiVersion: API_VERSION, kind: 'KmBackup', ...step.backup }),
-          );
-        } catch (error) {
-          if (!isAlreadyExists(error)) throw error;
-          const present = await backups.get(namespace, name);
-          if (present.metadata.labels?.[LABELS.scheduleUid] === step.scheduleUid) return;
-          throw new NameTakenError(
-            `KmBackup ${namespace}/${name} exists and belongs to no run of this schedule. Delete or rename it.`,
-          );
-        }
-        return;
+        const backup = { apiVersion: API_VERSION, kind: 'KmBackup', ...step.backup };
+        return createOrAdopt(
+          step,
+          resources.backups,
+          stores.backups,
+          backup,
+          ({ metadata }) => metadata.labels?.[LABELS.scheduleUid] === step.scheduleUid,
+        );
       }
       case 'createJob': {
-        await createOrAdopt(step.backup, step.job);
-        return;
+        const job = { apiVersion: 'batch/v1', kind: 'Job', ...step.job };
+        return createOrAdopt(
+          step,
+          resources.jobs,
+          stores.jobs,
+          job,
+          (present) => controllerOf(present)?.uid === step.backup.metadata.uid,
+        );
       }
       case 'labelBackup': {
         const { namespace, name, uid } = step.backup.metadata;
         const patch = { metadata: { uid, labels: step.labels } };
-        written('KmBackup', await backups.mergePatch(namespace, name, patch));
+        stores.backups.wrote(await resources.backups.mergePatch(namespace, name, patch));
         return;
       }
       case 'deleteBackup':
-        return deleteAsSeen(backups, step.target);
+        return deleteAsSeen(resources.backups, stores.backups, step.target);
       case 'deleteJob':
-        return deleteAsSeen(jobs, step.target);
+        return deleteAsSeen(resources.jobs, stores.jobs, step.target);
       case 'recordEvent': {
         const { kind, apiVersion, metadata } = step.regarding;
-        recordEvent({
-          regarding: {
-            apiVersion,
-            kind,
-            namespace: metadata.namespace,
-            name: metadata.name,
-            uid: metadata.uid,
-          },
-          ...step.event,
-        });
-        return;
+        const { namespace, name, uid } = metadata;
+        return recordEvent({ regarding: { apiVersion, kind, namespace, name, uid }, ...step.event });
       }
     }
   }
@@ -178,4 +168,13 @@ export function createApplier({
       }
     },
   };
+}
+
+function ownerOf(step: RefusableStep): string {
+  return step.kind === 'createJob' ? `KmBackup ${step.backup.metadata.name}` : 'a run of this schedule';
+}
+
+function asRefusal(step: RefusableStep, error: unknown): unknown {
+  if (!(error instanceof KubeError) || error.status === 0) return error;
+  return new StepRefusedError(step, error.reason, error.message, { cause: error });
 }

@@ -3,9 +3,10 @@ import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { MANAGED_SELECTOR } from '../api/names.ts';
 import type { Clock } from '../clock/index.ts';
-import { type Change, type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
-import type { KubeObject, ResourceClient } from '../kube/resources.ts';
-import { keyOf, Store } from '../kube/store.ts';
+import { controllerOf, type KubeObject, keyOf } from '../kube/object.ts';
+import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
+import type { ResourceClient } from '../kube/resources.ts';
+import { type Change, Store } from '../kube/store.ts';
 import { claimKeysOf } from './claims.ts';
 import { backupPacking } from './packed-backup.ts';
 import type { Resources } from './resources.ts';
@@ -20,30 +21,24 @@ import {
   trimPod,
 } from './workloads.ts';
 
-function controllerOf(object: Job | Pod) {
-  return object.metadata.ownerReferences?.find((owner) => owner.controller);
-}
-
-/** Of the schedule that a run names. */
+/** Key of the schedule that a run names. */
 export const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
 
-/** Stands for every schedule; no key is empty. */
+/** Index value of the runs of all schedules; no key is empty. */
 const ANY = '';
 
 function withTrimmedMeta<T extends { metadata: ObjectMeta }>(object: T): T {
   return { ...object, metadata: trimmedMeta(object.metadata) };
 }
 
-type ChangeType = Change<KubeObject>['type'];
-
 export interface ChangeHandlers {
-  /** A schedule must be looked at. */
+  /** The schedule with this key changed. */
   schedule(key: string): void;
   /** Runs of the schedule with this key changed. */
   runs(key: string): void;
   /** The Job or a pod of the run with this key changed. */
   job(key: string): void;
-  /** A run must be looked at. */
+  /** The run with this key changed, or another that it waits for. */
   backup(key: string): void;
 }
 
@@ -56,135 +51,126 @@ export interface CacheOptions {
   metrics?: ReflectorMetrics;
 }
 
-/** What the operator sees of the cluster: of Jobs and pods only its own, and of each object only what it reads. */
+/** What the operator knows of the cluster: of Jobs and pods only its own, and of each object only the fields it reads. */
 export class Cache {
   readonly schedules: Store<KmBackupSchedule>;
   readonly backups: Store<KmBackup>;
   readonly jobs: Store<Job>;
   readonly pods: Store<Pod>;
   readonly claims: Store<PersistentVolumeClaim>;
-  /** Jobs this process made, by the UID of their run, until that run's status tells of them. */
-  readonly #made = new Map<string, JobReference>();
-  readonly #reflectors: {
-    kind: string;
-    namespace: string | undefined;
-    reflector: Pick<Reflector<KubeObject>, 'run' | 'synced' | 'expect'>;
-  }[] = [];
+  readonly #handlers: ChangeHandlers;
+  /** Jobs that disappeared before their run's status named them, by the UID of the run: not to be created again. */
+  readonly #lostJobs = new Map<string, JobReference>();
+  readonly #reflectors: Pick<Reflector<KubeObject>, 'run' | 'synced'>[] = [];
 
   constructor(options: CacheOptions, handlers: ChangeHandlers) {
-    this.schedules = new Store<KmBackupSchedule>({ claim: claimKeysOf });
-    this.claims = new Store<PersistentVolumeClaim>();
-    this.backups = new Store<KmBackup>(
-      {
+    this.#handlers = handlers;
+    this.schedules = new Store<KmBackupSchedule>({
+      indexers: { claim: claimKeysOf },
+      trim: withTrimmedMeta,
+      onChange: (change) => this.#scheduleChanged(change),
+    });
+    this.claims = new Store<PersistentVolumeClaim>({
+      trim: trimClaim,
+      onChange: (change) => this.#claimChanged(change),
+    });
+    this.backups = new Store<KmBackup>({
+      indexers: {
         schedule: (backup) => [scheduleKey(backup)],
         unfinished: (backup) => (isFinished(backup) ? [] : [ANY, scheduleKey(backup)]),
       },
-      backupPacking,
-    );
+      packing: backupPacking,
+      trim: withTrimmedMeta,
+      onChange: (change) => this.#backupChanged(change),
+    });
     this.jobs = new Store<Job>({
-      uid: (job) => [job.metadata.uid],
-      backup: (job) => [controllerOf(job)?.uid ?? ''],
+      indexers: {
+        uid: (job) => [job.metadata.uid],
+        backup: (job) => [controllerOf(job)?.uid ?? ''],
+      },
+      trim: trimJob,
+      onChange: (change) => this.#jobChanged(change),
     });
-    this.pods = new Store<Pod>({ job: (pod) => [controllerOf(pod)?.uid ?? ''] });
+    this.pods = new Store<Pod>({
+      indexers: { job: (pod) => [controllerOf(pod)?.uid ?? ''] },
+      trim: trimPod,
+      onChange: ({ object }) => this.#podChanged(object),
+    });
+    const { schedules, backups, jobs, pods, claims } = options.resources;
+    this.#watch(options, schedules, this.schedules);
+    this.#watch(options, backups, this.backups);
+    this.#watch(options, jobs, this.jobs, MANAGED_SELECTOR);
+    this.#watch(options, pods, this.pods, MANAGED_SELECTOR);
+    this.#watch(options, claims, this.claims);
+  }
 
-    const { resources } = options;
-    this.#watch(
-      options,
-      resources.schedules,
-      this.schedules,
-      (schedule, type) => {
-        handlers.schedule(keyOf(schedule));
-        // Its runs may have been created before it.
-        if (type === 'added')
-          for (const run of this.unfinishedRunsOf(keyOf(schedule))) handlers.backup(keyOf(run));
-      },
-      { transform: withTrimmedMeta },
-    );
-    const backupChanged = (backup: KmBackup, type: ChangeType) => {
-      if (backup.status?.job?.uid !== undefined || isFinished(backup) || !this.backups.get(keyOf(backup)))
-        this.#made.delete(backup.metadata.uid);
-      // A run that is over when first seen asks for nothing; should its Job not be over, that is told by the Job.
-      if (type !== 'added' || !isFinished(backup) || this.jobOf(backup)) handlers.backup(keyOf(backup));
-      handlers.runs(scheduleKey(backup));
-      // Runs of the same schedule wait for one another.
-      for (const other of this.unfinishedRunsOf(scheduleKey(backup))) {
-        if (other.metadata.uid !== backup.metadata.uid) handlers.backup(keyOf(other));
-      }
-    };
-    this.#watch(options, resources.backups, this.backups, backupChanged, { transform: withTrimmedMeta });
-    const jobChanged = (job: Job) => {
-      const owner = controllerOf(job);
-      if (owner?.kind === 'KmBackup') handlers.job(`${job.metadata.namespace}/${owner.name}`);
-    };
-    this.#watch(options, resources.jobs, this.jobs, jobChanged, {
-      labelSelector: MANAGED_SELECTOR,
-      transform: trimJob,
-    });
-    this.#watch(
-      options,
-      resources.pods,
-      this.pods,
-      (pod) => {
-        for (const job of this.jobs.byIndex('uid', controllerOf(pod)?.uid ?? '')) jobChanged(job);
-      },
-      { labelSelector: MANAGED_SELECTOR, transform: trimPod },
-    );
-    const claimChanged = (claim: PersistentVolumeClaim, type: ChangeType) => {
-      // What is read of a claim never changes.
-      if (type !== 'updated')
-        for (const schedule of this.schedules.byIndex('claim', keyOf(claim)))
-          handlers.schedule(keyOf(schedule));
-    };
-    this.#watch(options, resources.claims, this.claims, claimChanged, { transform: trimClaim });
+  #scheduleChanged({ object: schedule, type }: Change<KmBackupSchedule>): void {
+    this.#handlers.schedule(keyOf(schedule));
+    // Its runs may have been created before it.
+    if (type === 'added')
+      for (const run of this.unfinishedRunsOf(keyOf(schedule))) this.#handlers.backup(keyOf(run));
+    // Nobody else cleans up the Jobs of its runs.
+    if (type === 'deleted')
+      for (const run of this.runsOf(keyOf(schedule))) if (this.jobOf(run)) this.#handlers.backup(keyOf(run));
+  }
+
+  #backupChanged({ object: backup, type }: Change<KmBackup>): void {
+    if (type === 'deleted' || isFinished(backup) || backup.status?.job?.uid !== undefined)
+      this.#lostJobs.delete(backup.metadata.uid);
+    // A finished run needs nothing when first seen. If its Job has not ended, the Job's own change asks for it.
+    if (type !== 'added' || !isFinished(backup) || this.jobOf(backup)) this.#handlers.backup(keyOf(backup));
+    this.#handlers.runs(scheduleKey(backup));
+    // Runs of the same schedule wait for one another.
+    for (const other of this.unfinishedRunsOf(scheduleKey(backup))) {
+      if (other.metadata.uid !== backup.metadata.uid) this.#handlers.backup(keyOf(other));
+    }
+  }
+
+  #jobChanged({ object: job, type }: Change<Job>): void {
+    const owner = controllerOf(job);
+    if (owner?.kind !== 'KmBackup') return;
+    const key = `${job.metadata.namespace}/${owner.name}`;
+    if (type === 'deleted') {
+      const backup = this.backups.get(key);
+      const isNamed = backup?.status?.job?.uid !== undefined;
+      if (backup?.metadata.uid === owner.uid && !isFinished(backup) && !isNamed)
+        this.#lostJobs.set(owner.uid, { name: job.metadata.name, uid: job.metadata.uid });
+    }
+    this.#handlers.job(key);
+  }
+
+  #claimChanged({ object: claim, type }: Change<PersistentVolumeClaim>): void {
+    // What is read of a claim never changes.
+    if (type === 'updated') return;
+    for (const schedule of this.schedules.byIndex('claim', keyOf(claim)))
+      this.#handlers.schedule(keyOf(schedule));
+  }
+
+  #podChanged(pod: Pod): void {
+    for (const job of this.jobs.byIndex('uid', controllerOf(pod)?.uid ?? ''))
+      this.#jobChanged({ object: job, type: 'updated' });
   }
 
   #watch<T extends KubeObject>(
     { namespaces, logger, clock, metrics }: CacheOptions,
     resource: ResourceClient<T>,
     store: Store<T>,
-    changed: (object: T, type: ChangeType) => void,
-    more: { labelSelector?: string; transform?: (object: T) => T } = {},
+    labelSelector?: string,
   ): void {
-    for (const namespace of namespaces.length > 0 ? namespaces : [undefined]) {
-      const onEvent = ({ object, type }: Change<T>) => changed(object, type);
-      this.#reflectors.push({
-        kind: resource.descriptor.kind,
-        namespace,
-        reflector: new Reflector<T>({ resource, store, namespace, logger, clock, metrics, onEvent, ...more }),
-      });
-    }
+    for (const namespace of namespaces.length > 0 ? namespaces : [undefined])
+      this.#reflectors.push(
+        new Reflector<T>({ resource, store, namespace, labelSelector, logger, clock, metrics }),
+      );
   }
 
-  /** Keeps the view current until the signal; never fails. */
+  /** Keeps the cache current until the signal; never fails. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#reflectors.map(({ reflector }) => reflector.run(signal)));
+    await Promise.all(this.#reflectors.map((reflector) => reflector.run(signal)));
   }
 
   /** Resolves once every kind was listed. */
   async synced(): Promise<void> {
-    await Promise.all(this.#reflectors.map(({ reflector }) => reflector.synced));
-  }
-
-  /** This process wrote an object, as it is now: a watch that does not tell of it is dead. */
-  wrote(kind: string, { namespace, resourceVersion }: ObjectMeta): void {
-    for (const one of this.#reflectors) {
-      if (one.kind !== kind || (one.namespace !== undefined && one.namespace !== namespace)) continue;
-      one.reflector.expect(resourceVersion);
-    }
-  }
-
-  /** Takes in a run that this process made, which the watch tells later. */
-  madeBackup(backup: KmBackup): void {
-    this.wrote('KmBackup', backup.metadata);
-    if (!this.backups.get(keyOf(backup))) this.backups.set(backup);
-  }
-
-  /** Takes in a Job that this process made, which the watch tells later. */
-  madeJob(job: Job): void {
-    this.wrote('Job', job.metadata);
-    if (!this.jobs.get(keyOf(job))) this.jobs.set(trimJob(job));
-    const { name, uid } = job.metadata;
-    this.#made.set(controllerOf(job)?.uid ?? '', { name, uid });
+    await Promise.all(this.#reflectors.map(({ synced }) => synced));
   }
 
   /** Runs that name the schedule with this key. */
@@ -192,12 +178,12 @@ export class Cache {
     return this.backups.byIndex('schedule', key);
   }
 
-  /** Those of them that are not over. */
+  /** Unfinished runs that name the schedule with this key. */
   unfinishedRunsOf(key: string): KmBackup[] {
     return this.backups.byIndex('unfinished', key);
   }
 
-  /** Every run that is not over. */
+  /** Unfinished runs of all schedules. */
   unfinishedRuns(): KmBackup[] {
     return this.backups.byIndex('unfinished', ANY);
   }
@@ -206,10 +192,10 @@ export class Cache {
     return this.jobs.byIndex('backup', backup.metadata.uid)[0];
   }
 
-  /** The Job that the run has had, whether or not it is still there, as far as anybody wrote it down. */
+  /** The Job that the run is known to have had, whether or not it still exists. */
   recordedJobOf({ metadata, status }: KmBackup): JobReference | undefined {
     const { name, uid } = status?.job ?? {};
-    return name !== undefined && uid !== undefined ? { name, uid } : this.#made.get(metadata.uid);
+    return name !== undefined && uid !== undefined ? { name, uid } : this.#lostJobs.get(metadata.uid);
   }
 
   podsOf(job: Job): Pod[] {

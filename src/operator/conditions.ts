@@ -26,3 +26,14 @@ export function withConditions(
     };
   });
 }
+
+/** The conditions with one of them replaced or added; the others are unchanged. */
+export function withCondition(
+  before: readonly Condition[] | undefined,
+  state: ConditionState,
+  observedGeneration: number | undefined,
+  nowMs: number,
+): Condition[] {
+  const others = (before ?? []).filter(({ type }) => type !== state.type);
+  return [...withConditions(before, [state], observedGeneration, nowMs), ...others];
+}

@@ -1,27 +1,26 @@
-import type { ObjectMeta } from '../api/metadata.ts';
-import type { BackupReason } from '../api/reasons.ts';
+import type { KmBackup } from '../api/backup.ts';
 import { type Clock, sleep } from '../clock/index.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isConflict, isNotFound, KubeError } from '../kube/errors.ts';
-import type { EventRecorder } from '../kube/events.ts';
+import { isConflict } from '../kube/errors.ts';
+import type { EventDetails, EventRecorder } from '../kube/events.ts';
+import { keyOf } from '../kube/object.ts';
 import type { KubeLogger, ReflectorMetrics } from '../kube/reflector.ts';
-import { keyOf } from '../kube/store.ts';
 import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
-import { type Applier, createApplier, NameTakenError } from './apply.ts';
+import { type Applier, createApplier, StepRefusedError } from './apply.ts';
 import { decideBackup, decideRefused } from './backup/decide.ts';
 import type { JobSettings } from './backup/job.ts';
 import { observeBackup } from './backup/observe.ts';
 import { type PodsOnNodes, podsOnNodes } from './backup/pods-on-nodes.ts';
-import { decideSchedule } from './backupschedule/decide.ts';
+import { decideSchedule, decideScheduleRefused } from './backupschedule/decide.ts';
 import { observeSchedule } from './backupschedule/observe.ts';
-import { Cache, scheduleKey } from './cache.ts';
+import { Cache } from './cache.ts';
 import { ConcurrencyLimiter, type ConcurrencyLimits } from './concurrency-limiter.ts';
 import type { Plan } from './plan.ts';
+import { refusalOfBackup, refusalOfJob } from './refusal.ts';
 import { type Resources, resources } from './resources.ts';
-import { Rush } from './rush.ts';
 import { fromTime } from './time.ts';
 
-/** What changes in one run within this time costs its schedule one write, and the Jobs of a busy minute go first. */
+/** Several changes of a schedule's runs within this time cost it one status write. */
 const RUNS_SETTLE_MS = 1_000;
 /** A Job and its pod change several times within moments of their start and end. */
 const JOB_SETTLE_MS = 1_000;
@@ -47,66 +46,59 @@ export interface OperatorOptions {
 }
 
 export interface OperatorObservers {
-  queue?: (name: string) => WorkQueueMetrics;
+  queue?: WorkQueueMetrics;
   reflector?: ReflectorMetrics;
-  /** From a slot to the creation of its Job, in seconds. */
+  /** From a scheduled time to the creation of its Job, in seconds. */
   observeDispatchLag?: (seconds: number) => void;
   observeReconcileError?: (kind: string) => void;
 }
 
 /**
- * Watches schedules, runs, Jobs and pods, and brings the cluster to what they ask for. Level-based: every
- * reconcile starts from what is observed, so that a missed event, a restart or a second leader changes nothing.
+ * Priorities of the work queue, most urgent first. At a full hour the API server is the bottleneck: runs are recorded
+ * first, then their Jobs are created, since each Job puts other controllers to work. Reports come after that.
+ */
+const RECORD = 0;
+const JOB = 1;
+const STATUS = 2;
+const EVENT = 3;
+/** How long each of them may wait behind more urgent work; milliseconds. */
+const PATIENCE_MS = [0, 3_000, 30_000, 30_000];
+
+type Kind = 'KmBackupSchedule' | 'KmBackup' | 'Event';
+
+/** Key in the work queue. */
+const workOf = (kind: Kind, key: string) => `${kind} ${key}`;
+
+/** The kind of object that a key of the work queue stands for. */
+export const kindOf = (work: string) => work.slice(0, work.indexOf(' ')) as Kind;
+
+/**
+ * Watches schedules, runs, Jobs and pods, and brings the cluster to what they ask for. Level-based: every reconcile
+ * starts from what is observed, so a missed event, a restart or a second leader changes nothing.
  */
 export class Operator {
-  readonly view: Cache;
+  readonly cache: Cache;
   readonly slots: ConcurrencyLimiter;
   readonly #options: OperatorOptions;
-  readonly #schedules: WorkQueue;
-  readonly #backups: WorkQueue;
+  readonly #queue: WorkQueue;
   readonly #resources: Resources;
   readonly #applier: Applier;
   readonly #podsOnNodes: PodsOnNodes;
-  readonly #rush: Rush;
-  /** Objects whose status this process wrote, until the watch shows them so. */
-  readonly #written = new Map<string, Written>();
+  /** Events that wait in the queue, by key. */
+  readonly #events = new Map<string, EventDetails>();
 
   constructor(options: OperatorOptions) {
     this.#options = options;
-    const { clock, client, namespaces, logger, metrics, events, assertLeading } = options;
+    const { clock, client, namespaces, logger, metrics, assertLeading } = options;
     this.#resources = resources(client);
     this.#podsOnNodes = podsOnNodes(this.#resources.pods, clock);
-    this.#rush = new Rush(Math.ceil(options.workers / 2), clock);
-    this.#applier = createApplier({
-      resources: this.#resources,
-      recordEvent: (event) => {
-        const write = () => events.emit(event);
-        const key = `event ${event.regarding.uid} ${event.reason} ${event.note}`;
-        if (!this.#rush.defer(key, write)) write();
-      },
-      assertLeading,
-      onBackupMade: (backup) => {
-        this.view.madeBackup(backup);
-        this.#rush.start(keyOf(backup));
-        this.#backups.add(keyOf(backup));
-        this.#schedules.addAfter(scheduleKey(backup), RUNS_SETTLE_MS);
-      },
-      onJobMade: (job) => {
-        this.view.madeJob(job);
-        const owner = job.metadata.ownerReferences?.find((candidate) => candidate.controller);
-        if (owner) this.#backups.addAfter(`${job.metadata.namespace}/${owner.name}`, JOB_SETTLE_MS);
-      },
-      onWritten: (kind, { metadata }) => {
-        this.#written.set(`${kind} ${keyOf({ metadata })}`, metadata);
-        this.view.wrote(kind, metadata);
-      },
+    this.#queue = new WorkQueue({
+      clock,
+      patienceMs: PATIENCE_MS,
+      ...(metrics?.queue && { metrics: metrics.queue }),
     });
-    const queue = (name: string, onIdle = () => {}) =>
-      new WorkQueue({ clock, onIdle, ...(metrics?.queue && { metrics: metrics.queue(name) }) });
-    this.#schedules = queue('schedules', () => this.#rush.recorded());
-    this.#backups = queue('backups');
-    this.slots = new ConcurrencyLimiter(options.limits, (key) => this.#backups.add(key));
-    this.view = new Cache(
+    this.slots = new ConcurrencyLimiter(options.limits, (key) => this.#addBackup(key));
+    this.cache = new Cache(
       {
         resources: this.#resources,
         namespaces,
@@ -116,60 +108,75 @@ export class Operator {
       },
       {
         schedule: (key) => {
-          this.#schedules.add(key);
+          this.#addSchedule(key);
           options.onSchedule?.(key);
         },
-        runs: (key) => this.#schedules.addAfter(key, RUNS_SETTLE_MS),
-        job: (key) => this.#backups.addAfter(key, JOB_SETTLE_MS),
-        backup: (key) => this.#backups.add(key),
+        runs: (key) => this.#queue.addAfter(workOf('KmBackupSchedule', key), RUNS_SETTLE_MS, STATUS),
+        job: (key) => this.#queue.addAfter(workOf('KmBackup', key), JOB_SETTLE_MS, STATUS),
+        backup: (key) => this.#addBackup(key),
       },
     );
+    this.#applier = createApplier({
+      resources: this.#resources,
+      stores: this.cache,
+      clock,
+      recordEvent: (event) => {
+        const key = `${event.regarding.uid} ${event.reason} ${event.note}`;
+        this.#events.set(key, event);
+        this.#queue.add(workOf('Event', key), EVENT);
+      },
+      assertLeading,
+    });
   }
 
-  /** Looks at every schedule and unfinished run anew. */
+  /** Reconciles every schedule and every unfinished run again. */
   resync(): void {
-    for (const key of this.view.schedules.keys()) this.#schedules.add(key);
-    for (const backup of this.view.unfinishedRuns()) this.#backups.add(keyOf(backup));
+    for (const key of this.cache.schedules.keys()) this.#addSchedule(key);
+    for (const backup of this.cache.unfinishedRuns()) this.#addBackup(keyOf(backup));
   }
 
-  /** Keeps the view current until the signal, leader or not. */
+  /** Keeps the cache current until the signal, leader or not. */
   watch(signal: AbortSignal): Promise<void> {
-    return this.view.run(signal);
+    return this.cache.run(signal);
   }
 
-  /** Reconciles until the signal; to be called only while leading. */
+  /** Reconciles until the signal. Call it only while leading. */
   async reconcile(signal: AbortSignal): Promise<void> {
-    await this.view.synced();
-    for (const backup of this.view.unfinishedRuns())
-      if (this.view.jobOf(backup)) this.slots.hold(keyOf(backup), backup.metadata.namespace);
-    const { workers: concurrency, logger, metrics } = this.#options;
-    const run = (queue: WorkQueue, kind: string, reconcile: (key: string) => Promise<void>) =>
-      queue.run({
-        concurrency,
-        signal,
-        process: async (key) => {
-          try {
-            await reconcile(key);
-            queue.forget(key);
-          } catch (error) {
-            if (signal.aborted) return;
-            // A conflict says only that the view is behind: the watch brings the news.
-            if (!isConflict(error)) {
-              metrics?.observeReconcileError?.(kind);
-              logger.warn({ kind, key, error: String(error) }, 'reconcile failed; trying again');
-            }
-            queue.addRateLimited(key);
-          }
-        },
-      });
+    await this.cache.synced();
+    for (const backup of this.cache.unfinishedRuns())
+      if (this.cache.jobOf(backup)) this.slots.hold(keyOf(backup), backup.metadata.namespace);
     await Promise.all([
       this.#watchClock(signal),
-      run(this.#schedules, 'KmBackupSchedule', (key) => this.#reconcileSchedule(key)),
-      run(this.#backups, 'KmBackup', (key) => this.#reconcileBackup(key)),
+      this.#queue.run({
+        // Schedules and runs share the workers.
+        concurrency: 2 * this.#options.workers,
+        signal,
+        process: (work, priority) => this.#process(work, priority, signal),
+      }),
     ]);
   }
 
-  /** Timers run on the monotonic clock; when the wall clock is set, all is looked at anew. */
+  async #process(work: string, priority: number, signal: AbortSignal): Promise<void> {
+    const { logger, metrics } = this.#options;
+    const kind = kindOf(work);
+    const key = work.slice(kind.length + 1);
+    try {
+      if (kind === 'Event') this.#emit(key);
+      else if (kind === 'KmBackupSchedule') await this.#reconcileSchedule(key, priority);
+      else await this.#reconcileBackup(key, priority);
+      this.#queue.forget(work);
+    } catch (error) {
+      if (signal.aborted) return;
+      // A conflict only says that the cache is behind: the watch brings the news.
+      if (!isConflict(error)) {
+        metrics?.observeReconcileError?.(kind);
+        logger.warn({ kind, key, error: String(error) }, 'reconcile failed; trying again');
+      }
+      this.#queue.addRateLimited(work, priority);
+    }
+  }
+
+  /** Timers run on the monotonic clock: when the wall clock is set, everything is reconciled again. */
   async #watchClock(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
     const offset = () => clock.now() - clock.monotonic();
@@ -178,98 +185,85 @@ export class Operator {
       const jumpMs = offset() - known;
       if (Math.abs(jumpMs) < CLOCK_JUMP_MS) continue;
       known = offset();
-      logger.warn({ jumpMs }, 'the clock was set; looking at everything anew');
+      logger.warn({ jumpMs }, 'the clock was set; reconciling everything again');
       this.resync();
     }
   }
 
-  #requeue(queue: WorkQueue, key: string, plan: Plan): void {
-    if (plan.requeueAtMs !== undefined)
-      queue.addAfter(key, Math.max(0, plan.requeueAtMs - this.#options.clock.now()));
+  #addSchedule(key: string): void {
+    this.#queue.add(workOf('KmBackupSchedule', key), RECORD);
   }
 
-  /** Whether the view has yet to see what this process wrote last: a decision now would only be refused. */
-  #isBehind(kind: string, key: string, seen: { metadata: Written } | undefined): boolean {
-    const id = `${kind} ${key}`;
-    const written = this.#written.get(id);
-    if (!written) return false;
-    if (seen?.metadata.uid === written.uid && isOlder(seen.metadata.resourceVersion, written.resourceVersion))
-      return true;
-    this.#written.delete(id);
-    return false;
+  #addBackup(key: string): void {
+    this.#queue.add(workOf('KmBackup', key), JOB);
   }
 
-  async #reconcileSchedule(key: string): Promise<void> {
-    const observed = observeSchedule(key, this.view, this.#options.jobs);
-    if (this.#isBehind('KmBackupSchedule', key, observed?.schedule)) return;
+  #emit(key: string): void {
+    const event = this.#events.get(key);
+    this.#events.delete(key);
+    if (event) this.#options.events.emit(event);
+  }
+
+  /** Applies the plan now, or puts the key back if the plan only reports and more urgent work waits. */
+  async #apply(work: string, priority: number, plan: Plan): Promise<void> {
+    const { requeueAtMs, mayWait } = plan;
+    if (requeueAtMs !== undefined) {
+      const delayMs = Math.max(0, requeueAtMs - this.#options.clock.now());
+      this.#queue.addAfter(work, delayMs, kindOf(work) === 'KmBackupSchedule' ? RECORD : JOB);
+    }
+    if (mayWait && priority < STATUS && this.#queue.waitsBefore(STATUS)) this.#queue.add(work, STATUS);
+    else await this.#applier.apply(plan);
+  }
+
+  async #reconcileSchedule(key: string, priority: number): Promise<void> {
+    const { jobs, clock } = this.#options;
+    const observed = observeSchedule(key, this.cache, jobs);
     if (!observed) return;
-    const plan = decideSchedule(observed, this.#options.clock.now());
-    this.#requeue(this.#schedules, key, plan);
-    if (plan.mayWait && this.#rush.defer(`schedule ${key}`, () => this.#schedules.add(key))) return;
-    await this.#applier.apply(plan);
-  }
-
-  async #reconcileBackup(key: string): Promise<void> {
-    if (!this.#schedules.idle && this.#rush.hold(key, () => this.#backups.add(key))) return;
     try {
-      await this.#bringForward(key);
-    } finally {
-      // Whether it has its Job now or must wait for something: nobody need wait for it any longer.
-      this.#rush.end(key);
+      const plan = decideSchedule(observed, clock.now());
+      await this.#apply(workOf('KmBackupSchedule', key), priority, plan);
+    } catch (error) {
+      if (!(error instanceof StepRefusedError) || error.step.kind !== 'createBackup') throw error;
+      const current = observeSchedule(key, this.cache, jobs);
+      const refusal = refusalOfBackup(error, error.step.backup.metadata.name);
+      if (current) await this.#applier.apply(decideScheduleRefused(current, refusal, clock.now()));
+      throw error;
     }
   }
 
-  async #bringForward(key: string): Promise<void> {
-    const backup = this.view.backups.get(key);
-    if (this.#isBehind('KmBackup', key, backup)) return;
+  async #reconcileBackup(key: string, priority: number): Promise<void> {
+    const backup = this.cache.backups.get(key);
     if (!backup) {
       this.slots.release(key, key.slice(0, key.indexOf('/')));
       return;
     }
-    const { clock, jobs, metrics } = this.#options;
+    const { clock, jobs } = this.#options;
     const observed = await observeBackup(
       backup,
-      this.view,
+      this.cache,
       this.#resources,
       this.slots,
       this.#podsOnNodes,
       clock.now(),
     );
-    const plan = decideBackup(observed, jobs, clock.now());
-    this.#requeue(this.#backups, key, plan);
-    if (plan.mayWait && this.#rush.defer(`backup ${key}`, () => this.#backups.add(key))) return;
     try {
-      await this.#applier.apply(plan);
-      const slot = backup.spec.scheduledTime;
-      if (slot !== undefined && plan.steps.some((step) => step.kind === 'createJob')) {
-        metrics?.observeDispatchLag?.((clock.now() - fromTime(slot)) / 1000);
-      }
+      const plan = decideBackup(observed, jobs, clock.now());
+      await this.#apply(workOf('KmBackup', key), priority, plan);
+      if (plan.steps.some((step) => step.kind === 'createJob')) this.#observeLag(backup);
     } catch (error) {
-      const refusal = refusalOf(error);
-      if (!refusal) throw error;
-      const current = await this.#resources.backups.get(backup.metadata.namespace, backup.metadata.name);
-      const { plan: refused, final } = decideRefused({ ...observed, backup: current }, refusal, clock.now());
-      await this.#applier.apply(refused);
-      // Other runs may be accepted meanwhile.
+      if (!(error instanceof StepRefusedError) || error.step.kind !== 'createJob') throw error;
+      // Others may run until the next try.
       this.slots.release(key, backup.metadata.namespace);
-      if (!final) throw error;
+      const current = this.cache.backups.get(key) ?? backup;
+      const refused = decideRefused({ ...observed, backup: current }, refusalOfJob(error), clock.now());
+      await this.#apply(workOf('KmBackup', key), priority, refused.plan);
+      if (!refused.final) throw error;
     }
   }
-}
 
-type Written = Pick<ObjectMeta, 'uid' | 'resourceVersion'>;
-
-/** Versions of one kind are ordered numbers; what is no number is never called older. */
-function isOlder(version: string, than: string): boolean {
-  const number = /^\d+$/;
-  return number.test(version) && number.test(than) && BigInt(version) < BigInt(than);
-}
-
-/** An answer of the API server that only a person can change: quota, admission, a name that is taken. */
-function refusalOf(error: unknown): { reason: BackupReason; message: string } | undefined {
-  if (error instanceof NameTakenError) return { reason: 'NameTaken', message: error.message };
-  if (error instanceof KubeError && (error.status === 403 || error.status === 422) && !isNotFound(error)) {
-    return { reason: error.reason === 'Forbidden' ? 'JobForbidden' : 'JobInvalid', message: error.message };
+  #observeLag({ spec }: KmBackup): void {
+    const { clock, metrics } = this.#options;
+    if (spec.scheduledTime !== undefined)
+      metrics?.observeDispatchLag?.((clock.now() - fromTime(spec.scheduledTime)) / 1000);
   }
-  return undefined;
 }

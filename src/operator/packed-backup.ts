@@ -1,6 +1,6 @@
 import { isFinished, type KmBackup, type KmBackupStatus } from '../api/backup.ts';
 import { API_VERSION, LABELS } from '../api/names.ts';
-import type { Packing } from '../kube/store.ts';
+import type { Packing } from '../kube/indexed-objects.ts';
 
 type Archive = NonNullable<KmBackupStatus['archive']>;
 type Pruned = NonNullable<KmBackupStatus['pruned']>;
@@ -25,7 +25,7 @@ type Fields = [
   warnings: number | null,
   archive: ArchiveFields | null,
   pruned: [Pruned['count'], Pruned['failed'], Pruned['names']] | null,
-  present: [Present['count'], Present['bytes'], Present['names']] | null,
+  present: [Present['count'], Present['bytes'], Present['names'], string | null] | null,
 ];
 
 type ArchiveFields = [
@@ -63,7 +63,7 @@ function fieldsOf({ metadata, spec, status = {} }: KmBackup): Fields {
     warnings ? warnings.count : null,
     archive ? archiveFields(archive) : null,
     pruned ? [pruned.count, pruned.failed, pruned.names] : null,
-    present ? [present.count, present.bytes, present.names] : null,
+    present ? [present.count, present.bytes, present.names, present.classes ?? null] : null,
   ];
 }
 
@@ -120,7 +120,15 @@ function backupOf(fields: Fields): KmBackup {
       ...maybe('warnings', warnings === null ? null : { count: warnings, samples: [] }),
       ...maybe('archive', archive && archiveOf(archive)),
       ...maybe('pruned', pruned && { count: pruned[0], failed: pruned[1], names: pruned[2] }),
-      ...maybe('present', present && { count: present[0], bytes: present[1], names: present[2] }),
+      ...maybe(
+        'present',
+        present && {
+          count: present[0],
+          bytes: present[1],
+          names: present[2],
+          ...maybe('classes', present[3]),
+        },
+      ),
     },
   };
 }

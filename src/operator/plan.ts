@@ -1,8 +1,9 @@
 import type { V1JobSpec } from '@kubernetes/client-node';
 import type { KmBackup, KmBackupSpec, KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
-import type { ObjectMeta, OwnerReference } from '../api/metadata.ts';
+import type { OwnerReference } from '../api/metadata.ts';
 import type { EventReason } from '../api/reasons.ts';
+import type { DeleteTarget } from '../kube/store.ts';
 
 interface NewMetadata {
   name: string;
@@ -20,9 +21,6 @@ export interface NewJob {
   metadata: NewMetadata & { ownerReferences: [OwnerReference] };
   spec: V1JobSpec;
 }
-
-/** An object named for deletion as it was seen: a namesake, and one that has changed since, are safe. */
-export type Doomed = Pick<ObjectMeta, 'namespace' | 'name' | 'uid' | 'resourceVersion'>;
 
 export interface EventText {
   type: 'Normal' | 'Warning';
@@ -44,15 +42,15 @@ export type Step =
   | { kind: 'createJob'; backup: KmBackup; job: NewJob }
   /** Adds labels to a run that a person created. */
   | { kind: 'labelBackup'; backup: KmBackup; labels: Record<string, string> }
-  | { kind: 'deleteBackup'; target: Doomed }
-  | { kind: 'deleteJob'; target: Doomed }
+  | { kind: 'deleteBackup'; target: DeleteTarget }
+  | { kind: 'deleteJob'; target: DeleteTarget }
   | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule; event: EventText };
 
 export interface Plan {
   steps: Step[];
-  /** When to look again though nothing changed; epoch ms. */
+  /** When to decide again even if nothing changes; epoch ms. */
   requeueAtMs?: number;
-  /** Its steps only tell of what is there: nothing waits for them, and they follow anew from a later look. */
+  /** Reporting only: may be delayed while runs and Jobs are being created. A later decision yields it again. */
   mayWait?: boolean;
 }
 

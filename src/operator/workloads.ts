@@ -83,7 +83,9 @@ export interface PersistentVolumeClaim {
   spec: { accessModes?: string[]; volumeMode?: string };
 }
 
-/** Drops annotations (such as the last applied configuration) and managed fields. */
+const READ_ANNOTATIONS: ReadonlySet<string> = new Set(Object.values(ANNOTATIONS));
+
+/** Without managed fields, and without annotations of others: the last applied configuration is one. */
 export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
   const {
     name,
@@ -94,8 +96,10 @@ export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
     creationTimestamp,
     deletionTimestamp,
     labels,
+    annotations,
     ownerReferences,
   } = meta;
+  const read = Object.entries(annotations ?? {}).filter(([annotation]) => READ_ANNOTATIONS.has(annotation));
   return {
     name,
     namespace,
@@ -105,21 +109,20 @@ export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
     creationTimestamp,
     ...(deletionTimestamp && { deletionTimestamp }),
     ...(labels && { labels }),
+    ...(read.length > 0 && { annotations: Object.fromEntries(read) }),
     ...(ownerReferences && { ownerReferences }),
   };
 }
 
-const READ_ANNOTATIONS: ReadonlySet<string> = new Set(Object.values(ANNOTATIONS));
-
-interface Destination {
+export interface Destination {
   claimName: string;
   path: string;
 }
 
 export const destinationText = ({ claimName, path }: Destination): string => `${claimName}/${path}`;
 
-/** Where the run of this Job writes, as its schedule said when the Job was created. */
-export function destinationOfJob({ metadata }: Job): Destination | undefined {
+/** Where the run of this Job writes, as its schedule said when the Job was created; or where a found archive lies. */
+export function annotatedDestination({ metadata }: { metadata: ObjectMeta }): Destination | undefined {
   const text = metadata.annotations?.[ANNOTATIONS.destination];
   const slash = text?.indexOf('/') ?? -1;
   return text && slash > 0 ? { claimName: text.slice(0, slash), path: text.slice(slash + 1) } : undefined;
@@ -144,14 +147,8 @@ export function deadlinesOfJob({ metadata }: Job): Deadlines | undefined {
 /** Drops what no decision reads, so that 10,000 Jobs cost little memory. */
 export function trimJob(job: Job): Job {
   const { startTime, completionTime, conditions } = job.status ?? {};
-  const annotations = Object.entries(job.metadata.annotations ?? {}).filter(([name]) =>
-    READ_ANNOTATIONS.has(name),
-  );
   return {
-    metadata: {
-      ...trimmedMeta(job.metadata),
-      ...(annotations.length > 0 && { annotations: Object.fromEntries(annotations) }),
-    },
+    metadata: trimmedMeta(job.metadata),
     status: {
       ...(startTime && { startTime }),
       ...(completionTime && { completionTime }),

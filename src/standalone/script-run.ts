@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { FailureReason, RunReason } from '../api/reasons.ts';
-import type { RunResult } from '../api/run-result.ts';
+import { classLetters, type RunResult } from '../api/run-result.ts';
 import {
   type ArchiveError,
   ExitCode,
@@ -164,7 +164,10 @@ async function prune(
     dryRun: false,
     keep,
   });
-  return { pruned: { count: pruned.length, failed: failures.length, names: pruned }, present };
+  return {
+    pruned: { count: pruned.length, failed: failures.length, names: pruned },
+    present: { ...present, classes: classLetters(present.classes) },
+  };
 }
 
 async function sha256Of(file: string): Promise<string> {

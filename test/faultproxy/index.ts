@@ -8,7 +8,7 @@ import {
 } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { ApiServer } from '../../src/kube/config.ts';
+import type { ApiServer } from '../../src/kube/api-server.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 
 /** What a rule matches; every part that is given must hold. */

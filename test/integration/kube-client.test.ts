@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { KubeClient, type KubeClientOptions } from '../../src/kube/client.ts';
 import { isAlreadyExists, isConflict, isNotFound, KubeError } from '../../src/kube/errors.ts';
-import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
+import { type ResourceClient, resource } from '../../src/kube/resources.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
 import { type ConfigMap, configMaps, type OwnNamespace, ownNamespace } from '../support/kube.ts';
 

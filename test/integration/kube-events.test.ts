@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { type EventDetails, EventRecorder } from '../../src/kube/events.ts';
-import { type KubeObject, resource } from '../../src/kube/resources.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
+import { resource } from '../../src/kube/resources.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
 import { configMaps, type OwnNamespace, ownNamespace, quiet } from '../support/kube.ts';
 

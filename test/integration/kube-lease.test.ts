@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { type ApiRequest, KubeClient } from '../../src/kube/client.ts';
 import { LeaderElector, LeadershipLostError } from '../../src/kube/lease.ts';
-import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
+import { type ResourceClient, resource } from '../../src/kube/resources.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
 import { type OwnNamespace, ownNamespace, quiet, until } from '../support/kube.ts';
 

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { KubeClient } from '../../src/kube/client.ts';
-import { type Change, Reflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
+import { Reflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
 import type { ResourceClient } from '../../src/kube/resources.ts';
-import { Store } from '../../src/kube/store.ts';
+import { type Change, Store, type StoreOptions } from '../../src/kube/store.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
 import {
   type ConfigMap,
@@ -33,8 +33,8 @@ beforeEach(async () => {
   direct = configMaps(own.client);
   proxy = await proxyOf(inject('kubeconfig'));
   client = new KubeClient(proxy.apiServer, { attempts: 1 });
-  store = new Store();
   changes = [];
+  store = storeOf();
   stop = new AbortController();
   running = Promise.resolve();
 });
@@ -47,6 +47,12 @@ afterEach(async () => {
   await own.remove();
 });
 
+const storeOf = (options: StoreOptions<ConfigMap> = {}) =>
+  new Store<ConfigMap>({
+    onChange: ({ type, object }: Change<ConfigMap>) => changes.push(`${type} ${object.metadata.name}`),
+    ...options,
+  });
+
 function start(options: Partial<ReflectorOptions<ConfigMap>> = {}): Reflector<ConfigMap> {
   const reflector = new Reflector<ConfigMap>({
     resource: configMaps(client),
@@ -56,7 +62,6 @@ function start(options: Partial<ReflectorOptions<ConfigMap>> = {}): Reflector<Co
     fieldSelector: 'metadata.name!=kube-root-ca.crt',
     logger: quiet,
     backoff: FAST,
-    onEvent: ({ type, object }: Change<ConfigMap>) => changes.push(`${type} ${object.metadata.name}`),
     ...options,
   });
   running = reflector.run(stop.signal);
@@ -94,14 +99,15 @@ describe('following', () => {
     }
   });
 
-  it('stores only what the transform leaves, and leaves out what it cannot read', async () => {
+  it('stores only what trimming leaves, and leaves out what it cannot read', async () => {
     await make('good');
     await make('odd');
-    const transform = (object: ConfigMap): ConfigMap => {
+    const trim = (object: ConfigMap): ConfigMap => {
       if (object.metadata.name === 'odd') throw new Error('odd');
       return { metadata: object.metadata, data: { trimmed: 'yes' } };
     };
-    await start({ transform }).synced;
+    store = storeOf({ trim });
+    await start().synced;
     await make('later');
     await until('the later one came', () => has('later'));
     expect(store.get(`${own.name}/good`)?.data).toEqual({ trimmed: 'yes' });
@@ -109,10 +115,11 @@ describe('following', () => {
   });
 
   it('goes on when a handler throws', async () => {
-    const onEvent = () => {
+    const onChange = () => {
       throw new Error('thrown by a handler');
     };
-    await start({ onEvent }).synced;
+    store = storeOf({ onChange });
+    await start().synced;
     await make('one');
     await make('two');
     await until('both came', () => has('one') && has('two'));
@@ -195,15 +202,15 @@ describe('a watch that breaks', () => {
     const made = await make('unheard');
     await pause(400);
     expect(watches()).toBe(1);
-    reflector.expect(made.metadata.resourceVersion);
+    store.wrote(made);
     // What is written since does not lengthen the wait.
     const writing = setInterval(() => {
       void direct
         .mergePatch(own.name, 'unheard', { data: { at: `${performance.now()}` } })
-        .then(({ metadata }) => reflector.expect(metadata.resourceVersion));
+        .then((answer) => store.wrote(answer));
     }, 100);
     try {
-      await until('it came', () => has('unheard'));
+      await until('the watch was opened again', () => watches() === 2);
     } finally {
       clearInterval(writing);
     }
@@ -215,10 +222,18 @@ describe('a watch that breaks', () => {
     await reflector.synced;
     const made = await make('told');
     await until('it came', () => has('told'));
-    reflector.expect(made.metadata.resourceVersion);
+    store.wrote(made);
     await pause(500);
     expect(watches()).toBe(1);
-    reflector.expect(`${made.metadata.resourceVersion}000`);
+    const { metadata } = made;
+    store.wrote({
+      metadata: {
+        ...metadata,
+        name: 'never-told',
+        uid: 'never-told',
+        resourceVersion: `${metadata.resourceVersion}000`,
+      },
+    });
     for (let n = 0; n < 6; n += 1) {
       await direct.mergePatch(own.name, 'told', { data: { n: `${n}` } });
       await pause(100);
@@ -334,9 +349,10 @@ describe('an expired resource version', () => {
 
   it('tells an object deleted and made anew in between as two', async () => {
     const uids: string[] = [];
-    const onEvent = ({ type, object }: Change<ConfigMap>) => uids.push(`${type} ${object.metadata.uid}`);
+    const onChange = ({ type, object }: Change<ConfigMap>) => uids.push(`${type} ${object.metadata.uid}`);
+    store = storeOf({ onChange });
     const first = await make('same');
-    await start({ onEvent }).synced;
+    await start().synced;
     await watching();
     proxy.add({ match: WATCH, fault: { kind: 'answer', status: 410 }, times: 1 });
     await proxy.down();

@@ -243,6 +243,88 @@ describe.concurrent('interference', () => {
     }),
   );
 
+  it.each([400, 409, 413, 500, 503])(
+    'writes into the run that the creation of its Job was answered with %d, and lets others go first',
+    inScene(async (scene, status) => {
+      const { proxy, file } = await scene.proxied();
+      const clock = new ShiftedClock();
+      const refused = { kind: 'answer', status, reason: 'Refused' } as const;
+      proxy.add({ match: { method: 'POST', path: /\/jobs$/ }, fault: refused, times: 1 });
+      const operator = await scene.operator({
+        kubeconfig: file,
+        clock,
+        limits: { total: 1, perNamespace: 1 },
+      });
+      for (const name of ['first', 'second']) await scene.schedule(name, { startDeadlineSeconds: 300 });
+      const first = await scene.runNow('first');
+      await scene.backupUntil(first, ({ message }) => message?.includes(`${status}`) === true);
+      const rule = proxy.add({ match: { method: 'POST', path: /\/jobs$/ }, fault: refused });
+      const second = await scene.runNow('second');
+      for (const name of [first, second])
+        await scene.backupUntil(name, ({ phase, reason }) => phase === 'Pending' && reason === 'JobRefused');
+      clock.offsetMs = 301_000;
+      operator.resync();
+      expect((await scene.finished(second)).status).toMatchObject({ phase: 'Failed', reason: 'JobRefused' });
+      rule.remove();
+    }),
+  );
+
+  it(
+    'takes a status that cannot be written for no more than that: the run goes on',
+    inScene(async (scene) => {
+      const { proxy, file } = await scene.proxied();
+      const refused = proxy.add({
+        match: { method: 'PUT', path: /\/kmbackups\/.*\/status/ },
+        fault: { kind: 'answer', status: 403, reason: 'Forbidden' },
+        times: 3,
+      });
+      await scene.operator({ kubeconfig: file });
+      await scene.schedule('notes');
+      const name = await scene.runNow('notes');
+      await eventually(
+        async () => refused.struck,
+        (struck) => struck === 3,
+        () => 'three refusals',
+      );
+      await scene.kubelet();
+      expect((await scene.finished(name)).status?.phase).toBe('Succeeded');
+      expect(scene.jobsEverMade).toHaveLength(1);
+    }),
+  );
+
+  it(
+    'shows in the schedule that a quota refuses its run, and runs once it allows it',
+    inScene(async (scene) => {
+      await scene.kubelet();
+      const quotas = scene.core('resourcequotas', 'ResourceQuota');
+      await quotas.create(scene.namespace, {
+        metadata: { name: 'none' },
+        spec: { hard: { 'count/kmbackups.km.duskmantle.io': '0' } },
+      });
+      await eventually(
+        () => quotas.get(scene.namespace, 'none'),
+        (current) => (current['status'] as { hard?: object } | undefined)?.hard !== undefined,
+        () => 'the quota to be in force',
+      );
+      const clock = new ShiftedClock();
+      clock.offsetMs = (await scene.scheduleWithOneSlot('notes')) + 1_000 - Date.now();
+      await scene.operator({ clock });
+      const ready = ({ status }: KmBackupSchedule) =>
+        status?.conditions?.find(({ type }) => type === 'Ready');
+      const refused = await scene.scheduleUntil('notes', (schedule) => ready(schedule)?.status === 'False');
+      expect(ready(refused)).toMatchObject({ reason: 'BackupRefused' });
+      expect(ready(refused)?.message).toContain('exceeded quota');
+      await eventually(
+        () => scene.all.events.list(scene.namespace),
+        ({ items }) => items.some(({ reason }) => reason === 'BackupRefused'),
+        () => 'an Event',
+      );
+      await quotas.delete(scene.namespace, 'none');
+      const done = await scene.succeeded('notes', 1);
+      expect(ready(done)?.status).toBe('True');
+    }),
+  );
+
   it(
     'ends a run whose image never comes, with the reason',
     inScene(async (scene) => {

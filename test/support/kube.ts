@@ -1,7 +1,8 @@
 import { inject } from 'vitest';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
-import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
+import { type ResourceClient, resource } from '../../src/kube/resources.ts';
 
 export const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 

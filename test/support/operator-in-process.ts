@@ -56,7 +56,7 @@ export async function startOperator(options: {
   });
   const stop = new AbortController();
   const running = Promise.all([operator.watch(stop.signal), operator.reconcile(stop.signal)]);
-  await operator.view.synced();
+  await operator.cache.synced();
   return {
     operator,
     resources: resources(client),

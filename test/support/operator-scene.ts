@@ -8,9 +8,10 @@ import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import { API_VERSION, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
-import { type Change, Reflector } from '../../src/kube/reflector.ts';
-import { type KubeObject, type ResourceClient, resource } from '../../src/kube/resources.ts';
-import { Store } from '../../src/kube/store.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
+import { Reflector } from '../../src/kube/reflector.ts';
+import { type ResourceClient, resource } from '../../src/kube/resources.ts';
+import { type Change, Store } from '../../src/kube/store.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
 import type { Job, Pod } from '../../src/operator/workloads.ts';
 import { type FaultProxy, proxyOf } from '../faultproxy/index.ts';
@@ -55,12 +56,12 @@ export class OperatorScene {
   /** Tells of every change of a kind in the namespace, from now until the scene closes. */
   async follow<T extends KubeObject>(
     kind: ResourceClient<T>,
-    onEvent: (change: Change<T>) => void,
+    onChange: (change: Change<T>) => void,
   ): Promise<void> {
     const stop = new AbortController();
     const { namespace } = this;
-    const store = new Store<T>();
-    const reflector = new Reflector<T>({ resource: kind, store, namespace, logger: quiet, onEvent });
+    const store = new Store<T>({ onChange });
+    const reflector = new Reflector<T>({ resource: kind, store, namespace, logger: quiet });
     const running = reflector.run(stop.signal);
     this.onEnd(() => {
       stop.abort();

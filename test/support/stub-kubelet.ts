@@ -4,8 +4,9 @@ import { sleep, systemClock } from '../../src/clock/index.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 import { isNotFound } from '../../src/kube/errors.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
-import { type KubeObject, resource } from '../../src/kube/resources.ts';
+import { resource } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 
 interface Pod extends KubeObject {
@@ -131,13 +132,14 @@ export async function startStubKubelet(
   };
   const reflector = new Reflector<Pod>({
     resource: pods,
-    store: new Store<Pod>(),
+    store: new Store<Pod>({
+      onChange: ({ type, object }) => {
+        if (type === 'added' && (object.status?.phase ?? 'Pending') === 'Pending') void live(object);
+      },
+    }),
     namespace,
     labelSelector: MANAGED_SELECTOR,
     logger: quiet,
-    onEvent: ({ type, object }) => {
-      if (type === 'added' && (object.status?.phase ?? 'Pending') === 'Pending') void live(object);
-    },
   });
   const running = reflector.run(stop.signal);
   await reflector.synced;

@@ -1,4 +1,4 @@
-import type { RunResult } from '../../api/run-result.ts';
+import { classLetters, type RunResult } from '../../api/run-result.ts';
 import { isSystemError } from '../../posix/system-error.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
 import { sweep } from '../destination/directory.ts';
@@ -119,7 +119,7 @@ function succeeded(
       },
       warnings: { count: warnings.count, samples: [...warnings.samples] },
       pruned: { count: pruned.length, failed: failures.length, names: pruned },
-      present,
+      present: { ...present, classes: classLetters(present.classes) },
       ...(notes.length > 0 && { notes }),
     },
   };

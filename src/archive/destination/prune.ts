@@ -1,7 +1,12 @@
 import { lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
-import { planRetention, type RetentionDecision, type RetentionPolicy } from '../../retention/index.ts';
+import {
+  type ArchiveClass,
+  planRetention,
+  type RetentionDecision,
+  type RetentionPolicy,
+} from '../../retention/index.ts';
 import { ArchiveError } from '../errors.ts';
 import { manifestNameOf, timeOfName } from '../format/names.ts';
 import { type ArchiveInfo, listArchives } from './inventory.ts';
@@ -29,7 +34,7 @@ export interface PruneOutcome {
   /** `NAME: why` for each archive that could not be removed. */
   readonly failures: string[];
   /** The archives of the series that remain, newest first. */
-  readonly present: { count: number; bytes: number; names: string[] };
+  readonly present: { count: number; bytes: number; names: string[]; classes: ArchiveClass[] };
 }
 
 /** Removes the archives that the policy no longer keeps. Call it only after a success, holding the lock. */
@@ -64,6 +69,7 @@ export function pruneUnderLock(options: PruneOptions): PruneOutcome {
       count: left.length,
       bytes: left.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       names: left.map(({ name }) => name),
+      classes: left.map((archive) => archive.class),
     },
   };
 }

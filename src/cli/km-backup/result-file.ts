@@ -13,6 +13,7 @@ const LIST_LIMIT = 120;
 /** The result as one line of JSON within the limit. Samples and names are dropped from the end; counts stay. */
 export function fitResult(result: RunResult): string {
   const message = printable(result.message, MESSAGE_LIMIT);
+  const { classes } = result.present;
   const fitted = {
     ...result,
     message,
@@ -21,7 +22,11 @@ export function fitResult(result: RunResult): string {
       samples: result.warnings.samples.slice(0, LIST_LIMIT).map((sample) => printable(sample, 256)),
     },
     pruned: { ...result.pruned, names: result.pruned.names.slice(0, LIST_LIMIT) },
-    present: { ...result.present, names: result.present.names.slice(0, LIST_LIMIT) },
+    present: {
+      ...result.present,
+      names: result.present.names.slice(0, LIST_LIMIT),
+      ...(classes !== undefined && { classes: classes.slice(0, LIST_LIMIT) }),
+    },
     ...(result.notes && { notes: result.notes.map((note) => shorten(note, 512)) }),
   };
   const lists = [fitted.present.names, fitted.pruned.names, fitted.warnings.samples, fitted.notes ?? []];

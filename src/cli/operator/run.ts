@@ -96,7 +96,7 @@ export async function runOperator(
   function reportSchedule(key: string): void {
     const slash = key.indexOf('/');
     const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
-    const schedule = operator.view.schedules.get(key);
+    const schedule = operator.cache.schedules.get(key);
     if (schedule && state === 'leading') backupMetrics.set(namespace, name, snapshotOf(schedule));
     else backupMetrics.delete(namespace, name);
   }
@@ -109,7 +109,7 @@ export async function runOperator(
       metrics: registry,
       checks: () =>
         new Map(
-          operator.view.schedules
+          operator.cache.schedules
             .list()
             .map((schedule) => [
               `${schedule.metadata.namespace}/${schedule.metadata.name}`,
@@ -125,14 +125,14 @@ export async function runOperator(
 
   const watching = operator.watch(both);
   try {
-    await Promise.race([operator.view.synced(), aborted(both)]);
+    await Promise.race([operator.cache.synced(), aborted(both)]);
     if (signal.aborted) return;
     state = 'standby';
-    logger.info({ schedules: operator.view.schedules.size, backups: operator.view.backups.size }, 'synced');
+    logger.info({ schedules: operator.cache.schedules.size, backups: operator.cache.backups.size }, 'synced');
     await elector?.acquire(both);
     if (signal.aborted) return;
     state = 'leading';
-    for (const key of operator.view.schedules.keys()) reportSchedule(key);
+    for (const key of operator.cache.schedules.keys()) reportSchedule(key);
     await lead(operator, elector, signal, stop);
   } finally {
     state = 'stopped';

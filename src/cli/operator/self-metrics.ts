@@ -1,12 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
 import type { RequestObserver } from '../../kube/client.ts';
-import type { OperatorObservers } from '../../operator/operator.ts';
+import { kindOf, type OperatorObservers } from '../../operator/operator.ts';
 
 export interface OperatorMetrics extends OperatorObservers {
   observeRequest: RequestObserver;
   watchOperator(sources: { leading: () => boolean; slots: { running: number; waiting: number } }): void;
 }
 
+/** Label values: one for each kind of key in the work queue. */
+const QUEUES = { KmBackupSchedule: 'schedules', KmBackup: 'backups', Event: 'events' } as const;
 const FAST = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
 
 /** What the operator says about itself: `km_operator_*`. */
@@ -77,12 +79,12 @@ export function operatorMetrics(registry: Registry): OperatorMetrics {
       onList: (resource, reason) => lists.inc({ resource, reason }),
       onWatchRestart: (resource, reason) => restarts.inc({ resource, reason }),
     },
-    queue: (queue) => ({
-      onDepth: (value) => depth.set({ queue }, value),
-      onLatency: (seconds) => latency.observe({ queue }, seconds),
-      onWork: (seconds) => work.observe({ queue }, seconds),
-      onRetry: () => retries.inc({ queue }),
-    }),
+    queue: {
+      onWaiting: (key, change) => depth.inc({ queue: QUEUES[kindOf(key)] }, change),
+      onLatency: (key, seconds) => latency.observe({ queue: QUEUES[kindOf(key)] }, seconds),
+      onWork: (key, seconds) => work.observe({ queue: QUEUES[kindOf(key)] }, seconds),
+      onRetry: (key) => retries.inc({ queue: QUEUES[kindOf(key)] }),
+    },
     observeDispatchLag: (seconds) => lag.observe(seconds),
     observeReconcileError: (kind) => errors.inc({ kind }),
     watchOperator({ leading, slots }) {

@@ -4,7 +4,7 @@ import type { BackupReason } from '../../api/reasons.ts';
 import { labelValue } from '../naming.ts';
 import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { toTime } from '../time.ts';
-import { destinationOfJob, type Job, type Pod } from '../workloads.ts';
+import { annotatedDestination, type Job, type Pod } from '../workloads.ts';
 import { buildJob, type JobSettings } from './job.ts';
 import type { ObservedBackup } from './observe.ts';
 import { type Ended, isJobOver, type Outcome, outcomeOf, type Waiting } from './outcome.ts';
@@ -88,7 +88,7 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
 
 /** What is known of a run with a Job. */
 function knownOf({ backup }: ObservedBackup, job: Job, nowMs: number) {
-  const destination = destinationOfJob(job);
+  const destination = annotatedDestination(job);
   return {
     job: { name: job.metadata.name, uid: job.metadata.uid },
     startTime: backup.status?.startTime ?? toTime(nowMs),
@@ -226,9 +226,12 @@ export function decideRefused(
   return { plan: { steps, requeueAtMs: deadline }, final: false };
 }
 
-/** Ends the Job of a run that is over, where it does not end by itself. */
-function decideFinished({ backup, job }: ObservedBackup, nowMs: number): Plan {
-  if (job.state !== 'exists' || job.job.metadata.deletionTimestamp || isJobOver(job.job)) return NOTHING;
+/** Ends the Job of a finished run if it does not end by itself, and removes it if the schedule was deleted. */
+function decideFinished({ backup, schedule, job }: ObservedBackup, nowMs: number): Plan {
+  if (job.state !== 'exists' || job.job.metadata.deletionTimestamp) return NOTHING;
+  // Its schedule keeps the latest Jobs, and removes the others.
+  if (isJobOver(job.job))
+    return schedule ? NOTHING : { steps: [{ kind: 'deleteJob', target: job.job.metadata }] };
   const { archive, completionTime } = backup.status ?? {};
   // The report of an archive ends the run, and mostly the Job a moment later; then it stays for its logs.
   const endMs = archive && completionTime ? podEndMs(completionTime) : nowMs;

@@ -149,7 +149,8 @@ async function observeSchedule(
   const { namespace } = backup.metadata;
   const { scheduleName } = backup.spec;
   const seen = cache.schedules.get(`${namespace}/${scheduleName}`);
-  if (seen || isFinished(backup)) return seen;
+  // Of a finished run only the Job is left to decide on.
+  if (seen || (isFinished(backup) && !cache.jobOf(backup))) return seen;
   // The cache can lag behind: only the API server can say that there is none.
   try {
     return await resources.schedules.get(namespace, scheduleName);
@@ -184,16 +185,24 @@ export async function observeBackup(
   } else if (schedule && ahead === undefined && backup.spec.archiveName === undefined) {
     slot = slots.request(key, namespace);
     if (slot.granted) {
-      const { source: live, ...found } = await observePlacement(
-        namespace,
-        schedule.spec,
-        cache,
-        resources,
-        podsOnNodes,
-      );
-      placement = found;
-      source = live ?? rememberedSource(schedule);
+      try {
+        const { source: live, ...found } = await observePlacement(
+          namespace,
+          schedule.spec,
+          cache,
+          resources,
+          podsOnNodes,
+        );
+        placement = found;
+        source = live ?? rememberedSource(schedule);
+      } catch (error) {
+        slots.release(key, namespace);
+        throw error;
+      }
     }
+  } else {
+    // A run that waits for another one must not hold the place that the other one needs.
+    slots.release(key, namespace);
   }
   const warning =
     job.state === 'exists' && needsEvents(backup, outcomeOf(job.job, job.pods), nowMs)

@@ -1,11 +1,12 @@
 /** The statuses of a run: while it waits, and how it ended. Pure. */
 import type { KmBackupStatus } from '../../api/backup.ts';
+import { ANNOTATIONS } from '../../api/names.ts';
 import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from '../../api/reasons.ts';
 import { destinationOf } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { EventText, Plan, Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
-import { destinationOfJob } from '../workloads.ts';
+import { annotatedDestination } from '../workloads.ts';
 import { identityOfJob, withIdentity } from './identity.ts';
 import type { ObservedBackup } from './observe.ts';
 import type { Finished } from './outcome.ts';
@@ -70,7 +71,7 @@ export function finish(observed: ObservedBackup, nowMs: number, said: Finished):
   const outcome = withIdentity(said, known && identityOfJob(known));
   const { phase, reason, message, result } = outcome;
   const duration = durationOf(outcome, backup.status?.startTime, nowMs);
-  const destination = (known && destinationOfJob(known)) ?? backup.status?.destination;
+  const destination = (known && annotatedDestination(known)) ?? backup.status?.destination;
   const next = withFields(
     observed,
     nowMs,
@@ -125,23 +126,38 @@ export const failure = (reason: BackupReason | ScheduleReason, message: string):
   message,
 });
 
+const FOUND_AS: Readonly<Record<string, string>> = {
+  complete: 'Its manifest says that it is complete and belongs to this schedule.',
+  incomplete:
+    'Its manifest says that it belongs to this schedule, and that some files changed while read or could not be read.',
+  corrupt: 'It is corrupt: it does not match its manifest, or is not an archive.',
+  unverified: 'It has no manifest: it was made by hand or by another program, and nobody verified it.',
+};
+
 /** The record of an archive that a run found on the destination. Nothing runs for it. */
 export function recordFound(observed: ObservedBackup, archiveName: string, nowMs: number): Plan {
-  const message = `${archiveName} was found on the destination; no run of this schedule made it, and nobody verified it.`;
-  const destination = observed.schedule && destinationOf(observed.schedule.spec);
+  const { backup, schedule } = observed;
+  const destination = annotatedDestination(backup) ?? (schedule && destinationOf(schedule.spec));
+  const { claimName, path } = destination ?? { claimName: '', path: '' };
+  const known = FOUND_AS[backup.metadata.annotations?.[ANNOTATIONS.archiveClass] ?? ''];
+  const message = [
+    `A run found ${archiveName} in folder ${path} of claim ${claimName}. It had no KmBackup.`,
+    ...(known ? [known] : []),
+  ].join(' ');
+  const reason = 'FoundOnDestination';
   const next = withFields(
     observed,
     nowMs,
     {
       phase: 'Found',
-      reason: 'FoundOnDestination',
+      reason,
       message,
       completionTime: toTime(nowMs),
-      archive: { name: archiveName, claimName: destination?.claimName ?? '', path: destination?.path ?? '' },
+      archive: { name: archiveName, claimName, path },
     },
     [
-      { type: 'Progressing', status: 'False', reason: 'FoundOnDestination', message },
-      { type: 'Succeeded', status: 'Unknown', reason: 'FoundOnDestination', message },
+      { type: 'Progressing', status: 'False', reason, message },
+      { type: 'Succeeded', status: 'Unknown', reason, message },
     ],
   );
   return { steps: [write(observed, next)] };

@@ -1,10 +1,11 @@
 /** Jobs and KmBackups that a schedule no longer needs. Pure. */
 import { isFinished, type KmBackup } from '../../api/backup.ts';
+import { controllerOf } from '../../kube/object.ts';
 import type { Step } from '../plan.ts';
-import { archiveInventory, isArchiveGone } from './inventory.ts';
+import type { Inventory } from './inventory.ts';
 import type { ObservedSchedule } from './observe.ts';
 
-/** Finished Jobs beyond the history limits, oldest first to go; only of runs whose end is recorded. */
+/** The oldest Jobs beyond the history limits. Only Jobs of runs whose end is recorded. */
 export function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step[] {
   const phaseOf = new Map(
     backups.filter(isFinished).map((backup) => [backup.metadata.uid, backup.status?.phase]),
@@ -15,7 +16,7 @@ export function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step
   const seen = { good: 0, bad: 0 };
   const steps: Step[] = [];
   for (const job of newestFirst) {
-    const phase = phaseOf.get(job.metadata.ownerReferences?.find((owner) => owner.controller)?.uid ?? '');
+    const phase = phaseOf.get(controllerOf(job)?.uid ?? '');
     if (phase === undefined) continue;
     const kind = phase === 'Succeeded' ? 'good' : 'bad';
     seen[kind] += 1;
@@ -27,24 +28,26 @@ export function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step
 }
 
 /**
- * KmBackups whose archive is gone, and failed ones beyond the history limit; only after they were counted.
- *
- * @param finished In the order of completion.
+ * KmBackups whose archive is gone, and failed ones beyond the history limit.
+ * @param records Finished runs in the order of completion.
+ * @param mustCount Whether the run must be counted in the status before its record may go.
  */
-export function expiredBackups(observed: ObservedSchedule, finished: readonly KmBackup[]): Step[] {
-  const inventory = archiveInventory(finished);
-  const counted = new Set(observed.schedule.status?.countedBackups);
+export function expiredBackups(
+  { schedule }: ObservedSchedule,
+  records: readonly KmBackup[],
+  inventory: Inventory,
+  mustCount: (backup: KmBackup) => boolean,
+): Step[] {
+  const counted = new Set(schedule.status?.countedBackups);
   let failures = 0;
   const steps: Step[] = [];
-  for (const backup of [...finished].reverse()) {
+  for (const backup of records.toReversed()) {
     const withArchive = backup.status?.archive !== undefined;
     if (!withArchive) failures += 1;
-    const expired = withArchive
-      ? isArchiveGone(backup, finished, inventory)
-      : failures > observed.schedule.spec.failedJobsHistoryLimit;
-    if (expired && counted.has(backup.metadata.uid) && !backup.metadata.deletionTimestamp) {
+    const expired = withArchive ? inventory.isGone(backup) : failures > schedule.spec.failedJobsHistoryLimit;
+    const mayGo = counted.has(backup.metadata.uid) || !mustCount(backup);
+    if (expired && mayGo && !backup.metadata.deletionTimestamp)
       steps.push({ kind: 'deleteBackup', target: backup.metadata });
-    }
   }
   return steps;
 }

@@ -4,7 +4,7 @@ import type { KmBackupSchedule, KmBackupScheduleStatus } from '../../api/backup-
 import { claimProblem } from '../claims.ts';
 import type { Plan, Step } from '../plan.ts';
 import { at, job, schedule, scheduledBackup } from '../testing/fixtures.ts';
-import { decideSchedule } from './decide.ts';
+import { decideSchedule, decideScheduleRefused } from './decide.ts';
 import type { ObservedSchedule } from './observe.ts';
 
 function decide(
@@ -383,6 +383,99 @@ describe('what a schedule reports of its runs', () => {
     expect(of(gone, 'deleteBackup').map((doomed) => doomed.target.name)).toContain(listed.metadata.name);
   });
 
+  const placed = (slot: string, name: string, path: string, present: string[], more: object = {}) =>
+    scheduledBackup(at(`${slot}:00:00`), {
+      ...success.status,
+      completionTime: `2026-03-01T${slot}:00:07Z`,
+      archive: { ...success.status!.archive!, name, path },
+      pruned: { count: 0, failed: 0, names: [] },
+      present: { count: present.length, bytes: 10, names: present },
+      ...more,
+    });
+  const deletedBy = (first: KmBackup[], status = settled('02:00:00')) => {
+    const counted = statusOf(decide(schedule({}, status), at('02:01:00'), first));
+    return of(decide(schedule({}, counted), at('02:01:01'), first), 'deleteBackup').map(
+      (step) => step.target.name,
+    );
+  };
+
+  it.each([
+    ['path', { path: 'other' }],
+    ['claim', { claimName: 'other' }],
+  ])(
+    'keeps the records of archives whose %s the schedule has left, also when names are equal',
+    (_, moved) => {
+      const old = placed('01', 'a1.tgz', 'p', ['a1.tgz']);
+      const later = placed('02', 'a2.tgz', 'p', ['a2.tgz'], {
+        pruned: { count: 1, failed: 0, names: ['a1.tgz'] },
+      });
+      expect(deletedBy([old, later])).toEqual([old.metadata.name]);
+      const elsewhere: KmBackup = {
+        ...later,
+        status: { ...later.status, archive: { ...later.status!.archive!, ...moved } },
+      };
+      expect(deletedBy([old, elsewhere])).toEqual([]);
+    },
+  );
+
+  it('tells archives of one name on two destinations apart', () => {
+    const old = placed('01', 'a1.tgz', 'p', ['a1.tgz']);
+    const moved = placed('02', 'a2.tgz', 'q', ['a2.tgz', 'a1.tgz']);
+    const [found] = of(
+      decide(schedule({}, settled('02:00:00')), at('02:01:00'), [old, moved]),
+      'createBackup',
+    );
+    expect(found?.backup).toMatchObject({
+      metadata: { annotations: { 'km.duskmantle.io/destination': 'state/q' } },
+      spec: { archiveName: 'a1.tgz' },
+    });
+  });
+
+  it.each([
+    ['cui', 'complete'],
+    ['ccx', 'unverified'],
+    [undefined, undefined],
+  ])('passes on what the report (%s) says of an archive without a record', (classes, expected) => {
+    const index = expected === 'complete' ? 1 : 0;
+    const letters =
+      classes && index === 1 ? `${classes[1]}${classes[0]}${classes[2]}` : classes && `uc${classes[2]}`;
+    const names = index === 1 ? ['a1.tgz', 'lost.tgz', 'b'] : ['lost.tgz', 'a1.tgz', 'b'];
+    const run = placed('01', 'a1.tgz', 'p', names);
+    const status = {
+      ...run.status,
+      present: { ...run.status!.present!, ...(letters && { classes: letters }) },
+    };
+    const plan = decide(schedule({}, settled('01:00:00')), at('01:30:00'), [{ ...run, status }]);
+    const found = of(plan, 'createBackup').find(({ backup }) => backup.spec.archiveName === 'lost.tgz');
+    expect(found?.backup.metadata.annotations?.['km.duskmantle.io/archive-class']).toBe(expected);
+  });
+
+  it('adopts the records of a deleted schedule of the same name, and counts only its own runs', () => {
+    const old = placed('01', 'a1.tgz', 'p', ['a1.tgz']);
+    old.metadata.labels = { 'km.duskmantle.io/schedule-uid': 'deleted' };
+    const young = schedule({}, undefined, at('02:00:30'));
+    const plan = decide(young, at('02:01:00'), [old]);
+    expect(of(plan, 'createBackup')).toEqual([]);
+    expect(statusOf(plan)).toMatchObject({
+      runs: { succeeded: 0 },
+      archives: { count: 1 },
+      lastSuccessfulTime: '2026-03-01T01:00:07Z',
+    });
+    const own = placed('03', 'a3.tgz', 'p', ['a3.tgz'], {
+      pruned: { count: 1, failed: 0, names: ['a1.tgz'] },
+    });
+    const later = decide({ ...young, status: statusOf(plan) }, at('03:01:00'), [old, own]);
+    expect(of(later, 'deleteBackup').map(({ target }) => target.name)).toEqual([old.metadata.name]);
+    expect(statusOf(later).runs?.succeeded).toBe(1);
+  });
+
+  it('counts a run that was applied before its schedule', () => {
+    const early: KmBackup = { ...success, metadata: { ...success.metadata, labels: {} } };
+    early.metadata.creationTimestamp = '2026-02-28T23:00:00Z';
+    const status = statusOf(decide(schedule({}, settled('01:00:00')), at('01:30:00'), [early]));
+    expect(status.runs?.succeeded).toBe(1);
+  });
+
   it('does not take absence from a cut report for a removal', () => {
     const later = scheduledBackup(at('02:00:00'), {
       ...success.status,
@@ -444,4 +537,28 @@ describe('what the time of the next success is counted from', () => {
 it('writes down when missed times were counted', () => {
   const status = statusOf(decide(schedule({ cron: '0 * * * *' }, settled('01:00:00')), at('06:30:00')));
   expect(status).toMatchObject({ missedSlots: 4, missedCountedTime: '2026-03-01T06:30:00Z' });
+});
+
+describe('a KmBackup that the API server refuses', () => {
+  const refusal = { reason: 'BackupRefused', message: 'exceeded quota' } as const;
+  const ready = ({ conditions }: KmBackupScheduleStatus) => conditions?.find(({ type }) => type === 'Ready');
+  const refuse = (object: KmBackupSchedule, nowMs: number) =>
+    decideScheduleRefused({ schedule: object, backups: [], jobs: [], allowScripts: false }, refusal, nowMs);
+
+  it('is in the Ready condition until the run exists, with one Event', () => {
+    const first = refuse(schedule(), at('01:00:01'));
+    expect(ready(statusOf(first))).toMatchObject({ status: 'False', ...refusal });
+    expect(reasons(first)).toEqual(['BackupRefused']);
+    const refused = schedule({}, statusOf(first));
+    const again = decide(refused, at('01:00:02'));
+    expect(createdSlots(again)).toEqual(['01:00:00']);
+    const second = refuse(refused, at('01:00:03'));
+    expect(statusOf(second)).toEqual(statusOf(first));
+    expect(reasons(second)).toEqual([]);
+    // An hour later the first time is missed; the next one is as refused.
+    const missed = statusOf(decide(refused, at('02:00:00')));
+    expect(ready(missed)).toMatchObject({ status: 'False', ...refusal });
+    const made = decide(schedule({}, missed), at('02:00:05'), [scheduledBackup(at('02:00:00'))]);
+    expect(ready(statusOf(made))).toMatchObject({ status: 'True', reason: 'Scheduled' });
+  });
 });

@@ -1,22 +1,28 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { LABELS } from '../../api/names.ts';
+import type { ScheduleReason } from '../../api/reasons.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
+import { withCondition } from '../conditions.ts';
 import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
+import type { Refusal } from '../refusal.ts';
 import { fromTime, toTime } from '../time.ts';
 import { expiredBackups, expiredJobs } from './cleanup.ts';
 import { type Due, dueSlots, slotOf, validate } from './due.ts';
-import { byCompletion } from './inventory.ts';
+import { byCompletion, Inventory } from './inventory.ts';
 import { foundBackups, slotBackup } from './new-backup.ts';
 import type { ObservedSchedule } from './observe.ts';
 import { latestSourceIdentity } from './source-identity.ts';
 import { type Runs, statusOf } from './status.ts';
 
-/** Runs of this very schedule, not of a namesake that was deleted. */
-function isOwn(schedule: KmBackupSchedule, backup: KmBackup): boolean {
-  const uid = backup.metadata.labels?.[LABELS.scheduleUid];
+/**
+ * Whether it is a run of this schedule, not of a deleted one of the same name. A run made by hand may have been
+ * created before its schedule.
+ */
+function isOwn(schedule: KmBackupSchedule, { metadata, status }: KmBackup): boolean {
+  const uid = metadata.labels?.[LABELS.scheduleUid];
   if (uid !== undefined) return uid === schedule.metadata.uid;
-  return backup.metadata.creationTimestamp >= schedule.metadata.creationTimestamp;
+  return (status?.completionTime ?? metadata.creationTimestamp) >= schedule.metadata.creationTimestamp;
 }
 
 /** What one schedule needs next. Pure; `nowMs` is epoch milliseconds. */
@@ -25,8 +31,10 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
   const before = schedule.status;
   if (schedule.metadata.deletionTimestamp) return NOTHING;
 
-  const own = backups.filter((backup) => isOwn(schedule, backup));
-  const finished = own.filter(isFinished).sort(byCompletion(nowMs));
+  const own = new Set(backups.filter((backup) => isOwn(schedule, backup)));
+  // A schedule that was deleted and created again adopts the records of its series.
+  const records = backups.filter(isFinished).sort(byCompletion(nowMs));
+  const inventory = new Inventory(records);
   const unfinished = backups.filter((backup) => !isFinished(backup) && !backup.metadata.deletionTimestamp);
   const validity = validate(observed, nowMs);
   const mayStart = schedule.spec.concurrencyPolicy === 'Replace' || unfinished.length === 0;
@@ -34,11 +42,13 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     ? dueSlots(observed, validity.cadence, mayStart, nowMs)
     : {
         slot: undefined,
+        pending: false,
         missed: 0,
         lastMissedMs: undefined,
         settledUntilMs: before?.settledUntil ? fromTime(before.settledUntil) : nowMs,
       };
 
+  const found = foundBackups(schedule, inventory);
   const steps: Step[] = [];
   const recordEvent = (event: EventText) => steps.push({ kind: 'recordEvent', regarding: schedule, event });
   if (due.slot !== undefined) {
@@ -52,12 +62,15 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       note: `Created KmBackup ${backup.metadata.name}.`,
     });
   } else {
-    const slots = own
+    const slots = [...own]
       .map(slotOf)
       .filter((slot) => slot !== undefined)
       .filter((slot) => slot <= nowMs + CLOCK_TOLERANCE_MS);
     const runs: Runs = {
-      finished,
+      creating: due.pending || found.length > 0,
+      records,
+      inventory,
+      counted: records.filter((backup) => own.has(backup)),
       latestSlotMs: slots.length > 0 ? Math.max(...slots) : undefined,
       active: unfinished.map((backup) => backup.metadata.name).sort(),
       claimProblem: observed.claimProblem,
@@ -87,13 +100,33 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     recordEvent({ type: 'Warning', reason: validity.reason, action: 'Validate', note: validity.message });
   }
   steps.push(
-    ...foundBackups(schedule, finished),
-    ...expiredBackups(observed, finished),
+    ...found,
+    ...expiredBackups(observed, records, inventory, (backup) => own.has(backup)),
     ...expiredJobs(observed),
   );
   return {
     steps,
     mayWait: due.slot === undefined && due.missed === 0,
     ...(validity.ok && !schedule.spec.suspend && { requeueAtMs: validity.nextMs }),
+  };
+}
+
+/** The API server refused to create a KmBackup. The operator tries again; until then the schedule is not Ready. */
+export function decideScheduleRefused(
+  { schedule }: ObservedSchedule,
+  { reason, message }: Refusal<ScheduleReason>,
+  nowMs: number,
+): Plan {
+  const { status, metadata } = schedule;
+  const before = status?.conditions?.find(({ type }) => type === 'Ready');
+  const ready = { type: 'Ready', status: 'False' as const, reason, message };
+  const conditions = withCondition(status?.conditions, ready, metadata.generation, nowMs);
+  const next = { ...status, conditions };
+  const event: EventText = { type: 'Warning', reason, action: 'Schedule', note: message };
+  return {
+    steps: [
+      { kind: 'writeScheduleStatus', schedule, status: next },
+      ...(before?.reason === reason ? [] : [{ kind: 'recordEvent' as const, regarding: schedule, event }]),
+    ],
   };
 }

@@ -45,6 +45,8 @@ export function slotOf(backup: KmBackup): number | undefined {
 export interface Due {
   /** Scheduled time (epoch ms) to run now. */
   slot: number | undefined;
+  /** Some scheduled time waits for its run, now or once the misses are written and the run before it has ended. */
+  pending: boolean;
   /** Scheduled times newly found to have passed without a run. */
   missed: number;
   lastMissedMs: number | undefined;
@@ -77,6 +79,7 @@ export function dueSlots(
   const slot = missed === 0 && mayStart ? (dueMs ?? undefined) : undefined;
   return {
     slot,
+    pending: dueMs !== null,
     missed,
     lastMissedMs: lastMissedMs ?? undefined,
     settledUntilMs: slot ?? settledUntilMs,

@@ -1,6 +1,9 @@
+/** What runs have reported about the archives on their destinations. Pure. */
 import type { KmBackup } from '../../api/backup.ts';
+import { type ArchiveClass, classAt } from '../../api/run-result.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import { fromTime, toTime } from '../time.ts';
+import { type Destination, destinationText } from '../workloads.ts';
 
 /**
  * Sorts finished runs in the order of completion. Runs that end in the future come first: the clock was ahead then,
@@ -16,49 +19,85 @@ export function byCompletion(nowMs: number): (a: KmBackup, b: KmBackup) => numbe
     a.metadata.name.localeCompare(b.metadata.name);
 }
 
-/** The archives of a schedule as the latest run found them on the destination. */
-export interface ArchiveStock {
+/** The archives of a schedule on one destination, as the latest run there reported them. */
+interface Report {
+  destination: Destination;
   count: number;
   bytes: number;
-  /** Undefined: the report was cut, so that absence from it proves nothing. */
-  names: ReadonlySet<string> | undefined;
+  /** Newest first. Fewer than `count` where the report was cut: then absence proves nothing. */
+  names: readonly string[];
+  /** One letter for each name; absent in reports of earlier versions. */
+  classes: string | undefined;
   seenAtMs: number;
 }
 
-/** `finished` in order of completion. Undefined: no run has reported yet. */
-export function archiveInventory(finished: readonly KmBackup[]): ArchiveStock | undefined {
-  for (const { status } of [...finished].reverse()) {
-    if (!status?.present || !status.completionTime) continue;
-    const { count, bytes, names } = status.present;
-    return {
-      count,
-      bytes,
-      names: names.length === count ? new Set(names) : undefined,
-      seenAtMs: fromTime(status.completionTime),
-    };
+export interface UntrackedArchive {
+  name: string;
+  destination: Destination;
+  class: ArchiveClass | undefined;
+}
+
+/**
+ * The archives of a series, from the records of its finished runs. An archive is identified by claim, folder and name:
+ * a report about one destination says nothing about the others.
+ */
+export class Inventory {
+  readonly #records: readonly KmBackup[];
+  readonly #reports = new Map<string, Report>();
+  /** Names that runs removed, by destination. */
+  readonly #pruned = new Map<string, Set<string>>();
+  #latest: Report | undefined;
+
+  /** @param records Finished runs in the order of completion. */
+  constructor(records: readonly KmBackup[]) {
+    this.#records = records;
+    for (const { status } of records) {
+      if (!status?.archive) continue;
+      const key = destinationText(status.archive);
+      const pruned = this.#pruned.get(key) ?? new Set();
+      this.#pruned.set(key, pruned);
+      for (const name of status.pruned?.names ?? []) pruned.add(name);
+      if (!status.present || !status.completionTime) continue;
+      const { count, bytes, names, classes } = status.present;
+      const { claimName, path } = status.archive;
+      const seenAtMs = fromTime(status.completionTime);
+      this.#latest = { destination: { claimName, path }, count, bytes, names, classes, seenAtMs };
+      this.#reports.set(key, this.#latest);
+    }
   }
-  return undefined;
-}
 
-/** Archives that the latest report names and no KmBackup stands for, as far as it was not cut. */
-export function untrackedArchives(finished: readonly KmBackup[]): string[] {
-  const latest = finished.filter(({ status }) => status?.present).at(-1)?.status;
-  const known = new Set(finished.map(({ status }) => status?.archive?.name));
-  const pruned = new Set(latest?.pruned?.names);
-  return (latest?.present?.names ?? []).filter((name) => !known.has(name) && !pruned.has(name));
-}
+  /** Number and size of the archives as the latest run saw them; undefined before the first report. */
+  get totals(): { count: number; bytes: number } | undefined {
+    return this.#latest && { count: this.#latest.count, bytes: this.#latest.bytes };
+  }
 
-/** Whether a later run removed this run's archive, or no longer found it. */
-export function isArchiveGone(
-  backup: KmBackup,
-  finished: readonly KmBackup[],
-  inventory: ArchiveStock | undefined,
-): boolean {
-  const archive = backup.status?.archive?.name;
-  const madeAt = backup.status?.completionTime;
-  if (archive === undefined || madeAt === undefined) return false;
-  const pruned = finished.some((other) => other !== backup && other.status?.pruned?.names.includes(archive));
-  const unseen =
-    inventory?.names !== undefined && inventory.seenAtMs > fromTime(madeAt) && !inventory.names.has(archive);
-  return pruned || unseen;
+  /** Archives that the latest report names and that have no record. */
+  untracked(): UntrackedArchive[] {
+    if (!this.#latest) return [];
+    const { destination, names, classes } = this.#latest;
+    const here = destinationText(destination);
+    const tracked = new Set<string>();
+    for (const { status } of this.#records)
+      if (status?.archive && destinationText(status.archive) === here) tracked.add(status.archive.name);
+    return names.flatMap((name, index) =>
+      tracked.has(name) || this.#pruned.get(here)?.has(name)
+        ? []
+        : [{ name, destination, class: classAt(classes, index) }],
+    );
+  }
+
+  /** Whether a run on the same destination removed the record's archive, or no longer found it. */
+  isGone({ status }: KmBackup): boolean {
+    if (!status?.archive || status.completionTime === undefined) return false;
+    const { name } = status.archive;
+    const here = destinationText(status.archive);
+    if (this.#pruned.get(here)?.has(name)) return true;
+    const report = this.#reports.get(here);
+    return (
+      report !== undefined &&
+      report.names.length === report.count &&
+      report.seenAtMs > fromTime(status.completionTime) &&
+      !report.names.includes(name)
+    );
+  }
 }

@@ -1,11 +1,12 @@
 /** The KmBackups that a schedule makes. Pure. */
-import type { KmBackup, KmBackupSpec } from '../../api/backup.ts';
+import type { KmBackupSpec } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
-import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import { ANNOTATIONS, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { backupName, foundName, labelValue } from '../naming.ts';
 import type { NewBackup, Step } from '../plan.ts';
 import { toTime } from '../time.ts';
-import { untrackedArchives } from './inventory.ts';
+import { destinationText } from '../workloads.ts';
+import type { Inventory } from './inventory.ts';
 
 function newBackup(
   schedule: KmBackupSchedule,
@@ -33,12 +34,20 @@ export function slotBackup(schedule: KmBackupSchedule, slotMs: number): NewBacku
   return newBackup(schedule, backupName(name, uid, slotMs), { scheduledTime: toTime(slotMs) });
 }
 
-/** KmBackups for archives made by hand or by the original script, so that they are seen and can be restored. */
-export function foundBackups(schedule: KmBackupSchedule, finished: readonly KmBackup[]): Step[] {
+/** KmBackups for archives without one, so that they are seen and can be restored. */
+export function foundBackups(schedule: KmBackupSchedule, inventory: Inventory): Step[] {
   const { name, uid } = schedule.metadata;
-  return untrackedArchives(finished).map((archiveName) => ({
-    kind: 'createBackup',
-    backup: newBackup(schedule, foundName(name, uid, archiveName), { archiveName }),
-    scheduleUid: uid,
-  }));
+  return inventory.untracked().map(({ name: archiveName, destination, class: kind }) => {
+    const place = destinationText(destination);
+    const backup = newBackup(schedule, foundName(name, uid, `${place}/${archiveName}`), { archiveName });
+    const annotations = {
+      [ANNOTATIONS.destination]: place,
+      ...(kind && { [ANNOTATIONS.archiveClass]: kind }),
+    };
+    return {
+      kind: 'createBackup',
+      backup: { ...backup, metadata: { ...backup.metadata, annotations } },
+      scheduleUid: uid,
+    };
+  });
 }

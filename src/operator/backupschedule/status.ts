@@ -13,7 +13,7 @@ import { type ConditionState, withConditions } from '../conditions.ts';
 import { toTime } from '../time.ts';
 import { describeCadence } from './cadence.ts';
 import type { Due, Validity } from './due.ts';
-import { archiveInventory } from './inventory.ts';
+import type { Inventory } from './inventory.ts';
 
 const TOTAL: Record<string, keyof RunTotals> = {
   Succeeded: 'succeeded',
@@ -114,10 +114,14 @@ function readiness(
   validity: Validity,
   problem: ClaimProblem | undefined,
   schedule: KmBackupSchedule,
+  creating: boolean,
 ): ConditionState {
   if (!validity.ok)
     return { type: 'Ready', status: 'False', reason: validity.reason, message: validity.message };
   if (problem) return { type: 'Ready', status: 'False', ...problem };
+  const before = schedule.status?.conditions?.find(({ type }) => type === 'Ready');
+  if (creating && before?.reason === 'BackupRefused')
+    return { type: 'Ready', status: 'False', reason: before.reason, message: before.message };
   return schedule.spec.suspend
     ? { type: 'Ready', status: 'True', reason: 'Suspended', message: 'Suspended: no runs are started.' }
     : { type: 'Ready', status: 'True', reason: 'Scheduled', message: `Runs ${describeCadence(schedule)}.` };
@@ -148,8 +152,13 @@ function later(recorded: string | undefined, observed: string | undefined, nowMs
 }
 
 export interface Runs {
-  /** In the order of their ends. */
-  finished: readonly KmBackup[];
+  /** Whether KmBackups are still to be created: until then a refusal to create one stays in the status. */
+  creating: boolean;
+  /** Finished runs of the series in the order of completion. */
+  records: readonly KmBackup[];
+  inventory: Inventory;
+  /** Those of them that are runs of this schedule, not of a deleted one of the same name. */
+  counted: readonly KmBackup[];
   /** Of the latest slot that has a run; epoch ms. */
   latestSlotMs: number | undefined;
   active: readonly string[];
@@ -159,7 +168,7 @@ export interface Runs {
 
 export function statusOf(
   schedule: KmBackupSchedule,
-  { finished, latestSlotMs, active, sourceIdentity, claimProblem }: Runs,
+  { creating, records, inventory, counted, latestSlotMs, active, sourceIdentity, claimProblem }: Runs,
   validity: Validity,
   due: Due,
   nowMs: number,
@@ -167,16 +176,15 @@ export function statusOf(
   const before = schedule.status;
   const cadence = describeCadence(schedule);
   const latestOf = (...phases: readonly BackupPhase[]) =>
-    finished.findLast((backup) => phases.includes(backup.status?.phase ?? 'Failed'));
+    records.findLast((backup) => phases.includes(backup.status?.phase ?? 'Failed'));
   const last = latestOf('Succeeded', 'Incomplete', 'Failed');
   const success = latestOf('Succeeded');
   const failure = latestOf('Failed', 'Incomplete');
-  const inventory = archiveInventory(finished);
   const time = (ms: number | undefined) => (ms === undefined ? undefined : toTime(ms));
   return {
     conditions: withConditions(
       before?.conditions,
-      [readiness(validity, claimProblem, schedule), progress(active), health(last, before)],
+      [readiness(validity, claimProblem, schedule, creating), progress(active), health(last, before)],
       schedule.metadata.generation,
       nowMs,
     ),
@@ -200,8 +208,8 @@ export function statusOf(
       lastBackup: last ? lastBackupOf(last) : before?.lastBackup,
       lastSuccessfulBackup: success ? lastSuccessOf(success) : before?.lastSuccessfulBackup,
       sourceIdentity,
-      archives: inventory ? { count: inventory.count, bytes: inventory.bytes } : before?.archives,
+      archives: inventory.totals ?? before?.archives,
     }),
-    ...countRuns(before, finished),
+    ...countRuns(before, counted),
   };
 }

@@ -1,0 +1,22 @@
+import type { BackupReason, ScheduleReason } from '../api/reasons.ts';
+import type { StepRefusedError } from './apply.ts';
+
+/** Why the API server refused to create an object, for a status. */
+export interface Refusal<R> {
+  reason: R;
+  message: string;
+}
+
+const JOB_REASONS: Readonly<Record<string, BackupReason>> = {
+  Forbidden: 'JobForbidden',
+  Invalid: 'JobInvalid',
+  AlreadyExists: 'NameTaken',
+};
+
+export function refusalOfJob({ reason, message }: StepRefusedError): Refusal<BackupReason> {
+  return { reason: JOB_REASONS[reason] ?? 'JobRefused', message };
+}
+
+export function refusalOfBackup({ message }: StepRefusedError, name: string): Refusal<ScheduleReason> {
+  return { reason: 'BackupRefused', message: `KmBackup ${name} could not be created. ${message}` };
+}
