@@ -1,9 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { parseArguments } from './operator/arguments.ts';
 
-// A heap full of what is watched is to hold little garbage besides: by itself V8 lets it double.
+// Most of the heap is the cache of watched objects. V8 would let the heap double before it collects garbage.
 setFlagsFromString('--heap-growing-percent=30');
-// That the objects of the first lists live long says nothing of those made later by the same code.
+// V8 would allocate all later objects of the list parser as long-lived too, because those of the first lists were.
 setFlagsFromString('--no-allocation-site-pretenuring');
 
 const options = parseArguments(process.argv, process.env);
@@ -16,6 +16,13 @@ try {
   await runOperator(options, stop.signal);
   process.exit(0);
 } catch (error) {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  console.error(describe(error));
   process.exit(1);
+}
+
+/** A stack trace only where nobody foresaw the error. */
+function describe(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const foreseen = ['LeadershipLostError', 'KubeConfigError', 'KubeError'].includes(error.name) || 'code' in error;
+  return foreseen ? `km-backup-operator: ${error.message}` : (error.stack ?? error.message);
 }

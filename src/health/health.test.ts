@@ -197,4 +197,18 @@ describe('over HTTP', () => {
       'EADDRINUSE',
     );
   });
+
+  test('closes although a reader stalls', async () => {
+    async function* endless() {
+      yield 'first';
+      await new Promise(() => {});
+    }
+    const route = () => ({ status: 200, contentType: 'text/plain', body: endless() });
+    const stalled = await startHttpServer({ host: '127.0.0.1', port: 0, routes: { '/': route } });
+    const { body } = await fetch(stalled.url);
+    const reader = body!.getReader();
+    await reader.read();
+    await stalled.close();
+    await expect(reader.read()).rejects.toThrow();
+  });
 });

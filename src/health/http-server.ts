@@ -61,6 +61,9 @@ async function send(
   else await pipeline(body, response);
 }
 
+/** Answers under way may take this much longer once the server closes. */
+const CLOSE_GRACE_MS = 1_000;
+
 /**
  * Serves GET and HEAD of the given paths. Rejects if it cannot listen on the address.
  *
@@ -96,7 +99,12 @@ export function startHttpServer(options: {
         url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
         close: () =>
           new Promise((done) => {
-            server.close(() => done());
+            // A reader that stalls must not keep the process alive.
+            const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+            server.close(() => {
+              clearTimeout(cut);
+              done();
+            });
             server.closeIdleConnections();
           }),
       });

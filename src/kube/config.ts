@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Clock, systemClock } from '../clock/index.ts';
 import type { ApiServer } from './api-server.ts';
+import { KubeConfigError } from './errors.ts';
 import { plainKubeconfig } from './kubeconfig.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -13,7 +14,7 @@ export async function inCluster(
   { directory = SERVICE_ACCOUNT, clock = systemClock }: { directory?: string; clock?: Clock } = {},
 ): Promise<ApiServer> {
   const host = environment['KUBERNETES_SERVICE_HOST'];
-  if (!host) throw new Error('not in a pod: KUBERNETES_SERVICE_HOST is not set; use --kubeconfig');
+  if (!host) throw new KubeConfigError('not in a pod: KUBERNETES_SERVICE_HOST is not set; use --kubeconfig');
   const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443';
   const ca = await readFile(`${directory}/ca.crt`);
   let token: { value: string; readAt: number } | undefined;
@@ -42,8 +43,8 @@ export async function fromKubeconfig(file: string): Promise<ApiServer> {
   const config = new KubeConfig();
   config.loadFromFile(file);
   const cluster = config.getCurrentCluster();
-  if (!cluster) throw new Error(`${file} has no current context with a cluster`);
-  if (cluster.proxyUrl) throw new Error(`${file}: proxy-url is not supported; reach the API server directly`);
+  if (!cluster) throw new KubeConfigError(`${file} has no current context with a cluster`);
+  if (cluster.proxyUrl) throw new KubeConfigError(`${file}: proxy-url is not supported; reach the API server directly`);
   const options: Parameters<typeof config.applyToHTTPSOptions>[0] & Record<string, unknown> = {};
   await config.applyToHTTPSOptions(options);
   const pick = (name: string) => (options[name] === undefined ? {} : { [name]: options[name] });

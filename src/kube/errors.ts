@@ -24,6 +24,11 @@ export class KubeError extends Error {
   }
 }
 
+/** The kubeconfig or the pod does not say how to reach the API server. */
+export class KubeConfigError extends Error {
+  override name = 'KubeConfigError';
+}
+
 const hasReason =
   (reason: string) =>
   (error: unknown): boolean =>

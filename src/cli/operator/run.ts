@@ -16,8 +16,8 @@ import { operatorMetrics } from './self-metrics.ts';
 
 /**
  * Runs the operator until the signal.
- * @throws {LeadershipLostError} when the Lease is lost: the process must end, so that nothing it had in
- * flight meets the new leader's work.
+ * @throws {LeadershipLostError} When the Lease is lost. The process must then exit: requests under way, and the HTTP
+ * server, are left as they are.
  */
 export async function runOperator(
   options: OperatorArguments,
@@ -40,7 +40,7 @@ export async function runOperator(
     observe: self.observeRequest,
     clock,
   });
-  // The elector tries again by itself, and a request that hangs must leave it time to.
+  // The elector has its own retries, and a request that hangs must leave time for them.
   const electionClient = new KubeClient(server, {
     attempts: 1,
     timeoutMs: (options.renewDeadline * 1000) / 2,
@@ -92,7 +92,7 @@ export async function runOperator(
     metrics: self,
   });
 
-  // A standby tells nothing of schedules, so that a sum over replicas stays true.
+  // A standby exports nothing about schedules: a sum over replicas must not count them twice.
   function reportSchedule(key: string): void {
     const slash = key.indexOf('/');
     const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
@@ -124,6 +124,7 @@ export async function runOperator(
   logger.info({ url: http.url, namespaces: options.namespaces }, 'serving');
 
   const watching = operator.watch(both);
+  let lost = false;
   try {
     await Promise.race([operator.cache.synced(), aborted(both)]);
     if (signal.aborted) return;
@@ -134,13 +135,19 @@ export async function runOperator(
     state = 'leading';
     for (const key of operator.cache.schedules.keys()) reportSchedule(key);
     await lead(operator, elector, signal, stop);
+  } catch (error) {
+    lost = error instanceof LeadershipLostError;
+    throw error;
   } finally {
     state = 'stopped';
     stop.abort();
-    await watching;
-    await Promise.race([events.flush(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
-    await http.close();
-    await Promise.all([client.close(), electionClient.close()]);
+    // After the loss, every moment is one in which the new leader's work can be disturbed.
+    if (!lost) {
+      await watching;
+      await Promise.race([events.flush(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+      await http.close();
+      await Promise.all([client.close(), electionClient.close()]);
+    }
   }
 }
 
@@ -151,7 +158,7 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Work first, then the Lease: it is given up only when nothing writes any more. */
+/** Reconciles while it holds the Lease. On the signal it releases the Lease only after the last write. */
 async function lead(
   operator: Operator,
   elector: LeaderElector | undefined,
@@ -161,7 +168,7 @@ async function lead(
   if (!elector) return operator.reconcile(signal);
   const worked = new AbortController();
   const holding = elector.hold(worked.signal).catch((error: unknown) => {
-    // Nothing may be finished in an orderly way: the new leader is already at work.
+    // No orderly end: the new leader may already be at work.
     stop.abort();
     throw error instanceof LeadershipLostError ? error : new LeadershipLostError(String(error));
   });
