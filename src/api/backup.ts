@@ -113,6 +113,6 @@ const TERMINAL: ReadonlySet<BackupPhase | undefined> = new Set([
   'Found',
 ]);
 
-export function isFinished(backup: KmBackup): boolean {
-  return TERMINAL.has(backup.status?.phase);
+export function isFinished({ status }: { status?: Pick<KmBackupStatus, 'phase'> }): boolean {
+  return TERMINAL.has(status?.phase);
 }

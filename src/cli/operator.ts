@@ -23,6 +23,7 @@ try {
 /** A stack trace only where nobody foresaw the error. */
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  const foreseen = ['LeadershipLostError', 'KubeConfigError', 'KubeError'].includes(error.name) || 'code' in error;
+  const foreseen =
+    ['LeadershipLostError', 'KubeConfigError', 'KubeError'].includes(error.name) || 'code' in error;
   return foreseen ? `km-backup-operator: ${error.message}` : (error.stack ?? error.message);
 }

@@ -44,7 +44,8 @@ export async function fromKubeconfig(file: string): Promise<ApiServer> {
   config.loadFromFile(file);
   const cluster = config.getCurrentCluster();
   if (!cluster) throw new KubeConfigError(`${file} has no current context with a cluster`);
-  if (cluster.proxyUrl) throw new KubeConfigError(`${file}: proxy-url is not supported; reach the API server directly`);
+  if (cluster.proxyUrl)
+    throw new KubeConfigError(`${file}: proxy-url is not supported; reach the API server directly`);
   const options: Parameters<typeof config.applyToHTTPSOptions>[0] & Record<string, unknown> = {};
   await config.applyToHTTPSOptions(options);
   const pick = (name: string) => (options[name] === undefined ? {} : { [name]: options[name] });

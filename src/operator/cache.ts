@@ -8,7 +8,7 @@ import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/refle
 import type { ResourceClient } from '../kube/resources.ts';
 import { type Change, Store } from '../kube/store.ts';
 import { claimKeysOf } from './claims.ts';
-import { backupPacking } from './packed-backup.ts';
+import { finishedRunPacking, type Run } from './finished-run.ts';
 import type { Resources } from './resources.ts';
 import {
   type Job,
@@ -22,7 +22,7 @@ import {
 } from './workloads.ts';
 
 /** Key of the schedule that a run names. */
-export const scheduleKey = (backup: KmBackup) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
+export const scheduleKey = (backup: Run) => `${backup.metadata.namespace}/${backup.spec.scheduleName}`;
 
 /** Index value of the runs of all schedules; no key is empty. */
 const ANY = '';
@@ -79,7 +79,7 @@ export class Cache {
         schedule: (backup) => [scheduleKey(backup)],
         unfinished: (backup) => (isFinished(backup) ? [] : [ANY, scheduleKey(backup)]),
       },
-      packing: backupPacking,
+      packing: finishedRunPacking,
       trim: withTrimmedMeta,
       onChange: (change) => this.#backupChanged(change),
     });
@@ -174,7 +174,7 @@ export class Cache {
   }
 
   /** Runs that name the schedule with this key. */
-  runsOf(key: string): KmBackup[] {
+  runsOf(key: string): Run[] {
     return this.backups.byIndex('schedule', key);
   }
 
@@ -188,7 +188,7 @@ export class Cache {
     return this.backups.byIndex('unfinished', ANY);
   }
 
-  jobOf(backup: KmBackup): Job | undefined {
+  jobOf(backup: Run): Job | undefined {
     return this.jobs.byIndex('backup', backup.metadata.uid)[0];
   }
 

@@ -1,6 +1,7 @@
 /** Jobs and KmBackups that a schedule no longer needs. Pure. */
-import { isFinished, type KmBackup } from '../../api/backup.ts';
+import { isFinished } from '../../api/backup.ts';
 import { controllerOf } from '../../kube/object.ts';
+import type { FinishedRun } from '../finished-run.ts';
 import type { Step } from '../plan.ts';
 import type { Inventory } from './inventory.ts';
 import type { ObservedSchedule } from './observe.ts';
@@ -34,9 +35,9 @@ export function expiredJobs({ schedule, jobs, backups }: ObservedSchedule): Step
  */
 export function expiredBackups(
   { schedule }: ObservedSchedule,
-  records: readonly KmBackup[],
+  records: readonly FinishedRun[],
   inventory: Inventory,
-  mustCount: (backup: KmBackup) => boolean,
+  mustCount: (backup: FinishedRun) => boolean,
 ): Step[] {
   const counted = new Set(schedule.status?.countedBackups);
   let failures = 0;

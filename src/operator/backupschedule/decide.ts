@@ -1,9 +1,10 @@
-import { isFinished, type KmBackup } from '../../api/backup.ts';
+import { isFinished } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { LABELS } from '../../api/names.ts';
 import type { ScheduleReason } from '../../api/reasons.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import { withCondition } from '../conditions.ts';
+import type { Run } from '../finished-run.ts';
 import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
 import type { Refusal } from '../refusal.ts';
 import { fromTime, toTime } from '../time.ts';
@@ -19,7 +20,7 @@ import { type Runs, statusOf } from './status.ts';
  * Whether it is a run of this schedule, not of a deleted one of the same name. A run made by hand may have been
  * created before its schedule.
  */
-function isOwn(schedule: KmBackupSchedule, { metadata, status }: KmBackup): boolean {
+function isOwn(schedule: KmBackupSchedule, { metadata, status }: Run): boolean {
   const uid = metadata.labels?.[LABELS.scheduleUid];
   if (uid !== undefined) return uid === schedule.metadata.uid;
   return (status?.completionTime ?? metadata.creationTimestamp) >= schedule.metadata.creationTimestamp;

@@ -1,8 +1,9 @@
 /** Whether a schedule can run at all, and which of its scheduled times is due. Pure. */
-import type { KmBackup } from '../../api/backup.ts';
+
 import { LABELS } from '../../api/names.ts';
 import type { ScheduleReason } from '../../api/reasons.ts';
 import { type Cadence, nextTime, settle } from '../../schedule/index.ts';
+import type { Run } from '../finished-run.ts';
 import { fromTime } from '../time.ts';
 import { cadenceOf, describeCadence } from './cadence.ts';
 import type { ObservedSchedule } from './observe.ts';
@@ -37,7 +38,7 @@ export function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: nu
 }
 
 /** The scheduled time that the run serves (epoch ms); undefined for a run made by hand. */
-export function slotOf(backup: KmBackup): number | undefined {
+export function slotOf(backup: Run): number | undefined {
   const slot = backup.spec.scheduledTime;
   return slot === undefined ? undefined : fromTime(slot);
 }

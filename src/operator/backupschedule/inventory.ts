@@ -1,7 +1,7 @@
 /** What runs have reported about the archives on their destinations. Pure. */
-import type { KmBackup } from '../../api/backup.ts';
 import { type ArchiveClass, classAt } from '../../api/run-result.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
+import type { FinishedRun } from '../finished-run.ts';
 import { fromTime, toTime } from '../time.ts';
 import { type Destination, destinationText } from '../workloads.ts';
 
@@ -9,9 +9,9 @@ import { type Destination, destinationText } from '../workloads.ts';
  * Sorts finished runs in the order of completion. Runs that end in the future come first: the clock was ahead then,
  * so the runs since its correction are newer.
  */
-export function byCompletion(nowMs: number): (a: KmBackup, b: KmBackup) => number {
+export function byCompletion(nowMs: number): (a: FinishedRun, b: FinishedRun) => number {
   const latest = toTime(nowMs + CLOCK_TOLERANCE_MS);
-  const endOf = ({ status }: KmBackup) => status?.completionTime ?? '';
+  const endOf = ({ status }: FinishedRun) => status?.completionTime ?? '';
   const plausible = (time: string) => (time > latest ? 0 : 1);
   return (a, b) =>
     plausible(endOf(a)) - plausible(endOf(b)) ||
@@ -42,14 +42,14 @@ export interface UntrackedArchive {
  * a report about one destination says nothing about the others.
  */
 export class Inventory {
-  readonly #records: readonly KmBackup[];
+  readonly #records: readonly FinishedRun[];
   readonly #reports = new Map<string, Report>();
   /** Names that runs removed, by destination. */
   readonly #pruned = new Map<string, Set<string>>();
   #latest: Report | undefined;
 
   /** @param records Finished runs in the order of completion. */
-  constructor(records: readonly KmBackup[]) {
+  constructor(records: readonly FinishedRun[]) {
     this.#records = records;
     for (const { status } of records) {
       if (!status?.archive) continue;
@@ -87,7 +87,7 @@ export class Inventory {
   }
 
   /** Whether a run on the same destination removed the record's archive, or no longer found it. */
-  isGone({ status }: KmBackup): boolean {
+  isGone({ status }: FinishedRun): boolean {
     if (!status?.archive || status.completionTime === undefined) return false;
     const { name } = status.archive;
     const here = destinationText(status.archive);

@@ -1,13 +1,13 @@
-import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import type { Cache } from '../cache.ts';
 import { type ClaimProblem, claimNamesOf, claimProblem } from '../claims.ts';
+import type { Run } from '../finished-run.ts';
 import type { Job } from '../workloads.ts';
 
 export interface ObservedSchedule {
   schedule: KmBackupSchedule;
   /** Every KmBackup in the namespace that names this schedule. */
-  backups: readonly KmBackup[];
+  backups: readonly Run[];
   /** The Jobs of those runs. */
   jobs: readonly Job[];
   allowScripts: boolean;

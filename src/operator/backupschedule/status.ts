@@ -1,5 +1,5 @@
 /** What a schedule reports of its runs. Pure. */
-import type { BackupPhase, KmBackup } from '../../api/backup.ts';
+import type { BackupPhase } from '../../api/backup.ts';
 import type {
   KmBackupSchedule,
   KmBackupScheduleStatus,
@@ -10,6 +10,7 @@ import { quoteReason } from '../../api/reasons.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
+import type { FinishedRun } from '../finished-run.ts';
 import { toTime } from '../time.ts';
 import { describeCadence } from './cadence.ts';
 import type { Due, Validity } from './due.ts';
@@ -35,7 +36,7 @@ interface RunCounts {
 const UNSEEN_REMEMBERED = 8;
 
 /** Adds every finished run once: those counted before are known by UID. */
-function countRuns(status: KmBackupScheduleStatus | undefined, finished: readonly KmBackup[]): RunCounts {
+function countRuns(status: KmBackupScheduleStatus | undefined, finished: readonly FinishedRun[]): RunCounts {
   const before = status?.countedBackups ?? [];
   const counted = new Set(before);
   const runs = { ...(status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 }) };
@@ -58,7 +59,7 @@ function known<T extends object>(fields: T): Known<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Known<T>;
 }
 
-function lastBackupOf({ metadata, status }: KmBackup): NonNullable<KmBackupScheduleStatus['lastBackup']> {
+function lastBackupOf({ metadata, status }: FinishedRun): NonNullable<KmBackupScheduleStatus['lastBackup']> {
   const { archive } = status ?? {};
   return {
     name: metadata.name,
@@ -79,7 +80,7 @@ function lastBackupOf({ metadata, status }: KmBackup): NonNullable<KmBackupSched
 function lastSuccessOf({
   metadata,
   status,
-}: KmBackup): NonNullable<KmBackupScheduleStatus['lastSuccessfulBackup']> {
+}: FinishedRun): NonNullable<KmBackupScheduleStatus['lastSuccessfulBackup']> {
   return {
     name: metadata.name,
     archive: status?.archive?.name ?? '',
@@ -89,7 +90,7 @@ function lastSuccessOf({
   };
 }
 
-function health(last: KmBackup | undefined, before: KmBackupScheduleStatus | undefined): ConditionState {
+function health(last: FinishedRun | undefined, before: KmBackupScheduleStatus | undefined): ConditionState {
   if (!last) {
     const kept = before?.conditions?.find((condition) => condition.type === 'Healthy');
     if (kept && before?.lastBackup)
@@ -155,10 +156,10 @@ export interface Runs {
   /** Whether KmBackups are still to be created: until then a refusal to create one stays in the status. */
   creating: boolean;
   /** Finished runs of the series in the order of completion. */
-  records: readonly KmBackup[];
+  records: readonly FinishedRun[];
   inventory: Inventory;
   /** Those of them that are runs of this schedule, not of a deleted one of the same name. */
-  counted: readonly KmBackup[];
+  counted: readonly FinishedRun[];
   /** Of the latest slot that has a run; epoch ms. */
   latestSlotMs: number | undefined;
   active: readonly string[];
