@@ -78,7 +78,8 @@ function prune(options: RunOptions, { name, summary }: Created): Pruning {
     return {
       pruned: [],
       failures: [],
-      present: { count: 1, bytes: summary.sizeBytes, names: [name] },
+      // Fewer names than archives: absence from this report proves nothing.
+      present: { count: 1, bytes: summary.sizeBytes, names: [], classes: [] },
       problem: `Old archives could not be looked through, and the next run tries again: ${message}`,
     };
   }
