@@ -13,7 +13,7 @@ export interface ApiRequest {
   body?: unknown;
   contentType?: string;
   signal?: AbortSignal | undefined;
-  /** In the place of the client's own number. */
+  /** Overrides the client's own number. */
   attempts?: number | undefined;
 }
 
@@ -40,7 +40,7 @@ export interface KubeClientOptions {
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Enough to keep an API server busy; each connection costs both sides a TLS handshake. */
 const CONNECTIONS = 16;
-/** Asked to wait for longer than this, a request fails at once and its caller decides; milliseconds. */
+/** A request that is asked to wait longer fails at once, and its caller decides. Milliseconds. */
 const LONGEST_PAUSE_MS = 60_000;
 
 /** Spends one token a request; tokens come back at `qps`. */
@@ -90,10 +90,10 @@ async function refusal(response: Dispatcher.ResponseData, what: string): Promise
   });
 }
 
-/** Makes something of the body of an answer. */
+/** Reads the body of an answer. */
 export type ReadBody<T> = (body: AsyncIterable<Uint8Array>) => Promise<T>;
 
-/** How long one try may take: all of it, or the pauses in its answer; milliseconds. */
+/** Limits of one try, in milliseconds: for all of it, or for the gaps between chunks of its answer. */
 interface TimeLimit {
   wholeMs?: number;
   silenceMs?: number;
@@ -103,7 +103,7 @@ interface TimeLimit {
 export class KubeClient {
   readonly #server: ApiServer;
   readonly #agent: Agent;
-  /** Every watch keeps its connection: none may wait for one of them. */
+  /** Watches occupy their connections, so other requests must not share them. */
   readonly #streams: Agent;
   readonly #clock: Clock;
   readonly #bucket: TokenBucket | undefined;
@@ -115,7 +115,7 @@ export class KubeClient {
     this.#clock = options.clock ?? systemClock;
     this.#bucket = options.rate && new TokenBucket(options.rate, this.#clock);
     const common = {
-      // Over one HTTP/2 connection answers hold up the watches, which the API server then ends as unresponsive.
+      // On one HTTP/2 connection, answers delay the watches, and the API server then ends these as unresponsive.
       allowH2: false,
       connect: { ...server.tls, timeout: 10_000 },
       keepAliveTimeout: 60_000,
@@ -130,12 +130,13 @@ export class KubeClient {
   }
 
   /**
-   * Sends one request and parses the answer. Answers 429 and 5xx, and broken connections, are tried again
-   * with jittered back-off that honours Retry-After, except a POST that may have been carried out: that
-   * throws, and its caller finds out by AlreadyExists. An answer 401 is tried once more with credentials read anew.
-   * `read` takes in a long answer as it comes, in the place of parsing it whole, and anew with each try; of such a
-   * one no silence may be longer than the timeout.
-   * @throws {KubeError}
+   * Sends one request and parses the answer. Retries 429, 5xx and broken connections with jittered back-off that
+   * honours Retry-After. A POST that the server may have carried out is not retried: the caller finds out by
+   * AlreadyExists. A 401 is retried once with fresh credentials.
+   *
+   * @param read Reads a long answer as it arrives, instead of parsing it whole. Each retry calls it again, and the
+   *   timeout then applies to gaps between chunks.
+   * @throws {KubeError} When the last try failed.
    */
   async request<T>(request: ApiRequest, read?: ReadBody<T>): Promise<T> {
     const backoff = new Backoff({ baseMs: 200, capMs: 10_000 });

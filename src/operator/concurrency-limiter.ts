@@ -8,9 +8,9 @@ export interface ConcurrencyLimits {
 export type SlotAnswer = { granted: true } | { granted: false; message: string };
 
 /**
- * The cap on concurrent runs. Waiting runs are served namespace by namespace in turn, first come first
- * served within each, so that a namespace with a thousand schedules does not starve its neighbours.
- * Holds no truth: it is filled again from the cluster at every start.
+ * The limits on concurrent runs. Waiting runs are served namespace by namespace in turn, and in order of arrival
+ * within each, so that a namespace with a thousand schedules does not starve its neighbours. Rebuilt from the cluster
+ * at every start.
  */
 export class ConcurrencyLimiter {
   readonly #limits: ConcurrencyLimits;
