@@ -3,10 +3,15 @@ import { ArchiveError } from '../archive/index.ts';
 import { catalogKey } from './keys.ts';
 import type { Location } from './location.ts';
 
-export async function readCatalog(location: Location, series: string, writer: string): Promise<Set<string>> {
+/** Undefined where the writer has none. @throws {ArchiveError} ArchiveCorrupt */
+export async function readCatalog(
+  location: Location,
+  series: string,
+  writer: string,
+): Promise<Set<string> | undefined> {
   const key = catalogKey(series, writer);
   const bytes = await location.get(key);
-  if (!bytes) return new Set();
+  if (!bytes) return undefined;
   try {
     const { archives } = JSON.parse(bytes.toString('utf8')) as { archives: string[] };
     return new Set(archives);
@@ -31,7 +36,7 @@ export async function addToCatalog(
   writer: string,
   archive: string,
 ): Promise<void> {
-  const archives = await readCatalog(location, series, writer);
+  const archives = (await readCatalog(location, series, writer)) ?? new Set();
   if (archives.has(archive)) return;
   await writeCatalog(location, series, writer, archives.add(archive));
 }

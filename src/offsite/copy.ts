@@ -4,22 +4,23 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   ArchiveError,
-  type Member,
   readCompressedMember,
   readMemberLines,
   readSummary,
   type Summary,
 } from '../archive/index.ts';
+import { codeOf } from '../posix/system-error.ts';
 import type { Sealer } from './age.ts';
 import { addToCatalog } from './catalog.ts';
+import { unmarkDead } from './dead-packs.ts';
 import { indexKey, listKey, manifestKey, packName, packsPrefix } from './keys.ts';
-import { KnownMembers } from './known-members.ts';
-import { type ArchiveList, appendRun, encodeList, type Run } from './list-file.ts';
+import { appendRun, encodeList, type Run } from './list-file.ts';
 import type { Location } from './location.ts';
-import { IndexWriter, isOfSalt, memberDigest, placedMembers } from './member-index.ts';
+import { IndexWriter, memberDigest } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
-import { listedArchives, readIndex, readList } from './stored-archives.ts';
-import { Checkpoint, type Writer, writerOf } from './writer-state.ts';
+import { knownMembers, packsWorthKeeping } from './previous-copies.ts';
+import { readList, sizesOfPacks } from './stored-archives.ts';
+import { Checkpoint, lockCopies, writerOf } from './writer-state.ts';
 
 export interface CopyOptions {
   readonly location: Location;
@@ -58,8 +59,6 @@ export interface CopyReport {
   readonly packs: number;
 }
 
-/** Lists that are looked at for members: the newest one has nearly all, a second one those of a short-lived change. */
-const LISTS_READ = 2;
 /** A long manifest is stored in parts of this many bytes. */
 const MANIFEST_PART = 16 * 1024 * 1024;
 const UPLOADS = 3;
@@ -67,40 +66,50 @@ const PACK_BYTES = 16 * 1024 * 1024;
 
 /**
  * The list is stored last: until then the location holds no trace of the archive but packs that nothing names.
- * A copy that was stopped goes on behind the packs that were confirmed.
- * @throws {ArchiveError} ArchiveCorrupt when a member differs from its digest; ManifestInvalid, ArchiveMissing; errors of Location.
+ * A copy that was stopped continues after the packs that were confirmed. The archive may be pruned meanwhile.
+ * @throws {ArchiveError} ArchiveMissing, ManifestInvalid, ArchiveCorrupt when a member differs from its digest,
+ *   Locked, LocationUnsuitable; and what the location throws.
  */
 export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
-  const { location, archive: file, sealer, signal } = options;
-  const manifest = `${file}.manifest`;
-  const summary = readSummary(manifest);
-  if (!summary) {
-    throw new ArchiveError(
-      'ManifestInvalid',
-      `${file} has no manifest, so its members are not known. Only archives that km-backup made can be copied.`,
-    );
+  const { archive } = options;
+  using _lock = lockCopies(path.dirname(archive));
+  const fd = openLocal(archive);
+  if (fd === undefined) throw new ArchiveError('ArchiveMissing', `${archive} does not exist.`);
+  try {
+    const manifestFd = openLocal(`${archive}.manifest`);
+    if (manifestFd === undefined) {
+      throw new ArchiveError(
+        'ManifestInvalid',
+        `${archive} has no manifest, so its members are not known. Only archives that km-backup made can be copied.`,
+      );
+    }
+    try {
+      // By descriptor: it can be read from its start again after the archive was pruned.
+      return await copyOpen(options, fd, `/proc/self/fd/${manifestFd}`);
+    } finally {
+      fs.closeSync(manifestFd);
+    }
+  } finally {
+    fs.closeSync(fd);
   }
+}
+
+async function copyOpen(options: CopyOptions, fd: number, manifest: string): Promise<CopyReport> {
+  const { location, archive: file, sealer, signal } = options;
+  const summary = readSummary(manifest);
+  if (!summary) throw new ArchiveError('ManifestInvalid', `${file} has no manifest.`);
   const archive = path.basename(file);
   const series = summary.series ?? '';
   const base = { archive, series, sizeBytes: summary.sizeBytes };
-  const there = await readList(location, series, archive);
-  if (there?.sha256 === summary.sha256) {
+  const packSizes = await sizesOfPacks(location, series);
+  if (await isThere(location, base, summary, packSizes)) {
     return { ...base, outcome: 'already-there', uploadedBytes: 0, reusedBytes: summary.sizeBytes, packs: 0 };
-  }
-  if (there) {
-    throw new ArchiveError(
-      'LocationUnsuitable',
-      `${location.url} has another archive named ${archive} of series ${series || '(none)'}: its digest differs. Give this series another name, or prune the copy first.`,
-    );
   }
   const destination = path.dirname(file);
   const writer = writerOf(destination);
   const checkpoint = new Checkpoint(destination, options.locationId, series, archive);
-  const packSizes = await sizesOfPacks(location, series);
   const known = await knownMembers(location, series, writer, packSizes);
-  const used = await usageOfPacks(manifest, writer, known);
-  const isWorthKeeping = (pack: string) =>
-    2 * (used.get(pack) ?? 0) >= (packSizes.get(pack) ?? Number.POSITIVE_INFINITY);
+  const worthKeeping = await packsWorthKeeping(manifest, writer, known, packSizes);
 
   const uploader = new PackUploader({
     location,
@@ -112,27 +121,22 @@ export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
     packBytes: options.packBytes ?? PACK_BYTES,
     confirmed: (pack) => checkpoint.add(pack),
   });
-  for (const pack of checkpoint.read()) {
-    if (packSizes.get(pack.pack) !== pack.sizeBytes) continue;
-    let offset = 0;
-    for (const [digest, length] of pack.members) {
-      uploader.remember({ digest: Buffer.from(digest, 'hex'), pack: pack.pack, offset, length });
-      offset += length;
-    }
-  }
+  const resumed = checkpoint.read().filter(({ pack, sizeBytes }) => packSizes.get(pack) === sizeBytes);
+  for (const pack of resumed) uploader.rememberPack(pack);
+  // A sweep must not take packs that waited for this copy longer than its grace time.
+  await unmarkDead(location, series, writer.id, new Set(resumed.map(({ pack }) => pack)));
 
   const index = new IndexWriter(writer.salt);
   const runs: Run[] = [];
   let reusedBytes = 0;
   const done = { members: 0, bytes: 0 };
-  const fd = fs.openSync(file, 'r');
   try {
-    for await (const member of membersOf(manifest)) {
+    for await (const { member } of readMemberLines(manifest)) {
       signal?.throwIfAborted();
       const digest = memberDigest(writer.salt, member.sha256);
       const stored = known.get(digest);
       let place = uploader.placeOf(digest);
-      if (place === undefined && stored?.length === member.size && isWorthKeeping(stored.pack))
+      if (place === undefined && stored?.length === member.size && worthKeeping.has(stored.pack))
         place = stored;
       if (place === undefined) place = await uploader.add(digest, readCompressedMember(fd, member));
       else reusedBytes += member.size;
@@ -151,20 +155,32 @@ export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
   } catch (error) {
     await uploader.abandon();
     throw error;
-  } finally {
-    fs.closeSync(fd);
   }
   signal?.throwIfAborted();
+  for (const [pack, bytes] of uploader.packBytes) packSizes.set(pack, bytes);
+  const packBytes = new Map(runs.map(({ pack }) => [pack, packSizes.get(pack) ?? 0]));
+  await confirmReused(options, series, packBytes, uploader.packBytes);
   const manifestParts = await putManifest(options, manifest, series, archive);
   const put = (key: string, bytes: Uint8Array) =>
     location.put(key, bytes, { retainUntil: options.retainUntil });
-  for (const [pack, bytes] of uploader.packBytes) packSizes.set(pack, bytes);
-  const packBytes = new Map(runs.map(({ pack }) => [pack, packSizes.get(pack) ?? 0]));
+  const { sizeBytes, sha256, startedAt } = summary;
   const text = Buffer.from(
-    encodeList(listOf(summary, archive, series, packBytes, runs, manifestParts, sealer !== undefined)),
+    encodeList({
+      archive,
+      series,
+      writer: writer.id,
+      sizeBytes,
+      sha256,
+      startedAt,
+      isSealed: sealer !== undefined,
+      isComplete: summary.warnings.count === 0,
+      manifestParts,
+      packBytes,
+      runs,
+    }),
   );
   await put(indexKey(series, archive), index.bytes());
-  // Before the list: a copy that the catalog names and that has no list is none, the reverse would be missed by a sweep.
+  // Before the list: a catalog may name a copy that has no list, but must not leave one out that has.
   await addToCatalog(location, series, writer.id, archive);
   await put(listKey(series, archive), text);
   checkpoint.remove();
@@ -173,79 +189,52 @@ export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
   return { ...base, outcome: 'copied', uploadedBytes, reusedBytes, packs: uploader.packs };
 }
 
-function listOf(
-  summary: Summary,
-  archive: string,
+function openLocal(file: string): number | undefined {
+  try {
+    return fs.openSync(file, 'r');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw new ArchiveError('ArchiveUnreadable', `${file} cannot be read (${codeOf(error) ?? error}).`);
+  }
+}
+
+/** Whether the location has this archive with all its packs. @throws {ArchiveError} LocationUnsuitable */
+async function isThere(
+  location: Location,
+  { archive, series }: { readonly archive: string; readonly series: string },
+  { sha256 }: Summary,
+  packSizes: ReadonlyMap<string, number>,
+): Promise<boolean> {
+  const list = await readList(location, series, archive);
+  if (!list) return false;
+  if (list.sha256 !== sha256) {
+    throw new ArchiveError(
+      'LocationUnsuitable',
+      `${location.url} has another archive named ${archive} of series ${series || '(none)'}: its digest differs. Give this series another name, or prune the copy first.`,
+    );
+  }
+  return list.packBytes.entries().every(([pack, bytes]) => packSizes.get(pack) === bytes);
+}
+
+/** The last look at what others stored before the list makes use of it; locks are extended on the way. */
+async function confirmReused(
+  { location, retainUntil }: CopyOptions,
   series: string,
   packBytes: ReadonlyMap<string, number>,
-  runs: readonly Run[],
-  manifestParts: number,
-  isSealed: boolean,
-): ArchiveList {
-  const { sizeBytes, sha256, startedAt, warnings } = summary;
-  const isComplete = warnings.count === 0;
-  return {
-    archive,
-    series,
-    sizeBytes,
-    sha256,
-    startedAt,
-    isSealed,
-    isComplete,
-    manifestParts,
-    packBytes,
-    runs,
-  };
-}
-
-async function* membersOf(manifest: string): AsyncGenerator<Member> {
-  for await (const { member } of readMemberLines(manifest)) yield member;
-}
-
-/** Bytes of every pack that the location has of the series, by the pack's name. */
-async function sizesOfPacks(location: Location, series: string): Promise<Map<string, number>> {
-  const sizes = new Map<string, number>();
-  const prefix = packsPrefix(series);
-  for await (const { key, sizeBytes } of location.list(prefix))
-    sizes.set(key.slice(prefix.length), sizeBytes);
-  return sizes;
-}
-
-/** Members of the newest copies of the series that this writer made, as far as their packs are there. */
-async function knownMembers(
-  location: Location,
-  series: string,
-  { salt }: Writer,
-  packs: ReadonlyMap<string, number>,
-): Promise<KnownMembers> {
-  const known = new KnownMembers();
-  const lists = await listedArchives(location, series);
-  for (const { archive } of lists.slice(0, LISTS_READ)) {
-    const [list, index] = [
-      await readList(location, series, archive),
-      await readIndex(location, series, archive),
-    ];
-    if (!list || !index || !isOfSalt(index, salt)) continue;
-    const where = `${location.url}: the index of ${archive}`;
-    for (const member of placedMembers(index, list.runs, where))
-      if (packs.has(member.pack)) known.add(member);
+  own: ReadonlyMap<string, number>,
+): Promise<void> {
+  const reused = [...packBytes].filter(([pack]) => !own.has(pack));
+  if (reused.length === 0) return;
+  const sizes = await sizesOfPacks(location, series);
+  const lost = reused.find(([pack, bytes]) => sizes.get(pack) !== bytes);
+  if (lost) {
+    throw new ArchiveError(
+      'PackMissing',
+      `${location.url}: pack ${lost[0]} disappeared while it was about to be used again. No list was stored. Copy again.`,
+    );
   }
-  return known;
-}
-
-/** Bytes of each known pack that this archive uses. */
-async function usageOfPacks(
-  manifest: string,
-  { salt }: Writer,
-  known: KnownMembers,
-): Promise<Map<string, number>> {
-  const used = new Map<string, number>();
-  if (known.size === 0) return used;
-  for await (const { sha256, size } of membersOf(manifest)) {
-    const place = known.get(memberDigest(salt, sha256));
-    if (place) used.set(place.pack, (used.get(place.pack) ?? 0) + size);
-  }
-  return used;
+  if (retainUntil === undefined || !location.retain) return;
+  for (const [pack] of reused) await location.retain(packsPrefix(series) + pack, retainUntil);
 }
 
 /** Stores the manifest, and tells in how many parts. */

@@ -1,7 +1,7 @@
 /** Brings an archive back from a location: whole, or only the members that are wanted. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { ArchiveError, type Member } from '../archive/index.ts';
+import { ArchiveError, type Member, readSummary } from '../archive/index.ts';
 import type { Opener } from './age.ts';
 import type { ArchiveList, Run } from './list-file.ts';
 import type { Location } from './location.ts';
@@ -65,8 +65,27 @@ export async function fetchArchive(options: FetchOptions, file: string): Promise
   return list;
 }
 
-/** Writes the manifest of a copy to a new file. */
+/** The manifest must be that of the archive: nobody may exchange it for another one of the series. */
+function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, manifest: string): void {
+  const summary = readSummary(manifest);
+  if (summary?.sha256 === list.sha256 && summary.sizeBytes === list.sizeBytes) return;
+  fs.rmSync(manifest, { force: true });
+  throw new ArchiveError(
+    'ArchiveCorrupt',
+    `${location.url}: the manifest of ${archive} belongs to another archive. It was exchanged. Use another copy.`,
+  );
+}
+
+/**
+ * Writes the manifest of a copy to a new file.
+ * @throws {ArchiveError} ArchiveCorrupt when it is that of another archive; PackMissing, IdentityMismatch.
+ */
 export async function fetchManifest(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
+  await writeManifest(options, list, file);
+  checkManifest(options, list, file);
+}
+
+async function writeManifest(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
   const fd = fs.openSync(file, 'wx', 0o640);
   try {
     let at = 0;

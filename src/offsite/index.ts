@@ -4,11 +4,18 @@ export { type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
 export { fetchArchive, fetchManifest, fetchMembers, findList } from './fetch.ts';
 export type { ArchiveList } from './list-file.ts';
 export type { Location } from './location.ts';
-export { checkLocation, initLocation, type LocationIdentity, openLocation } from './location-identity.ts';
-export { isLocationUrl, type LocationOptions, locationAt } from './open.ts';
+export {
+  checkLocation,
+  initLocation,
+  type LocationIdentity,
+  openLocation,
+} from './location-identity.ts';
+export { type LocationOptions, locationAt } from './open.ts';
+export { openForCopies } from './open-for-copies.ts';
 export { type PruneCopiesReport, pruneCopies } from './prune.ts';
 export { RECIPE } from './recipe.ts';
+export { Retrier } from './retry.ts';
 export { type ListedArchive, listedArchives, readList } from './stored-archives.ts';
 export { Throttle } from './throttle.ts';
 export { type CopyVerification, verifyCopies } from './verify.ts';
-export { writerOf } from './writer-state.ts';
+export { existingWriterOf, KnownLocations, lockCopies, writerOf } from './writer-state.ts';

@@ -7,25 +7,33 @@ const ARCHIVES = 'archives';
 const LIST_SUFFIX = '.list';
 const INDEX_SUFFIX = '.index';
 const MANIFEST_SUFFIX = '.manifest';
+const CATALOG_SUFFIX = '.catalog';
 export const SEALED_SUFFIX = '.age';
 
-/** One part of a key: letters, digits and `-_.` stay, all other bytes become `%XX`; never `.` or `..`. */
+const escaped = (byte: number) => `~${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+
+/**
+ * One part of a key: letters, digits and `-_.` stay, every other byte becomes `~XX`. The result is never empty, `.`,
+ * `..` or `_`. `~` because URLs and shells leave it alone, while some servers decode `%` twice.
+ */
 export function encodePart(text: string): string {
-  const encoded = Array.from(Buffer.from(text, 'utf8'), (byte) => {
+  if (text === '') return '~';
+  if (/^(\.+|_)$/.test(text)) return Array.from(Buffer.from(text), escaped).join('');
+  return Array.from(Buffer.from(text, 'utf8'), (byte) => {
     const char = String.fromCharCode(byte);
-    return /[A-Za-z0-9._-]/.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    return /[A-Za-z0-9._-]/.test(char) ? char : escaped(byte);
   }).join('');
-  return /^\.+$/.test(encoded) ? encoded.replaceAll('.', '%2E') : encoded;
 }
 
 export function decodePart(part: string): string {
+  if (part === '~') return '';
   return Buffer.from(
-    part.replaceAll(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    part.replaceAll(/~([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
     'latin1',
   ).toString('utf8');
 }
 
-/** A series is `namespace/schedule`, or any text given on the command line. */
+/** A series is `namespace/schedule`, or any text given on the command line; `_` stands for none. */
 const seriesPart = (series: string) => (series === '' ? '_' : series.split('/').map(encodePart).join('/'));
 
 export const seriesPrefix = (series: string): string => `${ARCHIVES}/${seriesPart(series)}/`;
@@ -40,7 +48,7 @@ export const manifestKey = (series: string, archive: string, part: number, isSea
 
 /** Which archives a writer has copied, so that a listing which leaves one out is noticed. */
 export const catalogKey = (series: string, writer: string): string =>
-  `${seriesPrefix(series)}${writer}.catalog`;
+  `${seriesPrefix(series)}${writer}${CATALOG_SUFFIX}`;
 /** Packs that a sweep found dead, and when. */
 export const sweepKey = (series: string, writer: string): string => `${seriesPrefix(series)}${writer}.sweep`;
 
@@ -54,6 +62,13 @@ export function archiveOfListKey(key: string): string | undefined {
 export function seriesOfListKey(key: string): string {
   const part = key.slice(ARCHIVES.length + 1, key.lastIndexOf('/'));
   return part === '_' ? '' : part.split('/').map(decodePart).join('/');
+}
+
+/** The writer of a catalog in the folder of a series; undefined for any other key. */
+export function writerOfCatalog(series: string, key: string): string | undefined {
+  const name = key.slice(seriesPrefix(series).length);
+  if (!name.endsWith(CATALOG_SUFFIX) || name.includes('/')) return undefined;
+  return name.slice(0, -CATALOG_SUFFIX.length);
 }
 
 /** A pack's file name: who wrote it, and random digits. */

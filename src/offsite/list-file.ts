@@ -12,6 +12,8 @@ export interface Run {
 export interface ArchiveList {
   readonly archive: string;
   readonly series: string;
+  /** Who stored it; see `writerOf`. */
+  readonly writer: string;
   readonly sizeBytes: number;
   /** Hex digest of the archive. */
   readonly sha256: string;
@@ -30,8 +32,18 @@ export interface ArchiveList {
 const FIRST_LINE = '# km-backup list 1';
 
 export function encodeList(list: ArchiveList): string {
-  const { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = list;
-  const header = { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts };
+  const { archive, series, writer, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = list;
+  const header = {
+    archive,
+    series,
+    writer,
+    sizeBytes,
+    sha256,
+    startedAt,
+    isSealed,
+    isComplete,
+    manifestParts,
+  };
   const lines = Object.entries(header).map(([key, value]) => `# ${key} ${JSON.stringify(value)}`);
   const packs = Array.from(list.packBytes, ([pack, bytes]) => `# pack ${pack} ${bytes}`);
   const runs = list.runs.map(({ pack, offset, length }) => `${pack} ${offset} ${length}`);
@@ -54,10 +66,12 @@ export function parseList(text: string, where: string): ArchiveList {
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
   }
   const total = runs.reduce((sum, { length }) => sum + length, 0);
-  const { archive, series, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = header;
+  const { archive, series, writer, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } =
+    header;
   if (
     typeof archive !== 'string' ||
     typeof series !== 'string' ||
+    typeof writer !== 'string' ||
     typeof sizeBytes !== 'number' ||
     typeof sha256 !== 'string' ||
     !/^[0-9a-f]{64}$/.test(sha256) ||
@@ -73,6 +87,7 @@ export function parseList(text: string, where: string): ArchiveList {
   return {
     archive,
     series,
+    writer,
     sizeBytes,
     sha256,
     startedAt,

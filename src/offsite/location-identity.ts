@@ -36,9 +36,10 @@ export async function initLocation(location: Location, now: () => Date): Promise
 export async function openLocation(location: Location, expectedId?: string): Promise<LocationIdentity> {
   const identity = await readIdentity(location);
   if (!identity) {
+    const before = expectedId === undefined ? '' : ` It was there before (${expectedId}).`;
     throw new ArchiveError(
       'LocationUnsuitable',
-      `${location.url} is not a location of km-backup: it has no ${IDENTITY_KEY}. Check the address, or make one there: km-backup location init ${location.url}`,
+      `${location.url} is not a location of km-backup: it has no ${IDENTITY_KEY}.${before} Check the address, or make one there: km-backup location init ${location.url}`,
     );
   }
   if (expectedId !== undefined && identity.id !== expectedId) {
@@ -69,8 +70,16 @@ async function readIdentity(location: Location): Promise<LocationIdentity | unde
 
 const PROBE_KEY = 'km-location-probe';
 
-/** Tries each verb that copies need, on an object of its own. @throws {ArchiveError} that names the verb which failed. */
-export async function checkLocation(location: Location): Promise<LocationIdentity> {
+export interface LocationCheck extends LocationIdentity {
+  /** Why objects cannot be deleted: locks, or no permission. Copies work, retention of copies does not. */
+  readonly deleteRefused: string | undefined;
+}
+
+/**
+ * Tries each verb that copies need, on an object of its own.
+ * @throws {ArchiveError} LocationUnavailable, LocationDenied or LocationUnsuitable, naming the verb that failed.
+ */
+export async function checkLocation(location: Location): Promise<LocationCheck> {
   const identity = await openLocation(location);
   const bytes = Buffer.from(`${identity.id}\n`);
   await location.put(PROBE_KEY, bytes);
@@ -83,6 +92,11 @@ export async function checkLocation(location: Location): Promise<LocationIdentit
       `${location.url}: what was written is not ${isListed ? 'read back as it was' : 'listed'}. Copies there could not be trusted.`,
     );
   }
-  await location.delete(PROBE_KEY);
-  return identity;
+  try {
+    await location.delete(PROBE_KEY);
+  } catch (error) {
+    if (!(error instanceof ArchiveError) || error.reason !== 'LocationDenied') throw error;
+    return { ...identity, deleteRefused: error.message };
+  }
+  return { ...identity, deleteRefused: undefined };
 }

@@ -8,11 +8,6 @@ export type LocationOptions = Omit<S3Options, 'bucket' | 'prefix' | 'forcePathSt
   readonly forcePathStyle?: boolean | undefined;
 };
 
-/** Whether a text on a command line is the address of a location rather than a path. */
-export function isLocationUrl(text: string): boolean {
-  return /^(s3:\/\/|dir:)/.test(text);
-}
-
 /** @throws {ArchiveError} Usage when the address is malformed. */
 export async function locationAt(url: string, options: LocationOptions): Promise<Location> {
   if (url.startsWith('dir:') && url.length > 4) return new DirectoryLocation(url.slice(4));

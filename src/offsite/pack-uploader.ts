@@ -43,9 +43,13 @@ export class PackUploader {
     this.#options = options;
   }
 
-  /** A member that an earlier try of this copy has stored. */
-  remember(member: PlacedMember): void {
-    this.#placed.add(member);
+  /** A pack that an earlier try of this copy has stored. */
+  rememberPack({ pack, members }: ConfirmedPack): void {
+    let offset = 0;
+    for (const [digest, length] of members) {
+      this.#placed.add({ digest: Buffer.from(digest, 'hex'), pack, offset, length });
+      offset += length;
+    }
   }
 
   placeOf(digest: Uint8Array): Place | undefined {

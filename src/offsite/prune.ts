@@ -2,17 +2,20 @@
 import { ArchiveError } from '../archive/index.ts';
 import { planRetention, type RetentionDecision, type RetentionPolicy } from '../retention/index.ts';
 import { readCatalog, writeCatalog } from './catalog.ts';
-import { indexKey, listKey, manifestKey, packsPrefix, sweepKey, writerOfPack } from './keys.ts';
+import { readDead, writeDead } from './dead-packs.ts';
+import { indexKey, listKey, manifestKey, seriesPrefix, writerOfCatalog, writerOfPack } from './keys.ts';
 import type { ArchiveList } from './list-file.ts';
 import type { Location } from './location.ts';
-import { listedArchives, readList } from './stored-archives.ts';
+import { listedArchives, listPacks, readList } from './stored-archives.ts';
 
 export interface PruneCopiesOptions {
   readonly location: Location;
   readonly series: string;
   readonly policy: RetentionPolicy;
-  /** Whose packs are swept: those of other writers are left alone. */
+  /** Whose copies and packs are looked at: those of other writers are left alone. */
   readonly writer: string;
+  /** Also those of writers that no longer write: a destination that was lost. */
+  readonly takeOver: boolean;
   /** How long a pack must have been dead, and how old it must be, before it is deleted; milliseconds. */
   readonly graceMs: number;
   readonly now: Date;
@@ -25,6 +28,8 @@ export interface PruneCopiesReport {
   readonly pruned: readonly string[];
   /** What could not be deleted, with the reason: locked, or no permission. */
   readonly failures: readonly string[];
+  /** Copies of other writers, which no rule here applies to. */
+  readonly foreign: number;
   readonly sweptPacks: number;
   readonly sweptBytes: number;
   /** Packs that nothing names, and that wait for the grace time. */
@@ -39,67 +44,67 @@ interface Copy {
   readonly list: ArchiveList | undefined;
 }
 
+type Swept = Pick<PruneCopiesReport, 'sweptPacks' | 'sweptBytes' | 'deadPacks' | 'notSwept'>;
+
 /**
  * The list of a copy goes first, so that what remains is never called a copy. A pack is deleted only when two witnesses
- * call it dead: no list names it now, and none did at a sweep before the grace time; and the catalog confirms that the
+ * call it dead: no list names it now, and none did at a sweep before the grace time; and the catalogs confirm that the
  * listing left no copy out.
+ * @throws {ArchiveError} what the location throws, except refused deletes: those are in the report.
  */
 export async function pruneCopies(options: PruneCopiesOptions): Promise<PruneCopiesReport> {
-  const { location, series, policy, writer, now, dryRun } = options;
-  const { copies, missing } = await copiesOf(location, series, writer);
-  const rows = planRetention(copies.map(retentionOf), policy, now.getTime());
-  const doomed = new Set(rows.filter(({ keep }) => !keep).map(({ name }) => name));
+  const { location, series, policy, writer, takeOver, now, dryRun } = options;
+  const found = await findCopies(location, series);
+  const isOurs = ({ list }: Copy) => takeOver || list === undefined || list.writer === writer;
+  const ours = found.copies.filter(isOurs);
+  const foreign = found.copies.length - ours.length;
+  const rows = planRetention(ours.map(retentionOf), policy, now.getTime());
+  const surplus = new Set(rows.filter(({ keep }) => !keep).map(({ name }) => name));
+  const nothing = { sweptPacks: 0, sweptBytes: 0, deadPacks: 0 };
   if (dryRun) {
-    return {
-      rows,
-      pruned: [...doomed],
-      failures: [],
-      sweptPacks: 0,
-      sweptBytes: 0,
-      deadPacks: 0,
-      notSwept: 'dry run',
-    };
+    return { rows, pruned: [...surplus], failures: [], foreign, ...nothing, notSwept: 'dry run' };
   }
-  const pruned: string[] = [];
+  const pruned = new Set<string>();
   const failures: string[] = [];
-  for (const copy of copies.filter(({ archive }) => doomed.has(archive))) {
-    try {
-      await deleteCopy(location, series, copy);
-      pruned.push(copy.archive);
-    } catch (error) {
-      if (!(error instanceof ArchiveError)) throw error;
-      failures.push(error.message);
-    }
+  for (const copy of ours.filter(({ archive }) => surplus.has(archive))) {
+    if (await tryDelete(() => deleteCopy(location, series, copy), failures)) pruned.add(copy.archive);
   }
-  const kept = copies.filter(({ archive }) => !pruned.includes(archive));
-  await writeCatalog(location, series, writer, new Set(kept.map(({ archive }) => archive)));
-  const base = { rows, pruned, failures };
-  const unreadable = kept.find(({ list }) => list === undefined);
-  const reason =
-    missing.length > 0
-      ? `the listing of ${location.url} left out ${missing.length} copies that are there, such as ${missing[0]}`
-      : unreadable &&
-        `the list of ${unreadable.archive} cannot be read, so nobody knows which packs it names`;
-  if (reason) return { ...base, sweptPacks: 0, sweptBytes: 0, deadPacks: 0, notSwept: reason };
-  return { ...base, ...(await sweep(options, kept, failures)), notSwept: undefined };
+  const kept = found.copies.filter(({ archive }) => !pruned.has(archive));
+  await writeCatalog(location, series, writer, new Set(kept.filter(isOurs).map(({ archive }) => archive)));
+  const notSwept = whyNotSweep(location, writer, found, kept);
+  const swept: Swept =
+    notSwept === undefined ? await sweep(options, kept, failures) : { ...nothing, notSwept };
+  return { rows, pruned: [...pruned], failures, foreign, ...swept };
 }
 
-/** Every copy of the series, by listing and by catalog; `missing`: those that the listing left out. */
-async function copiesOf(
-  location: Location,
-  series: string,
-  writer: string,
-): Promise<{ copies: Copy[]; missing: string[] }> {
+interface FoundCopies {
+  readonly copies: readonly Copy[];
+  /** Copies that the listing left out. */
+  readonly missing: readonly string[];
+  /** Writers that have a catalog. */
+  readonly writers: ReadonlySet<string>;
+}
+
+/** Every copy of the series, by the listing and by the catalogs of all writers. */
+async function findCopies(location: Location, series: string): Promise<FoundCopies> {
   const listed = new Set((await listedArchives(location, series)).map(({ archive }) => archive));
+  const writers = new Set<string>();
+  for await (const { key } of location.list(seriesPrefix(series))) {
+    const writer = writerOfCatalog(series, key);
+    if (writer !== undefined) writers.add(writer);
+  }
+  const catalogs = await Promise.all(
+    [...writers].map(async (writer) => (await readCatalog(location, series, writer)) ?? new Set<string>()),
+  );
   const missing: string[] = [];
   const copies: Copy[] = [];
-  for (const archive of listed.union(await readCatalog(location, series, writer))) {
+  for (const archive of catalogs.reduce((all, catalog) => all.union(catalog), listed)) {
     const list = await listOrNothing(location, series, archive);
     if (list === 'absent') continue;
     if (!listed.has(archive)) missing.push(archive);
     copies.push({ archive, list });
   }
-  return { copies, missing };
+  return { copies, missing, writers };
 }
 
 async function listOrNothing(
@@ -124,6 +129,26 @@ function retentionOf({ archive, list }: Copy) {
   };
 }
 
+/** Without the catalog, or with one that contradicts the listing, nobody knows which packs are in use. */
+function whyNotSweep(
+  { url }: Location,
+  writer: string,
+  { copies, missing, writers }: FoundCopies,
+  kept: readonly Copy[],
+): string | undefined {
+  const [first] = missing;
+  if (first !== undefined) {
+    return `the listing of ${url} left out ${missing.length} copies that are there, such as ${first}`;
+  }
+  if (!writers.has(writer) && copies.some(({ list }) => list?.writer === writer)) {
+    return `the catalog of this writer was missing in ${url}; it was written again, and the next prune sweeps`;
+  }
+  const unreadable = kept.find(({ list }) => list === undefined);
+  return (
+    unreadable && `the list of ${unreadable.archive} cannot be read, so nobody knows which packs it names`
+  );
+}
+
 async function deleteCopy(location: Location, series: string, { archive, list }: Copy): Promise<void> {
   await location.delete(listKey(series, archive));
   await location.delete(indexKey(series, archive));
@@ -132,54 +157,38 @@ async function deleteCopy(location: Location, series: string, { archive, list }:
   }
 }
 
-async function sweep(
-  { location, series, writer, graceMs, now }: PruneCopiesOptions,
-  copies: readonly Copy[],
-  failures: string[],
-): Promise<Pick<PruneCopiesReport, 'sweptPacks' | 'sweptBytes' | 'deadPacks'>> {
-  const named = new Set(copies.flatMap(({ list }) => list?.runs.map(({ pack }) => pack) ?? []));
-  const before = await readSweep(location, series, writer);
-  const dead = new Map<string, string>();
-  const prefix = packsPrefix(series);
-  let sweptPacks = 0;
-  let sweptBytes = 0;
-  const old = now.getTime() - graceMs;
-  for await (const { key, sizeBytes, modifiedAt } of location.list(prefix)) {
-    const pack = key.slice(prefix.length);
-    if (named.has(pack) || writerOfPack(pack) !== writer) continue;
-    const since = before.get(pack) ?? now.toISOString();
-    if (Date.parse(since) > old || modifiedAt.getTime() > old || !before.has(pack)) {
-      dead.set(pack, since);
-      continue;
-    }
-    try {
-      await location.delete(key);
-      sweptPacks++;
-      sweptBytes += sizeBytes;
-    } catch (error) {
-      if (!(error instanceof ArchiveError)) throw error;
-      failures.push(error.message);
-      dead.set(pack, since);
-    }
+/** A lock or a missing permission concerns one object; the others are tried all the same. */
+async function tryDelete(remove: () => Promise<void>, failures: string[]): Promise<boolean> {
+  try {
+    await remove();
+    return true;
+  } catch (error) {
+    if (!(error instanceof ArchiveError) || error.reason !== 'LocationDenied') throw error;
+    failures.push(error.message);
+    return false;
   }
-  const text = JSON.stringify({ version: 1, dead: Object.fromEntries(dead) });
-  await location.put(sweepKey(series, writer), Buffer.from(`${text}\n`));
-  return { sweptPacks, sweptBytes, deadPacks: dead.size };
 }
 
-/** When each pack was first seen dead, by an earlier sweep. */
-async function readSweep(
-  location: Location,
-  series: string,
-  writer: string,
-): Promise<ReadonlyMap<string, string>> {
-  const bytes = await location.get(sweepKey(series, writer));
-  if (!bytes) return new Map();
-  try {
-    const { dead } = JSON.parse(bytes.toString('utf8')) as { dead: Record<string, string> };
-    return new Map(Object.entries(dead).filter(([, since]) => !Number.isNaN(Date.parse(since))));
-  } catch {
-    // Damaged: packs wait for the grace time once more.
-    return new Map();
+async function sweep(
+  { location, series, writer, takeOver, graceMs, now }: PruneCopiesOptions,
+  copies: readonly Copy[],
+  failures: string[],
+): Promise<Swept> {
+  const named = new Set(copies.flatMap(({ list }) => list?.runs.map(({ pack }) => pack) ?? []));
+  const before = await readDead(location, series, writer);
+  const dead = new Map<string, string>();
+  const old = now.getTime() - graceMs;
+  let sweptPacks = 0;
+  let sweptBytes = 0;
+  for await (const { key, pack, sizeBytes, modifiedAt } of listPacks(location, series)) {
+    if (named.has(pack) || (!takeOver && writerOfPack(pack) !== writer)) continue;
+    const since = before.get(pack);
+    const isDue = since !== undefined && Date.parse(since) <= old && modifiedAt.getTime() <= old;
+    if (isDue && (await tryDelete(() => location.delete(key), failures))) {
+      sweptPacks++;
+      sweptBytes += sizeBytes;
+    } else dead.set(pack, since ?? now.toISOString());
   }
+  await writeDead(location, series, writer, dead);
+  return { sweptPacks, sweptBytes, deadPacks: dead.size, notSwept: undefined };
 }

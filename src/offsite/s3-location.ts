@@ -6,6 +6,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
   PutObjectRetentionCommand,
@@ -81,7 +82,7 @@ export class S3Location implements Location {
   async put(key: string, bytes: Uint8Array, { retainUntil }: PutOptions = {}): Promise<void> {
     const md5 = createHash('md5').update(bytes).digest();
     const { objectLock, throttle } = this.#options;
-    await this.#ask('PUT', key, async (how) => {
+    const stored = await this.#ask('PUT', key, async (how) => {
       await throttle?.take(bytes.length, this.#options.signal);
       const { ETag } = await this.#client.send(
         new PutObjectCommand({
@@ -95,21 +96,40 @@ export class S3Location implements Location {
         }),
         how,
       );
-      const tag = /^"?([0-9a-f]{32})"?$/.exec(ETag ?? '')?.[1];
-      // Servers that encrypt by a key of their own give other tags: those say nothing.
-      const stored = await this.#client.send(new HeadObjectCommand(this.#object(key)), how);
-      const isEncrypted =
-        stored.ServerSideEncryption !== undefined && stored.ServerSideEncryption !== 'AES256';
-      if (
-        stored.ContentLength !== bytes.length ||
-        (tag !== undefined && !isEncrypted && tag !== md5.toString('hex'))
-      ) {
+      const head = await this.#headOrNothing(key, how);
+      const tag = md5OfTag({ ETag, ServerSideEncryption: head?.ServerSideEncryption });
+      const isRight =
+        head?.ContentLength === bytes.length &&
+        // A tag that is not the MD5 may have another meaning on this server: then the object itself is compared.
+        (tag === undefined || tag === md5.toString('hex') || (await this.#holds(key, bytes, how)));
+      if (!isRight) {
         throw new BrokenAnswer(`${this.url}/${key}: what was stored is not what was sent`);
       }
+      return head;
     });
+    if (stored) return;
+    throw new ArchiveError(
+      'LocationUnsuitable',
+      `${this.url}: PUT ${key} failed (404). Check the endpoint and the name of the bucket.`,
+    );
+  }
+
+  async #holds(key: string, bytes: Uint8Array, how: RequestHow): Promise<boolean> {
+    const answer = await this.#client.send(new GetObjectCommand(this.#object(key)), how);
+    return Buffer.from((await answer.Body?.transformToByteArray()) ?? []).equals(bytes);
+  }
+
+  async #headOrNothing(key: string, how: RequestHow): Promise<HeadObjectCommandOutput | undefined> {
+    try {
+      return await this.#client.send(new HeadObjectCommand(this.#object(key)), how);
+    } catch (error) {
+      if ((error as ServiceError).$metadata?.httpStatusCode === 404) return undefined;
+      throw error;
+    }
   }
 
   async get(key: string): Promise<Buffer | undefined> {
+    let alteredAnswers = 0;
     return await this.#ask('GET', key, async (how) => {
       const answer = await this.#client.send(new GetObjectCommand(this.#object(key)), how);
       const bytes = Buffer.from((await answer.Body?.transformToByteArray()) ?? []);
@@ -117,6 +137,15 @@ export class S3Location implements Location {
         throw new BrokenAnswer(`${this.url}/${key}: ${bytes.length} of ${answer.ContentLength} bytes came`);
       }
       await this.#options.throttle?.take(bytes.length, this.#options.signal);
+      const tag = md5OfTag(answer);
+      // Altered on the way: another try helps. Altered where it lies: the reader of the bytes finds out what is wrong.
+      if (
+        tag !== undefined &&
+        tag !== createHash('md5').update(bytes).digest('hex') &&
+        alteredAnswers++ < 2
+      ) {
+        throw new BrokenAnswer(`${this.url}/${key}: the bytes are not those that were stored`);
+      }
       return bytes;
     });
   }
@@ -187,11 +216,7 @@ export class S3Location implements Location {
   }
 
   /** Undefined where the object does not exist. */
-  async #ask<T>(
-    verb: string,
-    key: string,
-    request: (how: { abortSignal?: AbortSignal }) => Promise<T>,
-  ): Promise<T | undefined> {
+  async #ask<T>(verb: string, key: string, request: (how: RequestHow) => Promise<T>): Promise<T | undefined> {
     const { signal } = this.#options;
     try {
       return await this.#retrier.run(
@@ -296,9 +321,25 @@ export class S3Location implements Location {
   }
 }
 
+interface RequestHow {
+  readonly abortSignal?: AbortSignal;
+}
+
 /** An answer that was not what was asked for; another try may bring it. */
 class BrokenAnswer extends Error {
   override readonly name = 'BrokenAnswer';
+}
+
+/** The MD5 that an ETag is; undefined where it is something else, as with keys of the server or several parts. */
+function md5OfTag({
+  ETag,
+  ServerSideEncryption: encryption,
+}: {
+  readonly ETag?: string | undefined;
+  readonly ServerSideEncryption?: string | undefined;
+}): string | undefined {
+  if (encryption !== undefined && encryption !== 'AES256') return undefined;
+  return /^"?([0-9a-f]{32})"?$/.exec(ETag ?? '')?.[1];
 }
 
 const TRANSIENT_NAMES =
@@ -310,7 +351,7 @@ function isTransient(error: unknown): boolean {
   const { name = '', code = '', message = '', $metadata } = error as ServiceError;
   const status = $metadata?.httpStatusCode ?? 0;
   return (
-    status >= 500 ||
+    (status >= 500 && status !== 501 && status !== 507) ||
     status === 429 ||
     TRANSIENT_NAMES.test(name) ||
     TRANSIENT_CODES.test(code) ||

@@ -6,12 +6,13 @@ import {
   indexKey,
   listKey,
   manifestKey,
+  packsPrefix,
   SEALED_SUFFIX,
   seriesOfListKey,
   seriesPrefix,
 } from './keys.ts';
 import { type ArchiveList, parseList } from './list-file.ts';
-import type { Location } from './location.ts';
+import type { Location, StoredObject } from './location.ts';
 
 export interface ListedArchive {
   readonly archive: string;
@@ -30,6 +31,25 @@ export async function listedArchives(location: Location, series?: string): Promi
     if (series === undefined || one.series === series) found.push(one);
   }
   return found.sort((a, b) => (a.archive < b.archive ? 1 : a.archive > b.archive ? -1 : 0));
+}
+
+/** The packs of a series. The folder of a series can hold that of another, whose packs are left out. */
+export async function* listPacks(
+  location: Location,
+  series: string,
+): AsyncGenerator<StoredObject & { pack: string }> {
+  const prefix = packsPrefix(series);
+  for await (const object of location.list(prefix)) {
+    const pack = object.key.slice(prefix.length);
+    if (!pack.includes('/')) yield { ...object, pack };
+  }
+}
+
+/** Bytes of every pack that the location has of the series, by the pack's name. */
+export async function sizesOfPacks(location: Location, series: string): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  for await (const { pack, sizeBytes } of listPacks(location, series)) sizes.set(pack, sizeBytes);
+  return sizes;
 }
 
 /** The list of a copy; undefined where there is none. @throws {ArchiveError} ArchiveCorrupt */

@@ -5,7 +5,7 @@ import type { Opener } from './age.ts';
 import { packsPrefix } from './keys.ts';
 import type { Location } from './location.ts';
 import { PackReader } from './pack-reader.ts';
-import { type ListedArchive, readList, readManifestParts } from './stored-archives.ts';
+import { type ListedArchive, readList, readManifestParts, sizesOfPacks } from './stored-archives.ts';
 
 export interface CopyVerification {
   readonly archive: string;
@@ -40,7 +40,7 @@ export async function* verifyCopies(
     const against = options.deep ? 'content' : 'lengths';
     const base = { archive, series, against } as const;
     try {
-      const known = sizes.get(series) ?? (await packSizes(options.location, series));
+      const known = sizes.get(series) ?? (await sizesOfPacks(options.location, series));
       sizes.set(series, known);
       yield { ...base, ...(await verify(archive, series, known, options)), sound: true, problem: undefined };
     } catch (error) {
@@ -48,14 +48,6 @@ export async function* verifyCopies(
       yield { ...base, packs: 0, bytes: 0, sound: false, problem: error.message };
     }
   }
-}
-
-async function packSizes(location: Location, series: string): Promise<Map<string, number>> {
-  const sizes = new Map<string, number>();
-  const prefix = packsPrefix(series);
-  for await (const { key, sizeBytes } of location.list(prefix))
-    sizes.set(key.slice(prefix.length), sizeBytes);
-  return sizes;
 }
 
 async function verify(
@@ -67,7 +59,8 @@ async function verify(
   const list = await readList(location, series, archive);
   if (!list) throw new ArchiveError('CopyMissing', `${location.url} has no copy of ${archive}.`);
   for (const [pack, bytes] of list.packBytes) {
-    const there = sizes.get(pack);
+    // A listing may leave objects out: the pack itself has the last word.
+    const there = sizes.get(pack) ?? (await location.head(packsPrefix(series) + pack))?.sizeBytes;
     if (there === bytes) continue;
     throw new ArchiveError(
       'PackMissing',

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ArchiveError } from '../archive/index.ts';
 import { writeFileAtomic } from '../posix/atomic-file.ts';
+import { FileLock } from '../posix/file-lock.ts';
 import { codeOf } from '../posix/system-error.ts';
 import { saltId } from './member-index.ts';
 
@@ -16,16 +17,24 @@ export interface Writer {
   readonly id: string;
 }
 
-/** The salt in the folder of the archives; made when missing, so that a lost one costs only a full copy. */
+/** The writer of a folder of archives; its salt is made when missing, so that a lost one costs only a full copy. */
 export function writerOf(destination: string): Writer {
+  const known = existingWriterOf(destination);
+  if (known) return known;
+  const salt = randomBytes(SALT_BYTES);
+  writeFileAtomic(path.join(destination, SALT_NAME), salt, { mode: 0o600 });
+  return { salt, id: saltId(salt).toString('hex') };
+}
+
+/** Undefined where nothing in this folder was ever copied. */
+export function existingWriterOf(destination: string): Writer | undefined {
   const file = path.join(destination, SALT_NAME);
   let salt: Buffer;
   try {
     salt = fs.readFileSync(file);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
-    salt = randomBytes(SALT_BYTES);
-    writeFileAtomic(file, salt, { mode: 0o600 });
+    return undefined;
   }
   if (salt.length !== SALT_BYTES) {
     throw new ArchiveError(
@@ -34,6 +43,54 @@ export function writerOf(destination: string): Writer {
     );
   }
   return { salt, id: saltId(salt).toString('hex') };
+}
+
+const LOCATIONS_NAME = '.km-backup-locations.json';
+
+/**
+ * The locations that this destination was copied to, by address: a bucket that was emptied or exchanged is noticed
+ * before anything is written or deleted there.
+ */
+export class KnownLocations {
+  readonly #file: string;
+
+  constructor(destination: string) {
+    this.#file = path.join(destination, LOCATIONS_NAME);
+  }
+
+  idOf(url: string): string | undefined {
+    return this.#read()[url];
+  }
+
+  remember(url: string, id: string): void {
+    const known = this.#read();
+    if (known[url] === id) return;
+    writeFileAtomic(this.#file, `${JSON.stringify({ ...known, [url]: id }, null, 2)}\n`, { mode: 0o600 });
+  }
+
+  #read(): Readonly<Record<string, string>> {
+    try {
+      return JSON.parse(fs.readFileSync(this.#file, 'utf8')) as Record<string, string>;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return {};
+      throw new ArchiveError(
+        'DestinationUnusable',
+        `${this.#file} cannot be read. Remove it if it is damaged: it is made again.`,
+      );
+    }
+  }
+}
+
+/**
+ * Keeps two copies of one destination apart, which would upload the same members twice.
+ * @throws {ArchiveError} Locked
+ */
+export function lockCopies(destination: string): FileLock {
+  const attempt = FileLock.tryLock(path.join(destination, '.km-backup-copy.lock'));
+  if (attempt.acquired) return attempt.lock;
+  const { holder } = attempt;
+  const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.since}` : 'another process';
+  throw new ArchiveError('Locked', `Archives of ${destination} are being copied or pruned by ${who}.`);
 }
 
 /** A pack that the location has confirmed, and the members in it. */

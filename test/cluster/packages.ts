@@ -33,12 +33,16 @@ const FILE_SYSTEMS = {
 /** libarchive, which shares no code with GNU tar. */
 const TAR_READERS = { 'libarchive-tools': ['/usr/bin/bsdtar'] } as const;
 
+/** What anybody restores an encrypted copy with. */
+const STANDARD_TOOLS = { age: ['/usr/bin/age'], unzip: ['/usr/bin/unzip'] } as const;
+
 const SETS = {
   'control-plane-only': CLUSTER,
   full: NODE,
   image: IMAGE,
   'file-systems': FILE_SYSTEMS,
   'tar-readers': TAR_READERS,
+  'standard-tools': STANDARD_TOOLS,
 };
 
 /** Installs the missing packages of a set. Needs no privileges if none is missing. */

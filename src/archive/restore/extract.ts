@@ -73,6 +73,19 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
   }
 }
 
+/**
+ * The members that `extractEntries` would read, in the archive's order. Needs the manifest only.
+ * @throws {ArchiveError} EntryMissing, Usage
+ */
+export async function membersOfPaths(
+  file: string,
+  paths: readonly string[],
+  signal?: AbortSignal,
+): Promise<readonly Member[]> {
+  const plan = await planExtract(file, new Set(paths.map(chosenPath)), () => members(file, signal));
+  return plan.members;
+}
+
 async function* members(file: string, signal: AbortSignal | undefined) {
   for await (const member of readManifest(manifestNameOf(file))) {
     signal?.throwIfAborted();

@@ -6,19 +6,26 @@ import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import {
   addLocationFlags,
+  addLockFlags,
+  isLocation,
+  LOCATION_HELP,
   type LocationFlags,
+  type LockFlags,
   openAt,
   type RecipientFlags,
+  retainUntil,
   sealerFor,
 } from './location-flags.ts';
 import { collect } from './option-values.ts';
+import { print, printJson } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags extends LocationFlags, RecipientFlags {
+interface Flags extends LocationFlags, LockFlags, RecipientFlags {
   readonly destination?: string;
   readonly newest: boolean;
   readonly all: boolean;
+  readonly newLocation: boolean;
   readonly json: boolean;
   readonly progress: ProgressMode;
 }
@@ -28,29 +35,30 @@ export function command(context: CliContext): Command {
     new Command('copy')
       .description('copy archives to a location off the cluster: only what it does not have yet')
       .usage('[options] [ARCHIVE…] LOCATION')
-      .argument(
-        '<archive-and-location...>',
-        'names of archives of the destination, then s3://BUCKET/PREFIX or dir:PATH',
-      )
+      .argument('<archive-and-location...>', `names of archives of the destination, then ${LOCATION_HELP}`)
       .option('--destination <dir>', DESTINATION_HELP)
       .option('--newest', 'the newest complete archive (the default)', false)
       .option('--all', 'every complete archive, oldest first', false)
       .option('--recipient <key>', 'age public key that can read the copy (repeatable)', collect, [])
       .option('--no-encryption', 'store the copy unencrypted')
+      .option('--new-location', 'accept that another location is at this address now', false)
       .option('--json', 'one JSON object a line', false),
   );
-  return addProgressOption(copy, 'summary').action((words: string[], flags: Flags) =>
+  return addProgressOption(addLockFlags(copy), 'summary').action((words: string[], flags: Flags) =>
     run(words, flags, context),
   );
 }
 
 async function run(words: readonly string[], flags: Flags, context: CliContext): Promise<void> {
-  const { copyArchive, initLocation } = await import('../../offsite/index.ts');
+  const { copyArchive, openForCopies } = await import('../../offsite/index.ts');
   const directory = existingDirectory(requiredDestination(context, flags.destination));
+  const url = words.at(-1);
+  if (!isLocation(url))
+    throw new ArchiveError('Usage', `The last argument must be a location: ${LOCATION_HELP}.`);
   const archives = chosen(words.slice(0, -1), directory, flags);
   const sealer = await sealerFor(flags);
-  const location = await openAt(words.at(-1)!, flags, context);
-  const { id } = await initLocation(location, () => new Date());
+  const location = await openAt(url, flags, context);
+  const id = await openForCopies(location, directory, { isNew: flags.newLocation, now: () => new Date() });
   using progress = startProgress<CopyProgress>(
     {
       mode: flags.progress,
@@ -70,13 +78,15 @@ async function run(words: readonly string[], flags: Flags, context: CliContext):
     const report = await copyArchive({
       location,
       locationId: id,
+      retainUntil: retainUntil(flags, new Date()),
       archive,
       sealer,
       signal: context.signal,
       progress: progress.update,
     });
     progress.clear();
-    process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : sentence(report, location));
+    if (flags.json) printJson(report);
+    else print(sentence(report, location));
     totals.archives++;
     totals.uploadedBytes += report.uploadedBytes;
     totals.reusedBytes += report.reusedBytes;
@@ -101,6 +111,6 @@ function chosen(names: readonly string[], directory: string, { newest, all }: Fl
 function sentence(report: CopyReport, { url }: Location): string {
   const { outcome, archive, uploadedBytes, reusedBytes } = report;
   return outcome === 'already-there'
-    ? `${archive} is in ${url} already.\n`
-    : `Copied ${archive} to ${url}: ${formatBytes(uploadedBytes)} uploaded, ${formatBytes(reusedBytes)} were there.\n`;
+    ? `${archive} is in ${url} already.`
+    : `Copied ${archive} to ${url}: ${formatBytes(uploadedBytes)} uploaded, ${formatBytes(reusedBytes)} were there.`;
 }

@@ -2,25 +2,31 @@ import { Command } from 'commander';
 import { display, type ExtractProgress, extractEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory } from './context.ts';
+import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { print, warn } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags {
+interface Flags extends CopyFlags {
   directory: string;
   progress: ProgressMode;
 }
 
-export function command({ signal }: CliContext): Command {
+export function command(context: CliContext): Command {
+  const { signal } = context;
   const extract = new Command('extract')
     .description('write chosen files of an archive, reading only the pieces that hold them')
-    .argument('<archive>')
+    .argument('<archive>', `path of the archive, or ${LOCATION_HELP}`)
     .argument('<paths...>', 'paths within the archive; a directory brings everything below it')
     .option('-C, --directory <dir>', 'write below this directory', '.');
-  return addProgressOption(extract, 'summary').action(
-    async (archive: string, paths: string[], flags: Flags) => {
+  return addProgressOption(addCopyFlags(extract), 'summary').action(
+    async (given: string, paths: string[], flags: Flags) => {
       const directory = existingDirectory(flags.directory);
+      using view = isLocation(given)
+        ? await (await import('./on-location.ts')).LocalView.of(given, paths, flags, context)
+        : undefined;
+      const archive = view?.archive ?? given;
       using progress = startProgress<ExtractProgress>(
         { mode: flags.progress, unwatched: 'summary', measure },
         process.stderr,

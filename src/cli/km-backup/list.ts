@@ -1,16 +1,38 @@
 import { Command } from 'commander';
-import { type ArchiveInfo, listArchives } from '../../archive/index.ts';
+import { ArchiveError, type ArchiveInfo, listArchives } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
+import { addLocationFlags, isLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
 import { printJsonText, warn } from './output.ts';
 import { formatBytes, table } from './table.ts';
 
+interface Flags extends LocationFlags {
+  readonly destination?: string;
+  readonly series?: string;
+  readonly recipe: boolean;
+  readonly json: boolean;
+}
+
 export function command(context: CliContext): Command {
-  return new Command('list')
-    .description('list the archives of a destination')
+  const list = new Command('list')
+    .description('list the archives of a destination, or the copies in a location')
+    .argument('[location]', LOCATION_HELP)
     .option('--destination <dir>', DESTINATION_HELP)
-    .option('--json', 'one JSON array', false)
-    .action((flags: { destination?: string; json: boolean }) => {
+    .option('--json', 'one JSON array', false);
+  return addLocationFlags(list)
+    .option('--series <series>', 'only copies of this series')
+    .option('--recipe', 'print how anybody restores a copy with standard tools', false)
+    .action(async (url: string | undefined, flags: Flags) => {
+      if (url !== undefined) {
+        if (!isLocation(url)) {
+          throw new ArchiveError(
+            'Usage',
+            `${url} is not a location (${LOCATION_HELP}). For a directory, pass --destination.`,
+          );
+        }
+        const { listLocation } = await import('./on-location.ts');
+        return await listLocation(url, flags, context);
+      }
       const directory = existingDirectory(requiredDestination(context, flags.destination));
       const archives = listArchives(directory);
       if (flags.json) {

@@ -1,26 +1,44 @@
-/** Flags and files that every command on a location takes. */
+/** Flags and files that the commands on a location take. */
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ArchiveError } from '../../archive/index.ts';
 import type { Location, LocationOptions, Opener, Sealer } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
-import { collect } from './option-values.ts';
+import { collect, wholeNumber } from './option-values.ts';
+
+export const LOCATION_HELP = 's3://BUCKET/PREFIX or dir:PATH';
 
 export interface LocationFlags {
   readonly pathStyle: boolean;
   readonly caBundle?: string;
   readonly bandwidthLimit?: number;
+  readonly retrySeconds: number;
 }
 
 export interface IdentityFlags {
   readonly identity: readonly string[];
 }
 
+/** Which copy is meant, and how it is read. */
+export interface CopyFlags extends LocationFlags, IdentityFlags {
+  readonly archive?: string;
+  readonly series?: string;
+}
+
 export interface RecipientFlags {
   readonly recipient: readonly string[];
   readonly encryption: boolean;
+}
+
+export interface LockFlags {
+  readonly retainDays?: number;
+  readonly retainMode: 'GOVERNANCE' | 'COMPLIANCE';
+}
+
+/** Whether an argument is the address of a location rather than a path. */
+export function isLocation(text: string | undefined): text is string {
+  return text !== undefined && /^(s3:\/\/|dir:)/.test(text);
 }
 
 /** `10M`, `512K`, `1G`: bytes (powers of 1,024). */
@@ -35,9 +53,11 @@ export function byteCount(value: string): number {
 
 export function addLocationFlags(command: Command): Command {
   return command
+    .optionsGroup('Locations off the cluster:')
     .option('--path-style', 'address the bucket in the path (most servers other than AWS)', false)
     .option('--ca-bundle <file>', "authorities that sign the server's certificate (default: $AWS_CA_BUNDLE)")
-    .option('--bandwidth-limit <bytes>', 'bytes a second, such as 10M', byteCount);
+    .option('--bandwidth-limit <bytes>', 'bytes a second, such as 10M', byteCount)
+    .option('--retry-seconds <seconds>', 'how long a request that fails is tried again', wholeNumber, 300);
 }
 
 export function addIdentityFlag(command: Command): Command {
@@ -49,22 +69,52 @@ export function addIdentityFlag(command: Command): Command {
   );
 }
 
+/** For commands that take an archive or a location. */
+export function addCopyFlags(command: Command): Command {
+  return addIdentityFlag(
+    addLocationFlags(command)
+      .option('--archive <name>', 'name of the archive in the location (default: the newest)')
+      .option('--series <series>', 'series of the archive, if the location has several'),
+  );
+}
+
+export function addLockFlags(command: Command): Command {
+  return command
+    .option(
+      '--retain-days <days>',
+      'lock what is stored for so many days (buckets with object lock)',
+      wholeNumber,
+    )
+    .addOption(
+      new Option('--retain-mode <mode>', 'kind of lock')
+        .choices(['GOVERNANCE', 'COMPLIANCE'])
+        .default('GOVERNANCE'),
+    );
+}
+
 /** The location at an address, with credentials from the standard AWS sources. */
 export async function openAt(
   url: string,
-  flags: LocationFlags,
+  flags: LocationFlags & Partial<LockFlags>,
   { env, signal }: CliContext,
 ): Promise<Location> {
-  const { locationAt, Throttle } = await import('../../offsite/index.ts');
+  const { locationAt, Retrier, Throttle } = await import('../../offsite/index.ts');
   const options: LocationOptions = {
     forcePathStyle: flags.pathStyle,
     // Servers other than AWS take any region, and the SDK must have one.
     region: env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
     caBundle: flags.caBundle ?? env['AWS_CA_BUNDLE'],
+    retrier: new Retrier({ totalMs: flags.retrySeconds * 1000 }),
     ...(flags.bandwidthLimit !== undefined && { throttle: new Throttle(flags.bandwidthLimit) }),
+    ...(flags.retainDays !== undefined && { objectLock: flags.retainMode ?? 'GOVERNANCE' }),
     signal,
   };
   return await locationAt(url, options);
+}
+
+/** The day until which objects are locked. */
+export function retainUntil({ retainDays }: LockFlags, now: Date): Date | undefined {
+  return retainDays === undefined ? undefined : new Date(now.getTime() + retainDays * 86_400_000);
 }
 
 /** @throws {ArchiveError} Usage */
@@ -83,7 +133,7 @@ export async function sealerFor({ recipient, encryption }: RecipientFlags): Prom
   return new MakeSealer(recipient);
 }
 
-/** The identities in files as age-keygen writes them: one a line, `#` before comments. @throws {ArchiveError} Usage */
+/** The identities in files that age-keygen wrote: one a line, `#` before comments. @throws {ArchiveError} Usage */
 export async function openerFor({ identity }: IdentityFlags): Promise<Opener | undefined> {
   if (identity.length === 0) return undefined;
   const lines = identity.flatMap((file) => {
@@ -97,7 +147,7 @@ export async function openerFor({ identity }: IdentityFlags): Promise<Opener | u
   if (identities.length === 0) {
     throw new ArchiveError(
       'Usage',
-      `${identity.join(', ')}: no age identity is in it (a line AGE-SECRET-KEY-1…).`,
+      `${identity.join(', ')} holds no age identity (a line AGE-SECRET-KEY-1…).`,
     );
   }
   const { Opener: MakeOpener } = await import('../../offsite/index.ts');

@@ -3,7 +3,8 @@ import { Command } from 'commander';
 import { ArchiveError } from '../../archive/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
-import { addLocationFlags, type LocationFlags, openAt } from './location-flags.ts';
+import { addLocationFlags, LOCATION_HELP, type LocationFlags, openAt } from './location-flags.ts';
+import { print, say, warn } from './output.ts';
 
 export function command(context: CliContext): Command {
   const location = new Command('location').description('set up a place for copies off the cluster');
@@ -11,23 +12,28 @@ export function command(context: CliContext): Command {
     location
       .command('init')
       .description('make a location at an address; one that is there already is kept')
-      .argument('<location>', 's3://BUCKET/PREFIX or dir:PATH'),
+      .argument('<location>', LOCATION_HELP),
   ).action(async (url: string, flags: LocationFlags) => {
     const { initLocation } = await import('../../offsite/index.ts');
     const place = await openAt(url, flags, context);
     const { id, created } = await initLocation(place, () => new Date());
-    process.stdout.write(`${place.url}: location ${id}, made ${created}.\n`);
+    print(`${place.url}: location ${id}, made ${created}.`);
   });
   addLocationFlags(
     location
       .command('check')
       .description('try everything that copies need: write, read, list and delete')
-      .argument('<location>'),
+      .argument('<location>', LOCATION_HELP),
   ).action(async (url: string, flags: LocationFlags) => {
     const { checkLocation } = await import('../../offsite/index.ts');
     const place = await openAt(url, flags, context);
-    const { id } = await checkLocation(place);
-    process.stdout.write(`${place.url}: location ${id}. Writing, reading, listing and deleting work.\n`);
+    const { id, deleteRefused } = await checkLocation(place);
+    const verbs =
+      deleteRefused === undefined ? 'Writing, reading, listing and deleting' : 'Writing, reading and listing';
+    print(`${place.url}: location ${id}. ${verbs} work.`);
+    if (deleteRefused !== undefined) {
+      warn(`${deleteRefused} Copies can be made, but not removed, as long as that is so.`);
+    }
   });
   location
     .command('keygen')
@@ -49,9 +55,9 @@ export function command(context: CliContext): Command {
           `${output} cannot be made (${codeOf(error) ?? error}). Nothing is overwritten.`,
         );
       }
-      process.stdout.write(`${recipient}\n`);
-      process.stderr.write(
-        `The identity is in ${output}. Keep it off the cluster, and keep it safe: without it no encrypted copy can be read.\n`,
+      print(recipient);
+      say(
+        `The identity is in ${output}. Keep it off the cluster, and keep it safe: without it no encrypted copy can be read.`,
       );
     });
   return location;

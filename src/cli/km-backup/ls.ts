@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { display, type Entry, type EntryType, encodeEntry, listEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
+import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { printJsonText } from './output.ts';
 
 const letter: Record<EntryType, string> = {
@@ -13,29 +14,34 @@ const letter: Record<EntryType, string> = {
   block: 'b',
 };
 
-export function command({ signal, outputLost }: CliContext): Command {
-  return new Command('ls')
+export function command(context: CliContext): Command {
+  const { signal, outputLost } = context;
+  const ls = new Command('ls')
     .description('list what an archive holds')
-    .argument('<archive>')
-    .option('--json', 'one JSON object a line, as in the manifest', false)
-    .action(async (archive: string, flags: { json: boolean }) => {
-      let pending = '';
-      const flush = () => {
-        if (flags.json) printJsonText(pending);
-        else process.stdout.write(pending);
-        pending = '';
-      };
-      await listEntries(
-        archive,
-        (entry) => {
-          outputLost?.throwIfAborted();
-          pending += flags.json ? encodeEntry(entry) : formatEntry(entry);
-          if (pending.length > 1 << 16) flush();
-        },
-        signal,
-      );
-      flush();
-    });
+    .argument('<archive>', `path of the archive, or ${LOCATION_HELP}`)
+    .option('--json', 'one JSON object a line, as in the manifest', false);
+  return addCopyFlags(ls).action(async (given: string, flags: CopyFlags & { json: boolean }) => {
+    using view = isLocation(given)
+      ? await (await import('./on-location.ts')).LocalView.of(given, undefined, flags, context)
+      : undefined;
+    const archive = view?.archive ?? given;
+    let pending = '';
+    const flush = () => {
+      if (flags.json) printJsonText(pending);
+      else process.stdout.write(pending);
+      pending = '';
+    };
+    await listEntries(
+      archive,
+      (entry) => {
+        outputLost?.throwIfAborted();
+        pending += flags.json ? encodeEntry(entry) : formatEntry(entry);
+        if (pending.length > 1 << 16) flush();
+      },
+      signal,
+    );
+    flush();
+  });
 }
 
 /** A line like those of `tar -tv`, with names escaped. */

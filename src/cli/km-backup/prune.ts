@@ -6,39 +6,57 @@ import {
   type PruneOutcome,
   pruneUnderLock,
 } from '../../archive/index.ts';
+import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
+import { addLocationFlags, isLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { printJson, warn } from './output.ts';
 import { addRetentionOptions } from './retention-options.ts';
 import { formatBytes, table } from './table.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends RetentionFlags, LocationFlags {
   destination?: string;
   series?: string;
   dryRun: boolean;
   json: boolean;
   lockWait: number;
+  takeOver: boolean;
+  graceHours: number;
 }
 
 export function command(context: CliContext): Command {
   const prune = new Command('prune')
-    .description('remove the archives that no rule keeps')
+    .description('remove the archives, or the copies in a location, that no rule keeps')
+    .argument('[location]', LOCATION_HELP)
     .option('--destination <dir>', DESTINATION_HELP)
     .option('--series <name>', 'the set of archives to look at (those without a manifest belong to each)')
     .option('--dry-run', 'show what would go and why; remove nothing', false)
     .option('--json', 'one JSON object', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0);
-  return addRetentionOptions(prune).action((flags: Flags) => run(flags, context));
+  return addLocationFlags(addRetentionOptions(prune))
+    .option('--take-over', 'also copies and packs of other writers, which no longer write', false)
+    .option('--grace-hours <hours>', 'how long a pack must be unused before it is deleted', wholeNumber, 24)
+    .action((url: string | undefined, flags: Flags) => run(url, flags, context));
 }
 
-async function run(flags: Flags, context: CliContext): Promise<void> {
+async function run(url: string | undefined, flags: Flags, context: CliContext): Promise<void> {
   const { signal } = context;
-  const destination = existingDirectory(requiredDestination(context, flags.destination));
   const policy = retentionOf(flags);
   if (!policy) {
     throw new ArchiveError('Usage', 'No rule is given: pass --retention-limit, --keep-daily… or --max-age.');
   }
+  if (url !== undefined) {
+    if (!isLocation(url)) {
+      throw new ArchiveError(
+        'Usage',
+        `${url} is not a location (${LOCATION_HELP}). For a directory, pass --destination.`,
+      );
+    }
+    const { pruneLocation } = await import('./on-location.ts');
+    return await pruneLocation(url, policy, flags.destination ?? destinationOf(context.env), flags, context);
+  }
+  const destination = existingDirectory(requiredDestination(context, flags.destination));
   using _lock = flags.dryRun ? undefined : await lockDestination(destination, flags.lockWait * 1000, signal);
   const outcome = pruneUnderLock({
     destination,

@@ -11,11 +11,12 @@ import {
   rollbackRestore,
 } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
+import { addCopyFlags, type CopyFlags, isLocation } from './location-flags.ts';
 import { print, printJson, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags {
+interface Flags extends CopyFlags {
   dryRun: boolean;
   commit: boolean;
   rollback: boolean;
@@ -28,6 +29,7 @@ interface Flags {
   ignoreManifest: boolean;
   json: boolean;
   progress: ProgressMode;
+  workDir?: string;
 }
 
 export function command(context: CliContext): Command {
@@ -38,7 +40,10 @@ export function command(context: CliContext): Command {
     .usage(
       '[options] ARCHIVE TARGET | --commit TARGET | --rollback TARGET | --resume TARGET | --status TARGET',
     )
-    .argument('<path...>', 'ARCHIVE TARGET, or TARGET alone with --commit, --rollback, --resume or --status')
+    .argument(
+      '<path...>',
+      'ARCHIVE TARGET (ARCHIVE: a path, or a location), or TARGET alone with --commit, --rollback, --resume or --status',
+    )
     .option('--dry-run', 'check the archive, the space and the target, and change nothing', false)
     .addOption(
       new Option('--commit', 'delete the old state: at once after this restore, or of an earlier one')
@@ -59,6 +64,10 @@ export function command(context: CliContext): Command {
     .option('--ignore-writers', 'continue even if processes use the target', false)
     .option('--ignore-manifest', "rely on the archive's own checksums only", false)
     .option('--json', 'report as one line of JSON', false);
+  addCopyFlags(restoring).option(
+    '--work-dir <dir>',
+    'where the archive is put meanwhile (default: $TMPDIR, else /tmp)',
+  );
   return addProgressOption(restoring, 'summary').action((paths: string[], flags: Flags) =>
     run(paths, flags, context),
   );
@@ -77,8 +86,11 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
   if (flags.rollback || flags.resume || flags.status) {
     throw new ArchiveError('Usage', '--rollback, --resume and --status take the TARGET alone.');
   }
+  using view = isLocation(first)
+    ? await (await import('./on-location.ts')).LocalView.whole(first, flags, context)
+    : undefined;
   const report = await restoreAndTell(flags.progress, {
-    archive: first,
+    archive: view?.archive ?? first,
     target: second,
     id: flags.id,
     policy: { preserveSetid: flags.preserveSetid, skipDevices: flags.skipDevices },

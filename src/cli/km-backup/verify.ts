@@ -11,12 +11,13 @@ import {
 } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
+import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { print, printJson } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags {
+interface Flags extends CopyFlags {
   all: boolean;
   deep: boolean;
   destination?: string;
@@ -35,18 +36,29 @@ export function command(context: CliContext): Command {
     .description(
       'read archives and say whether they are sound (exit status 5 if one is damaged, 1 if one cannot be read)',
     )
-    .argument('[archives...]')
+    .argument('[archives...]', `paths of archives, or ${LOCATION_HELP}`)
     .option('--all', 'every archive of the destination', false)
     .option('--deep', 'decompress, and compare every header and content', false)
     .option('--destination <dir>', DESTINATION_HELP)
     .option('--json', 'one JSON object a line', false);
-  return addProgressOption(verify, 'summary').action((archives: string[], flags: Flags) =>
+  return addProgressOption(addCopyFlags(verify), 'summary').action((archives: string[], flags: Flags) =>
     run(archives, flags, context),
   );
 }
 
 async function run(archives: string[], flags: Flags, context: CliContext): Promise<void> {
   const { signal } = context;
+  const [first] = archives;
+  if (isLocation(first)) {
+    if (archives.length > 1 || flags.all) {
+      throw new ArchiveError(
+        'Usage',
+        'A location is verified alone: all its copies, or the one of --archive.',
+      );
+    }
+    const { verifyLocation } = await import('./on-location.ts');
+    return await verifyLocation(first, flags, context);
+  }
   if (flags.all === archives.length > 0) {
     throw new ArchiveError('Usage', 'Name the archives to verify, or pass --all.');
   }

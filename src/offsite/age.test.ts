@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import { Decrypter, Encrypter } from 'age-encryption';
+import { describe, expect, test } from 'vitest';
+import { generateKeyPair, Opener, Sealer } from './age.ts';
+
+const keys = await generateKeyPair();
+const other = await generateKeyPair();
+const CHUNK = 64 * 1024;
+
+describe.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])('%i bytes', (size) => {
+  const plain = randomBytes(size);
+
+  test('are sealed so that the library opens them, and the other way round', async () => {
+    const decrypter = new Decrypter();
+    decrypter.addIdentity(keys.identity);
+    const sealed = await new Sealer([other.recipient, keys.recipient]).seal(plain);
+    expect(Buffer.from(await decrypter.decrypt(sealed)).equals(plain)).toBe(true);
+    const encrypter = new Encrypter();
+    encrypter.addRecipient(keys.recipient);
+    const theirs = await encrypter.encrypt(plain);
+    expect((await new Opener([keys.identity]).open(theirs, 'x')).equals(plain)).toBe(true);
+  });
+
+  test('cut or altered anywhere, they are refused', async () => {
+    const sealed = await new Sealer([keys.recipient]).seal(plain);
+    const opener = new Opener([keys.identity]);
+    for (const at of [5, 60, 150, sealed.length - 20, sealed.length - 1]) {
+      const altered = Buffer.from(sealed);
+      altered[at]! ^= 1;
+      await expect(opener.open(altered, 'x'), String(at)).rejects.toMatchObject({ name: 'ArchiveError' });
+    }
+    for (const length of [0, 10, sealed.length - 1, sealed.length - 17]) {
+      await expect(opener.open(sealed.subarray(0, length), 'x'), String(length)).rejects.toMatchObject({
+        reason: 'ArchiveCorrupt',
+      });
+    }
+  });
+});
+
+test('without an identity that fits, the message says whose fault it is', async () => {
+  const sealed = await new Sealer([keys.recipient]).seal(Buffer.from('x'));
+  await expect(new Opener([other.identity]).open(sealed, 'pack 1')).rejects.toMatchObject({
+    reason: 'IdentityMismatch',
+    message: expect.stringContaining('pack 1 is encrypted for other recipients'),
+  });
+});
+
+test.each(['', 'age1short', 'AGE-SECRET-KEY-1X'])('%j is refused as a recipient', (text) => {
+  expect(() => new Sealer([text])).toThrow(/not an age recipient/);
+});
+
+test('a recipient is refused as an identity', () => {
+  expect(() => new Opener([keys.recipient])).toThrow(/not an age identity/);
+});

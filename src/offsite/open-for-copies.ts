@@ -1,0 +1,24 @@
+/** Opens a location for the copies of one destination. */
+
+import type { Location } from './location.ts';
+import { initLocation, openLocation } from './location-identity.ts';
+import { KnownLocations } from './writer-state.ts';
+
+/**
+ * The first copy makes the location where there is none; every later one must find the same one again.
+ * @param isNew another location is at this address on purpose
+ * @returns the location's id
+ * @throws {ArchiveError} LocationUnsuitable when another location, or none, is where the known one was.
+ */
+export async function openForCopies(
+  location: Location,
+  destination: string,
+  { isNew, now }: { readonly isNew: boolean; readonly now: () => Date },
+): Promise<string> {
+  const known = new KnownLocations(destination);
+  const expected = isNew ? undefined : known.idOf(location.url);
+  const { id } =
+    expected === undefined ? await initLocation(location, now) : await openLocation(location, expected);
+  known.remember(location.url, id);
+  return id;
+}
