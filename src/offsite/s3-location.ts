@@ -343,7 +343,7 @@ function md5OfTag({
 }
 
 const TRANSIENT_NAMES =
-  /^(SlowDown|RequestTimeout|TimeoutError|ThrottlingException|Throttling|TooManyRequests.*|InternalError|ServiceUnavailable|BadDigest|RequestTimeTooSkewed|BrokenAnswer|NetworkingError|AbortError)$/;
+  /^(SlowDown|RequestTimeout|TimeoutError|ThrottlingException|Throttling|TooManyRequests.*|InternalError|ServiceUnavailable|BadDigest|IncompleteBody|OperationAborted|XAmzContent\w*Mismatch|RequestTimeTooSkewed|BrokenAnswer|NetworkingError|AbortError)$/;
 const TRANSIENT_CODES =
   /^(ECONNRESET|ECONNREFUSED|ECONNABORTED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|UND_ERR.*|ERR_STREAM_PREMATURE_CLOSE)$/;
 
