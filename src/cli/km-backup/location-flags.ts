@@ -51,28 +51,35 @@ export function byteCount(value: string): number {
   return bytes;
 }
 
+const GROUP = 'Locations off the cluster:';
+
 export function addLocationFlags(command: Command): Command {
   return command
-    .optionsGroup('Locations off the cluster:')
+    .optionsGroup(GROUP)
     .option('--path-style', 'address the bucket in the path (most servers other than AWS)', false)
     .option('--ca-bundle <file>', "authorities that sign the server's certificate (default: $AWS_CA_BUNDLE)")
     .option('--bandwidth-limit <bytes>', 'bytes a second, such as 10M', byteCount)
-    .option('--retry-seconds <seconds>', 'how long a request that fails is tried again', wholeNumber, 300);
+    .option('--retry-seconds <seconds>', 'how long a request that fails is tried again', wholeNumber, 300)
+    .optionsGroup('Options:');
 }
 
 export function addIdentityFlag(command: Command): Command {
-  return command.option(
-    '--identity <file>',
-    'file with age identities, to read encrypted copies (repeatable)',
-    collect,
-    [],
-  );
+  return command
+    .optionsGroup(GROUP)
+    .option(
+      '--identity <file>',
+      'file with age identities, to read encrypted copies (repeatable)',
+      collect,
+      [],
+    )
+    .optionsGroup('Options:');
 }
 
 /** For commands that take an archive or a location. */
 export function addCopyFlags(command: Command): Command {
   return addIdentityFlag(
     addLocationFlags(command)
+      .optionsGroup(GROUP)
       .option('--archive <name>', 'name of the archive in the location (default: the newest)')
       .option('--series <series>', 'series of the archive, if the location has several'),
   );
