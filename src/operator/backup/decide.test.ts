@@ -425,3 +425,32 @@ describe('why a run does not start', () => {
     expect(status?.message).toContain('vault-agent');
   });
 });
+
+it('removes the Jobs of a schedule that was deleted, once their runs are over', () => {
+  const over = { ...backup, status: { phase: 'Succeeded' as const } };
+  const ended = { state: 'exists' as const, job: job(backup, { type: 'Complete' }), pods: [] };
+  expect(decide({ backup: over, job: ended }).steps).toEqual([]);
+  expect(decide({ backup: over, job: ended, schedule: undefined }).steps).toEqual([
+    { kind: 'deleteJob', target: ended.job.metadata },
+  ]);
+});
+
+it.each([
+  ['complete', 'it is complete'],
+  ['incomplete', 'could not be read'],
+  ['corrupt', 'is corrupt'],
+  ['unverified', 'no manifest'],
+])('records a found archive with its place, and says that it is %s', (kind, expected) => {
+  const annotations = { 'km.duskmantle.io/destination': 'other/b/c', 'km.duskmantle.io/archive-class': kind };
+  const found = {
+    ...backup,
+    metadata: { ...backup.metadata, annotations },
+    spec: { scheduleName: 'notes', archiveName: 'a.tgz' },
+  };
+  const status = written(decide({ backup: found }));
+  expect(status).toMatchObject({
+    phase: 'Found',
+    archive: { name: 'a.tgz', claimName: 'other', path: 'b/c' },
+  });
+  expect(status.message).toContain(expected);
+});
