@@ -2,7 +2,7 @@
  * Encrypts and decrypts whole objects as age files (https://age-encryption.org/v1). The library makes and reads the
  * header; the payload goes through OpenSSL, which is several times faster than the library's own JavaScript.
  */
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hash, hkdfSync } from 'node:crypto';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { ArchiveError } from '../archive/index.ts';
 
@@ -25,11 +25,14 @@ export async function generateKeyPair(): Promise<KeyPair> {
 
 /** Encrypts objects for recipients; each object has a file key of its own. */
 export class Sealer {
+  /** Names the set of recipients: packs are used again only for the same set. */
+  readonly id: string;
   readonly #recipients: readonly string[];
 
   /** @throws {ArchiveError} Usage when a recipient is not an age public key. */
   constructor(recipients: readonly string[]) {
     this.#recipients = recipients;
+    this.id = hash('sha256', [...new Set(recipients)].sort().join('\n'), 'hex').slice(0, 16);
     for (const recipient of recipients) {
       try {
         new Encrypter().addRecipient(recipient);

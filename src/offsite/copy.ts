@@ -107,8 +107,9 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   }
   const destination = path.dirname(file);
   const writer = writerOf(destination);
-  const checkpoint = new Checkpoint(destination, options.locationId, series, archive);
-  const known = await knownMembers(location, series, writer, packSizes);
+  const recipients = sealer?.id ?? '';
+  const checkpoint = new Checkpoint(destination, [options.locationId, series, archive, recipients]);
+  const known = await knownMembers(location, series, writer, recipients, packSizes);
   const worthKeeping = await packsWorthKeeping(manifest, writer, known, packSizes);
 
   const uploader = new PackUploader({
@@ -173,6 +174,7 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
       sha256,
       startedAt,
       isSealed: sealer !== undefined,
+      recipients,
       isComplete: summary.warnings.count === 0,
       manifestParts,
       packBytes,

@@ -14,6 +14,7 @@ const list: ArchiveList = {
   sha256: 'a'.repeat(64),
   startedAt: '2026-01-02T03:04:05.000Z',
   isSealed: true,
+  recipients: 'ab',
   isComplete: true,
   manifestParts: 1,
   packBytes: new Map([

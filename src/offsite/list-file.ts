@@ -20,6 +20,8 @@ export interface ArchiveList {
   /** ISO 8601: when the archive was begun. */
   readonly startedAt: string;
   readonly isSealed: boolean;
+  /** Whose identities read it; see `Sealer.id`. Empty when it is not encrypted. */
+  readonly recipients: string;
   /** Whether every file was captured faithfully. */
   readonly isComplete: boolean;
   /** Objects that hold the manifest. */
@@ -32,7 +34,18 @@ export interface ArchiveList {
 const FIRST_LINE = '# km-backup list 1';
 
 export function encodeList(list: ArchiveList): string {
-  const { archive, series, writer, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } = list;
+  const {
+    archive,
+    series,
+    writer,
+    sizeBytes,
+    sha256,
+    startedAt,
+    isSealed,
+    recipients,
+    isComplete,
+    manifestParts,
+  } = list;
   const header = {
     archive,
     series,
@@ -41,6 +54,7 @@ export function encodeList(list: ArchiveList): string {
     sha256,
     startedAt,
     isSealed,
+    recipients,
     isComplete,
     manifestParts,
   };
@@ -66,8 +80,18 @@ export function parseList(text: string, where: string): ArchiveList {
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
   }
   const total = runs.reduce((sum, { length }) => sum + length, 0);
-  const { archive, series, writer, sizeBytes, sha256, startedAt, isSealed, isComplete, manifestParts } =
-    header;
+  const {
+    archive,
+    series,
+    writer,
+    sizeBytes,
+    sha256,
+    startedAt,
+    isSealed,
+    recipients,
+    isComplete,
+    manifestParts,
+  } = header;
   if (
     typeof archive !== 'string' ||
     typeof series !== 'string' ||
@@ -78,6 +102,7 @@ export function parseList(text: string, where: string): ArchiveList {
     typeof startedAt !== 'string' ||
     Number.isNaN(Date.parse(startedAt)) ||
     typeof isSealed !== 'boolean' ||
+    typeof recipients !== 'string' ||
     typeof isComplete !== 'boolean' ||
     typeof manifestParts !== 'number'
   ) {
@@ -92,6 +117,7 @@ export function parseList(text: string, where: string): ArchiveList {
     sha256,
     startedAt,
     isSealed,
+    recipients,
     isComplete,
     manifestParts,
     packBytes,

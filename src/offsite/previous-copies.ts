@@ -9,11 +9,15 @@ import type { Writer } from './writer-state.ts';
 /** The newest list has nearly all members, a second one those of a short-lived change. */
 const LISTS_READ = 2;
 
-/** Members of the newest copies that this writer made, as far as their packs are there in their full length. */
+/**
+ * Members of the newest copies that this writer made for the same recipients, as far as their packs are there in their
+ * full length. Other recipients could not read them.
+ */
 export async function knownMembers(
   location: Location,
   series: string,
   { salt }: Writer,
+  recipients: string,
   packSizes: ReadonlyMap<string, number>,
 ): Promise<KnownMembers> {
   const known = new KnownMembers();
@@ -25,7 +29,7 @@ export async function knownMembers(
     if (!index || !isOfSalt(index, salt)) continue;
     try {
       const list = await readList(location, series, archive);
-      if (!list) continue;
+      if (list?.recipients !== recipients) continue;
       const where = `${location.url}: the index of ${archive}`;
       for (const member of placedMembers(index, list.runs, where)) {
         if (packSizes.get(member.pack) === list.packBytes.get(member.pack)) known.add(member);

@@ -106,10 +106,9 @@ export interface ConfirmedPack {
 export class Checkpoint {
   readonly #file: string;
 
-  constructor(destination: string, locationId: string, series: string, archive: string) {
-    const name = createHash('sha256')
-      .update(JSON.stringify([locationId, series, archive]))
-      .digest('hex');
+  /** @param copy what tells this copy from others */
+  constructor(destination: string, copy: readonly string[]) {
+    const name = createHash('sha256').update(JSON.stringify(copy)).digest('hex');
     this.#file = path.join(destination, `.km-backup-copy-${name.slice(0, 16)}.checkpoint`);
   }
 

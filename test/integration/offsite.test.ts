@@ -187,6 +187,44 @@ test('without an identity that fits nothing is read, in words', async () => {
   await expect(fetchFrom(box, location, name, { opener: other })).rejects.toThrow(/other recipients/);
 });
 
+test('each of several recipients reads a copy; after an exchange, old copies with the old identity', async () => {
+  fill(1, 3);
+  const [old, next] = [await generateKeyPair(), await generateKeyPair()];
+  const first = await backUp();
+  await copyTo(location, first, { sealer: new Sealer([keys.recipient, old.recipient]) });
+  box.write('f0/new', randomBytes(20_000));
+  const second = await backUp();
+  await copyTo(location, second, { sealer: new Sealer([keys.recipient, next.recipient]) });
+  const reads = (archive: string, ...pairs: KeyPair[]) =>
+    fetchFrom(box, location, path.basename(archive), {
+      opener: new Opener(pairs.map(({ identity }) => identity)),
+    });
+  for (const pairs of [[keys], [old], [old, next]])
+    expect(sha256(await reads(first, ...pairs))).toBe(sha256(first));
+  for (const pairs of [[keys], [next]]) expect(sha256(await reads(second, ...pairs))).toBe(sha256(second));
+  await expect(reads(first, next)).rejects.toMatchObject({ reason: 'IdentityMismatch' });
+  await expect(reads(second, old)).rejects.toMatchObject({ reason: 'IdentityMismatch' });
+  box.write('f0/plain', 'x');
+  // What was encrypted is not used in an unencrypted copy, nor the other way round.
+  const third = await backUp();
+  expect(await copyTo(location, third)).toMatchObject({ reusedBytes: 0 });
+  expect(sha256(await fetchFrom(box, location, path.basename(third)))).toBe(sha256(third));
+});
+
+test('an archive that is pruned while it is copied is copied to its end', async () => {
+  fill(5, 10, 5_000);
+  const archive = await backUp();
+  const digest = sha256(archive);
+  location.before = (verb, key) => {
+    if (!key.startsWith('packs/')) return;
+    expect(verb).toBe('put');
+    for (const file of [archive, `${archive}.manifest`]) fs.rmSync(file, { force: true });
+  };
+  await copyTo(location, archive, { packBytes: 50_000 });
+  location.before = () => {};
+  expect(sha256(await fetchFrom(box, location, path.basename(archive)))).toBe(digest);
+});
+
 test('a lost salt costs a full copy, and nothing else', async () => {
   fill(3, 10);
   const first = await backUp();
