@@ -79,6 +79,24 @@ export const RUN_REASONS = {
     meaning:
       "The script's archive reads without error from end to end. It has no manifest to compare its content with.",
   },
+  TreeStaged: {
+    exit: 'ok',
+    meaning: 'The restored tree is unpacked and verified beside the live one, which is unchanged.',
+  },
+  TreeRestored: { exit: 'ok', meaning: 'The restored tree is live.' },
+  AlreadyRestored: {
+    exit: 'ok',
+    meaning: 'This request was restored by an earlier run. It was not done a second time.',
+  },
+  OldStateRemoved: { exit: 'ok', meaning: 'The restored tree is final; the state before it was deleted.' },
+  OldStateBack: { exit: 'ok', meaning: 'The state before the restore is live again.' },
+  RestoreResumed: {
+    exit: 'ok',
+    meaning: 'What an interrupted restore, commit or rollback began was completed.',
+  },
+  RestoreDescribed: { exit: 'ok', meaning: 'The message says what is unfinished or kept.' },
+  RestoreChecked: { exit: 'ok', meaning: 'The archive can be restored to that target. Nothing was changed.' },
+  StagingDiscarded: { exit: 'ok', meaning: 'Nothing is staged any longer; the target is unchanged.' },
   FilesNotCaptured: {
     exit: 'incomplete',
     meaning: 'Some files changed while read in every attempt, or could not be read. The warnings name them.',
@@ -163,6 +181,20 @@ export const RUN_REASONS = {
     meaning: 'A worker thread ended early, or the system had no memory or file descriptors left.',
     kubectl: 'Raise the memory limit (`spec.podTemplate.resources`).',
     shell: 'Give the process more memory, or raise `ulimit -n`.',
+  },
+  ArchiveReplaced: {
+    exit: 'failure',
+    meaning:
+      'The archive or its manifest is not the one that was pinned when the restore was asked for. Nothing was changed.',
+    kubectl: 'Create the restore again: it pins the archive that is there now.',
+    shell:
+      'Check the archive, then pass its present digest, or no `--expect-manifest` and `--expect-sha256`.',
+  },
+  AlreadyRolledBack: {
+    exit: 'failure',
+    meaning: 'A request of this id was restored and rolled back before. It is not done a second time.',
+    kubectl: 'Create another KmRestore.',
+    shell: 'To restore again, pass another `--id`.',
   },
   Internal: {
     exit: 'failure',

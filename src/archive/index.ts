@@ -17,7 +17,13 @@ export { readMemberLines, readSummary } from './format/manifest-reader.ts';
 export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
-export { commitRestore, restoreStatus, resumeRestore, rollbackRestore } from './restore/finish.ts';
+export {
+  commitRestore,
+  discardRestore,
+  restoreStatus,
+  resumeRestore,
+  rollbackRestore,
+} from './restore/finish.ts';
 export { listEntries } from './restore/list-entries.ts';
 export type { RestoreProgress } from './restore/progress.ts';
 export { type RestoreOptions, type RestoreReport, restore } from './restore/restore.ts';

@@ -34,8 +34,10 @@ export class ProgramAs implements Disposable {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { main } = await import('../../src/cli/km-backup/main.ts');
   let output = '';
-  const collect = (text: string | Uint8Array) => {
+  const collect = (text: string | Uint8Array, ...more: unknown[]) => {
     output += text;
+    const done = more.at(-1);
+    if (typeof done === 'function') done();
     return true;
   };
   process.stdout.write = collect;

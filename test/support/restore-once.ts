@@ -1,12 +1,19 @@
-import { commitRestore, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import {
+  commitRestore,
+  discardRestore,
+  resumeRestore,
+  rollbackRestore,
+} from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 
 /*
  * One run of restore in a process of its own, which kills itself by SIGKILL right before its Nth change on
  * disk. Prints the names of the steps it reached. Arguments: N, what to do, target, and for a restore the
- * archive, the kind of swap, and what becomes of the old state.
+ * archive, the kind of swap, what becomes of the old state, the id of the request, and `stage` to end before the
+ * swap. For other actions the id takes the archive's place.
  */
-const [kill = '', action, target = '', archive = '', swap, oldState] = process.argv.slice(2);
+const [kill = '', action, target = '', archive = '', swap, oldState, id, stage] = process.argv.slice(2);
+const request = archive === '' ? {} : { id: archive };
 let reached = 0;
 const failpoint = (name: string) => {
   process.stdout.write(`${name}\n`);
@@ -23,17 +30,22 @@ switch (action) {
       threads: 1,
       now: () => new Date(),
       failpoint,
+      ...(id === undefined ? {} : { id }),
+      stageOnly: stage === 'stage',
       ...(swap === 'exchange' || swap === 'rename' || swap === 'children' ? { swap } : {}),
     });
     break;
   case 'rollback':
-    await rollbackRestore(target, { failpoint });
+    await rollbackRestore(target, { failpoint, ...request });
     break;
   case 'commit':
-    await commitRestore(target, { failpoint });
+    await commitRestore(target, { failpoint, ...request });
     break;
   case 'resume':
-    await resumeRestore(target, { failpoint });
+    await resumeRestore(target, { failpoint, ...request });
+    break;
+  case 'discard':
+    await discardRestore(target, { failpoint, ...request });
     break;
   default:
     throw new Error(`no action ${action}`);

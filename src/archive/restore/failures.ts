@@ -25,8 +25,16 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A system error before anything in the target was changed. */
+/** A system error or a signal before anything in the target was changed. */
 export function stagingError(error: unknown, { target }: Places): unknown {
+  if (error instanceof ArchiveError && (error.reason === 'Terminated' || error.reason === 'Interrupted')) {
+    const signal = error.reason === 'Terminated' ? 'SIGTERM' : 'SIGINT';
+    return new ArchiveError(
+      error.reason,
+      `${shown(target)}: the restore was stopped by ${signal} before the swap. Nothing was changed, and what was staged was removed.`,
+      { cause: error },
+    );
+  }
   if (!isSystemError(error)) return error;
   const code = codeOf(error);
   const full = code === 'ENOSPC' || code === 'EDQUOT';

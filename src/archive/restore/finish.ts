@@ -3,7 +3,8 @@ import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
 import { checkSwap } from './check-swap.ts';
 import { refused, shown, swapError } from './failures.ts';
-import { type Journal, readJournal } from './journal.ts';
+import { type DoneRequest, findDone } from './history.ts';
+import { type Journal, readJournal, type StagedTotals } from './journal.ts';
 import { describeUsers, findUsers } from './open-files.ts';
 import { type Place, statePlaces } from './place.ts';
 import { checkPreservable, findArchives } from './preserved-archives.ts';
@@ -12,6 +13,8 @@ import { ArchiveLocks, RestoreState } from './state.ts';
 import { completeSwap, type Failpoint, inodeOf, namesIn, present, undoSwap } from './swap.ts';
 
 export interface FinishOptions {
+  /** Only what this request has left; undefined: whatever is left. */
+  readonly id?: string | undefined;
   readonly failpoint?: Failpoint;
   /** Stops the removal of a tree; `resumeRestore` completes it later. A swap always runs to its end. */
   readonly signal?: AbortSignal | undefined;
@@ -19,8 +22,10 @@ export interface FinishOptions {
 
 /** Deletes the old state that a restore kept. Completes an interrupted swap first. */
 export async function commitRestore(target: string, options: FinishOptions = {}): Promise<string> {
-  using found = required(target);
+  using found = find(target, options.id);
+  if (!found) return doneBefore(target, options.id, 'restored');
   const failpoint = options.failpoint ?? (() => {});
+  if (found.journal.phase === 'staged') throw stillStaged(found.journal, found.state.place);
   const journal = completed(found.state, found.journal, failpoint);
   if (journal.phase === 'staging') return await nothingSwapped(found.state, options);
   if (journal.phase === 'swapped') {
@@ -41,17 +46,18 @@ export async function rollbackRestore(
   target: string,
   options: FinishOptions & { readonly ignoreWriters?: boolean } = {},
 ): Promise<string> {
-  using found = required(target);
+  using found = find(target, options.id);
+  if (!found) return doneBefore(target, options.id, 'rolledBack');
   const { state, journal } = found;
   const failpoint = options.failpoint ?? (() => {});
-  if (journal.phase === 'staging') return await nothingSwapped(state, options);
+  if (journal.phase === 'staging' || journal.phase === 'staged') return await nothingSwapped(state, options);
   if (journal.direction === 'back') {
     completed(state, journal, failpoint);
     await state.remove(failpoint, options.signal);
     return oldStateIsBack(journal);
   }
   if (journal.phase === 'swapping' && !journal.moved) {
-    giveUpSwap(state, journal, failpoint);
+    giveUpSwap(state, { ...journal, undone: true }, failpoint);
     await state.remove(failpoint, options.signal);
     return oldStateIsBack(journal);
   }
@@ -105,10 +111,38 @@ async function swapBack(
   }
 }
 
+/**
+ * Removes what was staged and never went live. An unfinished swap is undone. Does nothing if nothing is there.
+ *
+ * @throws {ArchiveError} RestoreRefused when the restored tree is live already.
+ */
+export async function discardRestore(
+  target: string,
+  options: FinishOptions & { readonly ignoreWriters?: boolean } = {},
+): Promise<string> {
+  using found = RestoreState.find(target);
+  const { id } = options;
+  if (!found || (id !== undefined && found.journal.id !== id)) {
+    return `${shown(path.resolve(target))}: nothing is staged${id === undefined ? '' : ' by this request'}.`;
+  }
+  const { journal, state } = found;
+  const { phase, direction } = journal;
+  if (phase === 'staging' || phase === 'staged') return await nothingSwapped(state, options);
+  if (phase === 'swapping' || direction === 'back') {
+    found[Symbol.dispose]();
+    return await rollbackRestore(target, options);
+  }
+  throw refused(
+    `${describe(journal, state.place)} There is nothing to discard: use --rollback to go back, --commit to delete the old state`,
+  );
+}
+
 /** Completes what an interrupted restore, commit or rollback began. */
 export async function resumeRestore(target: string, options: FinishOptions = {}): Promise<string> {
-  using found = required(target);
+  using found = find(target, options.id);
+  if (!found) return doneBefore(target, options.id, undefined);
   const failpoint = options.failpoint ?? (() => {});
+  if (found.journal.phase === 'staged') throw stillStaged(found.journal, found.state.place);
   const journal = completed(found.state, found.journal, failpoint);
   if (journal.phase === 'staging') return await nothingSwapped(found.state, options);
   if (journal.phase === 'removing') {
@@ -139,6 +173,8 @@ function describe(journal: Journal, place: Place): string {
   const target = shown(journal.target);
   const of = `restore of ${shown(journal.archive)}, started ${journal.startedAt}`;
   switch (journal.phase) {
+    case 'staged':
+      return `${target}: a ${of}, is staged and complete. The target is wholly old. \`km-backup restore --id ${shown(journal.id)} ${shown(journal.archive)} ${target}\` swaps it in, --discard removes it.`;
     case 'staging':
       return `${target}: a ${of}, ended before the swap. The target is wholly old. --resume removes what was staged.`;
     case 'swapping':
@@ -152,10 +188,13 @@ function describe(journal: Journal, place: Place): string {
 
 /** What an earlier run of the same request had left to do. */
 export interface EarlierRun {
-  readonly outcome: 'completed' | 'already-restored';
+  /** `staged`: its tree is complete and was not swapped in. */
+  readonly outcome: 'completed' | 'already-restored' | 'staged';
   readonly target: string;
   readonly archivesKept: number;
   readonly oldState: string | undefined;
+  /** Unknown for restores of earlier versions. */
+  readonly staged: StagedTotals | undefined;
 }
 
 /**
@@ -163,7 +202,8 @@ export interface EarlierRun {
  *
  * @param request Its id, or its archive if it has none.
  * @returns What was done if that run was this very request; undefined when a new restore may begin.
- * @throws {ArchiveError} RestoreRefused when another restore's old state is kept.
+ * @throws {ArchiveError} RestoreRefused when another restore's old state is kept, AlreadyRolledBack when this
+ *   request was restored and rolled back.
  */
 export async function finishEarlier(
   target: string,
@@ -171,37 +211,78 @@ export async function finishEarlier(
   options: FinishOptions,
 ): Promise<EarlierRun | undefined> {
   const found = RestoreState.find(target);
-  if (!found) return undefined;
+  if (!found) return fromHistory(target, request.id);
   using state = found.state;
   const failpoint = options.failpoint ?? (() => {});
   const wasSwapping = found.journal.phase === 'swapping' && found.journal.direction === 'forward';
   const journal = completed(state, found.journal, failpoint);
   const same =
     request.id === undefined ? wasSwapping && journal.archive === request.archive : journal.id === request.id;
+  if (journal.phase === 'staged') {
+    if (!same) throw unfinished(journal, state.place);
+    return earlierRun('staged', journal, undefined);
+  }
   const superseded =
     journal.phase === 'staging' || journal.direction === 'back' || (journal.phase === 'removing' && !same);
   if (superseded) {
     await state.remove(failpoint, options.signal);
-    return undefined;
+    return fromHistory(target, request.id);
   }
   if (!same) throw unfinished(journal, state.place);
+  const outcome = wasSwapping ? 'completed' : 'already-restored';
+  return earlierRun(outcome, journal, await settle(state, journal, options));
+}
+
+function earlierRun(
+  outcome: EarlierRun['outcome'],
+  { target, preservedArchives, staged }: Journal,
+  oldState: string | undefined,
+): EarlierRun {
+  return { outcome, target, archivesKept: preservedArchives.length, oldState, staged };
+}
+
+/** A request that was done once is never done again by itself, however long ago it was. */
+function fromHistory(target: string, id: string | undefined): EarlierRun | undefined {
+  const done = requestDone(target, id);
+  if (!done) return undefined;
+  if (done.outcome === 'rolledBack') {
+    throw new ArchiveError(
+      'AlreadyRolledBack',
+      `refused: the request ${shown(done.id)} (restore of ${shown(done.archive)}, started ${done.startedAt}) was done before and then rolled back. Nothing was changed. To restore again, pass another --id.`,
+    );
+  }
+  const { entries, files, bytes } = done;
   return {
-    outcome: wasSwapping ? 'completed' : 'already-restored',
-    target: journal.target,
-    archivesKept: journal.preservedArchives.length,
-    oldState: await settle(state, journal, options),
+    outcome: 'already-restored',
+    target: path.resolve(target),
+    archivesKept: 0,
+    oldState: undefined,
+    staged:
+      entries === undefined || files === undefined || bytes === undefined
+        ? undefined
+        : { entries, files, bytes, reusedBytes: 0, warnings: { count: 0, samples: [] } },
   };
 }
 
+function requestDone(target: string, id: string | undefined): DoneRequest | undefined {
+  if (id === undefined) return undefined;
+  return findDone(
+    statePlaces(target).map(({ state }) => state),
+    id,
+  );
+}
+
 /** Refuses as `finishEarlier` would, without doing anything. */
-export function refuseAfterUnfinished(target: string): void {
+export function refuseAfterUnfinished(target: string, id: string | undefined): void {
   for (const place of statePlaces(target)) {
     const journal = readJournal(place.state);
-    if (journal?.direction === 'forward' && (journal.phase === 'swapping' || journal.phase === 'swapped')) {
-      throw unfinished(journal, place);
-    }
+    if (journal?.direction !== 'forward' || !refusedPhases.has(journal.phase)) continue;
+    const own = journal.phase === 'staged' && journal.id === id;
+    if (!own) throw unfinished(journal, place);
   }
 }
+
+const refusedPhases: ReadonlySet<Journal['phase']> = new Set(['staged', 'swapping', 'swapped']);
 
 /** Another restore is unfinished or its old state is kept. */
 export function unfinished(journal: Journal, place: Place): ArchiveError {
@@ -281,8 +362,39 @@ function oldStateIsBack({ target }: Journal): string {
   return `${shown(target)}: the old state is back; the restored one was removed.`;
 }
 
-function required(target: string): { state: RestoreState; journal: Journal } & Disposable {
+/**
+ * What a restore has left, of the given request only.
+ *
+ * @throws {ArchiveError} RestoreRefused when something of another request is left.
+ */
+function find(
+  target: string,
+  id: string | undefined,
+): ({ state: RestoreState; journal: Journal } & Disposable) | undefined {
   const found = RestoreState.find(target);
-  if (!found) throw refused(`${shown(path.resolve(target))} has no unfinished restore and no kept old state`);
-  return { ...found, [Symbol.dispose]: () => found.state[Symbol.dispose]() };
+  if (!found || id === undefined || found.journal.id === id) return found;
+  found[Symbol.dispose]();
+  if (requestDone(target, id)) return undefined;
+  throw refused(
+    `${describe(found.journal, found.state.place)} It belongs to the request ${shown(found.journal.id)}, not to ${shown(id)}`,
+  );
+}
+
+/** Nothing is left to finish: a request that was given by its id may have ended like this before. */
+function doneBefore(target: string, id: string | undefined, as: DoneRequest['outcome'] | undefined): string {
+  const done = requestDone(target, id);
+  const at = shown(path.resolve(target));
+  if (!done) throw refused(`${at} has no unfinished restore and no kept old state`);
+  const ended =
+    done.outcome === 'restored'
+      ? 'the restored tree is final and the old state was removed'
+      : 'the old state is back and the restored one was removed';
+  if (as !== undefined && done.outcome !== as) {
+    throw refused(`${at}: the request ${shown(done.id)} ended before: ${ended}`);
+  }
+  return `${at}: nothing is left to do; ${ended}.`;
+}
+
+function stillStaged(journal: Journal, place: Place): ArchiveError {
+  return refused(describe(journal, place).replace(/\.$/, ''));
 }

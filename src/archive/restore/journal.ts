@@ -6,6 +6,7 @@ import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
 import { shown } from './failures.ts';
+import { HISTORY, HISTORY_TEMPORARY } from './history.ts';
 
 const RootMetadata = z.object({
   mode: z.int().nonnegative(),
@@ -18,20 +19,33 @@ const RootMetadata = z.object({
 /** What a directory that stays in place (a mount point) takes over from the tree that moves in. */
 export type RootMetadata = z.infer<typeof RootMetadata>;
 
+export const StagedTotals = z.object({
+  entries: z.int().nonnegative(),
+  files: z.int().nonnegative(),
+  bytes: z.int().nonnegative(),
+  /** Of `bytes`, those that were cloned or linked from the live tree instead of being written. */
+  reusedBytes: z.int().nonnegative(),
+  warnings: z.object({ count: z.int().nonnegative(), samples: z.array(z.string()) }),
+});
+export type StagedTotals = z.infer<typeof StagedTotals>;
+
 const Fields = z.object({
   version: z.literal(1),
   /** Given by the caller, so that a repeated request is recognized. */
   id: z.string(),
+  /** The id was chosen by the caller, who may repeat the request at any later time. */
+  named: z.boolean().default(false),
   target: z.string(),
   archive: z.string(),
   startedAt: z.iso.datetime(),
   /**
    * - `staging`: the live tree is unchanged; what was staged has no value yet.
+   * - `staged`: the live tree is unchanged; the new one is complete and waits for the same request to go on.
    * - `swapping`: must be completed or undone; the names on disk show which steps are done.
    * - `swapped`: the new tree is live, the old one is kept.
    * - `removing`: the tree that was kept is being deleted.
    */
-  phase: z.enum(['staging', 'swapping', 'swapped', 'removing']),
+  phase: z.enum(['staging', 'staged', 'swapping', 'swapped', 'removing']),
   /** `back` while a rollback swaps the old tree in again. */
   direction: z.enum(['forward', 'back']),
   /**
@@ -65,6 +79,12 @@ const Fields = z.object({
   /** Metadata of a directory that stays in place: before the restore, and from the archive. */
   rootBefore: RootMetadata.optional(),
   rootAfter: RootMetadata.optional(),
+  /** A rollback undid the unfinished swap. */
+  undone: z.boolean().optional(),
+  /** Digests that the request demanded of its archive. */
+  pinned: z.object({ manifestSha256: z.string().optional(), sha256: z.string().optional() }).optional(),
+  /** What was staged, for the report of a later run of the same request. */
+  staged: StagedTotals.optional(),
 });
 /** `carry` is what version 0.1.0 called `preservedArchives`. */
 const Journal = z.preprocess(
@@ -81,7 +101,15 @@ const TEMPORARY = 'journal.tmp';
 export const LOCK = 'lock';
 export const NEW = 'new';
 export const OLD = 'old';
-const ownNames: ReadonlySet<string> = new Set([JOURNAL, TEMPORARY, LOCK, NEW, OLD]);
+const ownNames: ReadonlySet<string> = new Set([
+  JOURNAL,
+  TEMPORARY,
+  HISTORY,
+  HISTORY_TEMPORARY,
+  LOCK,
+  NEW,
+  OLD,
+]);
 
 /**
  * @returns The journal in a state directory; undefined when there is none.

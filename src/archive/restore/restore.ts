@@ -5,43 +5,39 @@ import { hasCapability } from '../../posix/capabilities.ts';
 import { syncFileSystem } from '../../posix/sync.ts';
 import { archiveInfo } from '../destination/inventory.ts';
 import { ArchiveError } from '../errors.ts';
-import { type ByteString, display, fromText } from '../format/byte-string.ts';
+import { fromText } from '../format/byte-string.ts';
 import { RESTORE_STATE_NAME } from '../format/names.ts';
 import { allowedThreads } from '../pool/allowed-threads.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import type { RestorePolicy } from './entry-gate.ts';
-import { messageOf, refused, shown, stagingError, swapError } from './failures.ts';
-import {
-  type EarlierRun,
-  finishEarlier,
-  giveUpSwap,
-  refuseAfterUnfinished,
-  refuseUsers,
-  settle,
-  unfinished,
-} from './finish.ts';
+import { messageOf, refused, shown, stagingError } from './failures.ts';
+import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers, unfinished } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
 import type { Journal } from './journal.ts';
-import { isKeptName } from './kept-names.ts';
+import { PinnedArchive, type Pins } from './pinned-archive.ts';
 import { checkPlace, type Place, placeOf } from './place.ts';
-import { checkPreservable, findArchivesAnd, type PreservedArchives } from './preserved-archives.ts';
-import type { RestorePhase, RestoreProgress } from './progress.ts';
+import { checkPreservable, findArchivesAnd } from './preserved-archives.ts';
+import type { RestoreProgress } from './progress.ts';
 import { removeTree } from './remove-tree.ts';
 import { rootMetadata } from './root-metadata.ts';
 import { type Source, sourceOf } from './source.ts';
 import { checkSpace } from './space.ts';
 import { check, stage } from './stage.ts';
 import type { StageOptions } from './stage-options.ts';
-import { ArchiveLocks, RestoreState } from './state.ts';
-import { completeSwap, type Failpoint, inodeOf, namesIn, present } from './swap.ts';
+import { RestoreState } from './state.ts';
+import { type Failpoint, present } from './swap.ts';
+import { isEmpty, noArchives, prepareSwap, type ReadyToSwap, type SwapInOptions, swapIn } from './swap-in.ts';
 import { checkNames, type Totals, type Validated, validate } from './validate.ts';
+import { type RestoreWarnings, Warnings } from './warnings.ts';
 
 export interface RestoreOptions {
   readonly archive: string;
   readonly target: string;
-  /** Names this request: repeated after a crash, it is completed or found done. Default: a random id. */
+  /** Names this request: repeated at any later time, it is completed or found done. Default: a random id. */
   readonly id?: string | undefined;
+  /** Digests that the archive must have. */
+  readonly pins?: Pins | undefined;
   readonly policy: RestorePolicy;
   readonly ignoreManifest?: boolean;
   /** Continue even if processes write below the target. */
@@ -49,6 +45,8 @@ export interface RestoreOptions {
   /** Keep the old state until `commitRestore` or `rollbackRestore`, or remove it once the new one is live. */
   readonly oldState: 'keep' | 'remove';
   readonly dryRun?: boolean;
+  /** Ends before the swap. The same id again goes on from there. */
+  readonly stageOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly threads?: number | undefined;
   readonly now: () => Date;
@@ -63,7 +61,7 @@ export interface RestoreOptions {
 export type RestoreReport = RestoreDone | EarlierRun;
 
 export interface RestoreDone {
-  readonly outcome: 'restored' | 'would-restore';
+  readonly outcome: 'restored' | 'staged' | 'would-restore';
   readonly target: string;
   readonly against: Source['against'];
   /** Why there was no manifest to compare with. */
@@ -78,32 +76,25 @@ export interface RestoreDone {
   readonly oldState: string | undefined;
 }
 
-export interface RestoreWarnings {
-  readonly count: number;
-  /** The first few, bounded and escaped. */
-  readonly samples: readonly string[];
-}
-
-const MAX_SAMPLES = 20;
-const noArchives: PreservedArchives = { directories: [], files: [] };
-
 /**
  * Replaces a directory with the contents of an archive. Until the swap begins nothing in the target changes, and a
  * failure leaves no trace. A swap that fails is undone; one that is killed can be completed or undone later.
  *
- * @throws {ArchiveError} RestoreRefused, NoSpace, Locked, ArchiveCorrupt or ManifestInvalid when nothing was
- *   changed; RestoreFailed with what to do next.
+ * @throws {ArchiveError} RestoreRefused, ArchiveReplaced, AlreadyRolledBack, NoSpace, Locked, ArchiveCorrupt or
+ *   ManifestInvalid when nothing was changed; RestoreFailed with what to do next.
  */
 export async function restore(options: RestoreOptions): Promise<RestoreReport> {
-  const { signal, dryRun } = options;
+  const { signal, dryRun, id } = options;
   const failpoint = options.failpoint ?? (() => {});
   const archive = path.resolve(options.archive);
-  if (dryRun) refuseAfterUnfinished(options.target);
+  if (dryRun) refuseAfterUnfinished(options.target, id);
   else {
-    const earlier = await finishEarlier(options.target, { id: options.id, archive }, { failpoint, signal });
+    const earlier = await finishEarlier(options.target, { id, archive }, { failpoint, signal });
+    if (earlier?.outcome === 'staged' && !options.stageOnly) return await goOn(options, failpoint);
     if (earlier) return earlier;
   }
 
+  const pinned = await PinnedArchive.open(archive, options.pins ?? {}, signal);
   const warnings = new Warnings();
   const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   const place = placeFor(options.swap, placeOf(options.target));
@@ -145,6 +136,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   };
   if (dryRun) {
     if (source.against === 'manifest') await check(source, validated, stageOptions, pool);
+    pinned.check();
     return { ...base, outcome: 'would-restore', warnings: warnings.summary, oldState: undefined };
   }
 
@@ -153,7 +145,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   if (other && other.phase !== 'staging') throw unfinished(other, place);
   const journal: Journal = {
     version: 1,
-    id: options.id ?? randomUUID(),
+    id: id ?? randomUUID(),
+    named: id !== undefined,
     target: place.target,
     archive,
     startedAt: options.now().toISOString(),
@@ -167,61 +160,106 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     moved: false,
     modes: [],
     preservedArchives: [],
+    ...(options.pins ? { pinned: options.pins } : {}),
   };
-  let swapping: Journal;
-  let locks: ArchiveLocks | undefined;
+  const swapOptions = swapOptionsOf(options, failpoint, totals.files);
+  let ready: ReadyToSwap;
   try {
     await discardTrees(state);
     failpoint('journal staging');
     state.write(journal);
     await stageTree({ source, validated }, state, stageOptions, pool, failpoint);
     signal?.throwIfAborted();
-    locks = new ArchiveLocks(place.target, found.directories);
-    swapping = await prepareSwap(state, journal, found.directories, options);
-    failpoint('journal swapping');
-    state.write(swapping);
+    pinned.check();
+    const { count, samples } = warnings.summary;
+    const staged: Journal = {
+      ...journal,
+      staged: { ...stagedTotals(totals), warnings: { count, samples: [...samples] } },
+    };
+    if (options.stageOnly) {
+      failpoint('journal staged');
+      state.write({ ...staged, phase: 'staged' });
+      return { ...base, outcome: 'staged', warnings: warnings.summary, oldState: undefined };
+    }
+    ready = await prepareSwap(state, staged, swapOptions);
   } catch (error) {
-    locks?.[Symbol.dispose]();
     throw await discard(state, pool, failpoint, stagingError(error, place));
   }
+  using _locks = ready;
   try {
-    startPhase('swapping', totals, stageOptions);
-    const swapped = await swap(state, swapping, failpoint);
-    if (swapped.phase === 'removing') startPhase('removing the old state', totals, stageOptions);
-    const kept = await settle(state, swapped, { failpoint, signal });
-    return { ...base, outcome: 'restored', warnings: warnings.summary, oldState: kept };
-  } finally {
-    locks[Symbol.dispose]();
+    failpoint('journal swapping');
+    state.write(ready.journal);
+  } catch (error) {
+    throw await discard(state, pool, failpoint, stagingError(error, place));
   }
+  const oldState = await swapIn(state, ready.journal, swapOptions);
+  return { ...base, outcome: 'restored', warnings: warnings.summary, oldState };
+}
+
+/** Swaps in what an earlier run of this request staged. A failure before the swap leaves it staged. */
+async function goOn(options: RestoreOptions, failpoint: Failpoint): Promise<EarlierRun> {
+  using found = RestoreState.find(options.target);
+  if (found?.journal.phase !== 'staged' || found.journal.id !== options.id) {
+    throw refused(`another run has just changed what is staged for ${shown(options.target)}. Run again`);
+  }
+  const { state } = found;
+  const place = placeFor(found.journal.mode, state.place);
+  const journal: Journal = {
+    ...found.journal,
+    oldState: isEmpty(place) ? 'remove' : options.oldState,
+  };
+  checkPinned(journal, options.pins ?? {});
+  if (journal.hasOutgoing !== place.exists || !present(state.new)) {
+    throw refused(
+      `${shown(place.target)} was ${place.exists ? 'created' : 'removed'}, or what was staged is gone, since the restore was staged. Remove it (--discard) and run again`,
+    );
+  }
+  const swapOptions = swapOptionsOf(options, failpoint, journal.staged?.files ?? 0);
+  using ready = await prepareSwap(state, journal, swapOptions);
+  failpoint('journal swapping');
+  state.write(ready.journal);
+  const oldState = await swapIn(state, ready.journal, swapOptions);
+  return {
+    outcome: 'completed',
+    target: place.target,
+    archivesKept: ready.journal.preservedArchives.length,
+    oldState,
+    staged: journal.staged,
+  };
+}
+
+/** The staged tree is of the archive that was pinned then. */
+function checkPinned({ archive, pinned }: Journal, pins: Pins): void {
+  for (const key of ['manifestSha256', 'sha256'] as const) {
+    if (pins[key] === undefined || pinned?.[key] === pins[key]) continue;
+    throw new ArchiveError(
+      'ArchiveReplaced',
+      `refused: what is staged of ${shown(archive)} has another digest than expected (${pinned?.[key] ?? 'unknown'}, not ${pins[key]}). Nothing was changed. Remove it (--discard) and run again.`,
+    );
+  }
+}
+
+function swapOptionsOf(
+  { ignoreWriters, signal, progress }: RestoreOptions,
+  failpoint: Failpoint,
+  files: number,
+): SwapInOptions {
+  return {
+    ignoreWriters: ignoreWriters ?? false,
+    signal,
+    failpoint,
+    // Without a count of its own: every file is unpacked by then.
+    startPhase: (phase) => progress?.({ phase, files, ofFiles: files }),
+  };
+}
+
+function stagedTotals({ entries, files, dataBytes }: Totals) {
+  return { entries, files, bytes: dataBytes, reusedBytes: 0 };
 }
 
 /** Setting owners takes all of these: what has been given to another user still gets its mode and attributes. */
 function ownsFiles(): boolean {
   return hasCapability('CHOWN') && hasCapability('FOWNER') && hasCapability('DAC_OVERRIDE');
-}
-
-/** Completes the swap; one that fails is undone and leaves no trace. */
-async function swap(state: RestoreState, journal: Journal, failpoint: Failpoint): Promise<Journal> {
-  const { place } = state;
-  try {
-    return completeSwap(place, journal, failpoint);
-  } catch (error) {
-    const reached = state.journal ?? journal;
-    if (reached.moved) throw swapError(error, place);
-    giveUpSwap(state, reached, failpoint);
-    await state.remove(failpoint);
-    if (error instanceof ArchiveError) throw error;
-    throw new ArchiveError(
-      'RestoreFailed',
-      `${shown(place.target)}: the swap failed (${messageOf(error)}) and was undone. Nothing was changed. Remove that obstacle and run again.`,
-      { cause: error },
-    );
-  }
-}
-
-/** An empty directory is not worth keeping. */
-function isEmpty(place: Place): boolean {
-  return place.exists && namesIn(place.target).every(isKeptName);
 }
 
 async function stageTree(
@@ -245,7 +283,8 @@ async function stageTree(
   failpoint('unpack');
   await stage(source, validated, state.new, options, pool);
   failpoint('sync');
-  startPhase('syncing', validated.totals, options);
+  const { files } = validated.totals;
+  options.progress({ phase: 'syncing', files, ofFiles: files });
   await unlessAborted(syncFileSystem(place.state), options.signal);
 }
 
@@ -256,41 +295,6 @@ function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Pr
     signal?.addEventListener('abort', abort, { once: true });
     work.then(resolve, reject).finally(() => signal?.removeEventListener('abort', abort));
   });
-}
-
-/** A phase without a count of its own: every file is unpacked by then. */
-function startPhase(phase: RestorePhase, { files }: Totals, { progress }: StageOptions): void {
-  progress({ phase, files, ofFiles: files });
-}
-
-/** The last checks before anything changes. */
-async function prepareSwap(
-  state: RestoreState,
-  journal: Journal,
-  locked: readonly ByteString[],
-  options: RestoreOptions,
-): Promise<Journal> {
-  const { place } = state;
-  refuseUsers(place, options);
-  // Again, now that the archives are locked: a backup may have ended since.
-  const { files, directories } = place.exists
-    ? await findArchivesAnd(journal.archive, place.target, options.signal)
-    : noArchives;
-  if (directories.some((directory) => !locked.includes(directory))) {
-    throw refused(`a backup has just written a first archive into ${shown(place.target)}. Run again`);
-  }
-  checkPreservable(files, fromText(place.target), fromText(state.new));
-  return {
-    ...journal,
-    phase: 'swapping',
-    modes: checkSwap(place, journal.mode, state.new),
-    preservedArchives: [...files],
-    incomingInode: inodeOf(state.new),
-    incomingNames: journal.mode === 'children' ? namesIn(state.new).filter((name) => !isKeptName(name)) : [],
-    ...(journal.mode === 'children'
-      ? { rootBefore: rootMetadata(place.target), rootAfter: rootMetadata(state.new) }
-      : {}),
-  };
 }
 
 async function discard(
@@ -323,18 +327,4 @@ function placeFor(swap: Journal['mode'] | undefined, place: Place): Place {
   return swap === 'children'
     ? { ...place, kind: 'inside', state: path.join(place.target, RESTORE_STATE_NAME) }
     : place;
-}
-
-class Warnings {
-  #count = 0;
-  readonly #samples: string[] = [];
-
-  readonly add = (at: ByteString, message: string): void => {
-    this.#count++;
-    if (this.#samples.length < MAX_SAMPLES) this.#samples.push(`${display(at)}: ${message}`);
-  };
-
-  get summary(): RestoreWarnings {
-    return { count: this.#count, samples: this.#samples };
-  }
 }

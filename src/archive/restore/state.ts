@@ -9,6 +9,7 @@ import { type ByteString, display, fromText, join, toBuffer } from '../format/by
 import { LOCK_NAME } from '../format/names.ts';
 import { DeepPaths } from './deep-paths.ts';
 import { messageOf, refused, shown } from './failures.ts';
+import { rememberDone } from './history.ts';
 import {
   foreignNames,
   type Journal,
@@ -69,12 +70,12 @@ export class RestoreState implements Disposable {
   }
 
   /** Finds and locks the state that an earlier restore of the target has left. */
-  static find(target: string): { state: RestoreState; journal: Journal } | undefined {
+  static find(target: string): ({ state: RestoreState; journal: Journal } & Disposable) | undefined {
     for (const place of statePlaces(target)) {
       if (!readJournal(place.state)) continue;
       const state = RestoreState.open(place);
       const journal = readJournal(place.state);
-      if (journal) return { state, journal };
+      if (journal) return { state, journal, [Symbol.dispose]: () => state[Symbol.dispose]() };
       state[Symbol.dispose]();
     }
     return undefined;
@@ -112,6 +113,7 @@ export class RestoreState implements Disposable {
       failpoint(`remove ${path.basename(tree)}`);
       await removeTree(fromText(tree), signal);
     }
+    this.#remember(failpoint);
     failpoint('remove the journal');
     removeJournal(state);
     failpoint('remove the state directory');
@@ -123,6 +125,23 @@ export class RestoreState implements Disposable {
     } catch (error) {
       if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'ENOENT') throw error;
     }
+  }
+
+  /** Before the journal goes, which says the same until then. */
+  #remember(failpoint: Failpoint): void {
+    const { journal } = this;
+    if (!journal?.named || (!journal.undone && (journal.phase === 'staging' || journal.phase === 'staged'))) {
+      return;
+    }
+    const { id, archive, startedAt, direction, undone, staged } = journal;
+    failpoint('remember the request');
+    rememberDone(this.place.state, {
+      id,
+      outcome: undone || direction === 'back' ? 'rolledBack' : 'restored',
+      archive,
+      startedAt,
+      ...(staged && { entries: staged.entries, files: staged.files, bytes: staged.bytes }),
+    });
   }
 
   [Symbol.dispose](): void {
@@ -173,14 +192,20 @@ async function rescueArchives(
 /** Holds the lock of every directory of archives in a tree, so that no backup or prune runs at the same time. */
 export class ArchiveLocks implements Disposable {
   readonly #locks: FileLock[] = [];
+  readonly #directories: ReadonlySet<ByteString>;
 
   constructor(root: string, directories: readonly ByteString[]) {
+    this.#directories = new Set(directories);
     try {
       for (const directory of directories) this.#take(root, directory);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
+  }
+
+  includes(directory: ByteString): boolean {
+    return this.#directories.has(directory);
   }
 
   #take(root: string, directory: ByteString): void {

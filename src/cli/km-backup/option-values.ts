@@ -37,6 +37,12 @@ export function durationMs(value: string): number {
   return total;
 }
 
+/** A SHA-256 in hex, in lower case. */
+export function digest(value: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(value)) throw new InvalidArgumentError('a SHA-256 of 64 hex digits is needed.');
+  return value.toLowerCase();
+}
+
 export function collect(value: string, previous: readonly string[]): string[] {
   return [...previous, value];
 }

@@ -1,7 +1,9 @@
 import { Command, Option } from 'commander';
+import type { RestoreResult } from '../../api/restore-result.ts';
 import {
   ArchiveError,
   commitRestore,
+  discardRestore,
   type RestoreOptions,
   type RestoreProgress,
   type RestoreReport,
@@ -12,8 +14,11 @@ import {
 } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { addCopyFlags, type CopyFlags, isLocation } from './location-flags.ts';
+import { digest } from './option-values.ts';
 import { print, printJson, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
+import { type Outcome, outcomeOf, outcomeOfError, succeeded } from './restore-outcome.ts';
+import { checkResultFile, writeRestoreResult } from './result-file.ts';
 import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
@@ -22,7 +27,12 @@ interface Flags extends CopyFlags {
   rollback: boolean;
   resume: boolean;
   status: boolean;
+  discard: boolean;
+  stageOnly: boolean;
   id?: string;
+  expectManifest?: string;
+  expectSha256?: string;
+  resultFile?: string;
   preserveSetid: boolean;
   skipDevices: boolean;
   ignoreWriters: boolean;
@@ -38,27 +48,47 @@ export function command(context: CliContext): Command {
       'replace a directory with the contents of an archive: verified and staged first, then swapped in; the old state is kept until --commit or --rollback',
     )
     .usage(
-      '[options] ARCHIVE TARGET | --commit TARGET | --rollback TARGET | --resume TARGET | --status TARGET',
+      '[options] ARCHIVE TARGET | --commit TARGET | --rollback TARGET | --resume TARGET | --discard TARGET | --status TARGET',
     )
     .argument(
       '<path...>',
-      'ARCHIVE TARGET (ARCHIVE: a path, or a location), or TARGET alone with --commit, --rollback, --resume or --status',
+      'ARCHIVE TARGET (ARCHIVE: a path, or a location), or TARGET alone with --commit, --rollback, --resume, --discard or --status',
     )
     .option('--dry-run', 'check the archive, the space and the target, and change nothing', false)
     .addOption(
       new Option('--commit', 'delete the old state: at once after this restore, or of an earlier one')
         .default(false)
-        .conflicts(['rollback', 'resume', 'status']),
+        .conflicts(['rollback', 'resume', 'discard', 'status']),
     )
     .addOption(new Option('--keep-old', 'keep the old state (the default)').conflicts(['commit']))
     .addOption(
-      new Option('--rollback', 'swap the old state in again').default(false).conflicts(['resume', 'status']),
+      new Option('--rollback', 'swap the old state in again')
+        .default(false)
+        .conflicts(['resume', 'discard', 'status']),
     )
     .addOption(
-      new Option('--resume', 'complete what an interrupted run began').default(false).conflicts(['status']),
+      new Option('--resume', 'complete what an interrupted run began')
+        .default(false)
+        .conflicts(['discard', 'status']),
+    )
+    .addOption(
+      new Option('--discard', 'remove what was staged and not swapped in')
+        .default(false)
+        .conflicts(['status']),
     )
     .option('--status', 'show what is unfinished or kept', false)
-    .option('--id <id>', 'name of this request: repeated after a crash, it is completed, never done twice')
+    .option(
+      '--id <id>',
+      'name of this request: repeated at any later time, it is completed, never done twice',
+    )
+    .addOption(
+      new Option('--stage-only', 'end before the swap; the same --id again swaps in what was staged')
+        .default(false)
+        .conflicts(['dryRun', 'commit']),
+    )
+    .option('--expect-manifest <sha256>', 'refuse an archive whose manifest file has another SHA-256', digest)
+    .option('--expect-sha256 <sha256>', 'refuse an archive file with another SHA-256', digest)
+    .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
     .option('--preserve-setid', 'keep setuid and setgid bits and capabilities of files', false)
     .option('--skip-devices', 'leave out device nodes instead of refusing the archive', false)
     .option('--ignore-writers', 'continue even if processes use the target', false)
@@ -74,30 +104,66 @@ export function command(context: CliContext): Command {
 }
 
 async function run(paths: string[], flags: Flags, context: CliContext): Promise<void> {
-  const [first = '', second] = paths;
+  const { resultFile } = flags;
+  if (resultFile !== undefined) checkResultFile(resultFile);
+  const startedAt = new Date().toISOString();
+  const write = (outcome: Outcome) => {
+    if (resultFile === undefined) return;
+    const finishedAt = new Date().toISOString();
+    writeRestoreResult(resultFile, {
+      version: 1,
+      command: commandOf(paths, flags),
+      startedAt,
+      finishedAt,
+      ...outcome,
+    });
+  };
+  let outcome: Outcome;
+  try {
+    outcome =
+      paths.length > 1 ? await toTarget(paths, flags, context) : await onTarget(paths[0]!, flags, context);
+  } catch (error) {
+    write(outcomeOfError(error));
+    throw error;
+  }
+  write(outcome);
+}
+
+function commandOf(paths: readonly string[], flags: Flags): RestoreResult['command'] {
+  if (paths.length === 1) {
+    const named = (['rollback', 'commit', 'discard', 'resume'] as const).find((name) => flags[name]);
+    return named ?? 'restore';
+  }
+  if (flags.dryRun) return 'plan';
+  return flags.stageOnly ? 'stage' : 'restore';
+}
+
+/** Restores an archive. */
+async function toTarget(paths: readonly string[], flags: Flags, context: CliContext): Promise<Outcome> {
+  const [archive = '', target = ''] = paths;
   if (paths.length > 2)
     throw new ArchiveError('Usage', `restore takes ARCHIVE and TARGET, not ${paths.length} paths.`);
-  if (second === undefined) {
-    const text = await onTarget(first, flags, context.signal);
-    if (flags.json) printJson({ target: first, message: text });
-    else print(text);
-    return;
+  if (flags.rollback || flags.resume || flags.status || flags.discard) {
+    throw new ArchiveError('Usage', '--rollback, --resume, --discard and --status take the TARGET alone.');
   }
-  if (flags.rollback || flags.resume || flags.status) {
-    throw new ArchiveError('Usage', '--rollback, --resume and --status take the TARGET alone.');
+  if (flags.stageOnly && flags.id === undefined) {
+    throw new ArchiveError('Usage', '--stage-only needs --id, by which a later run goes on.');
   }
-  using view = isLocation(first)
-    ? await (await import('./on-location.ts')).LocalView.whole(first, flags, context)
+  const { expectManifest: manifestSha256, expectSha256: sha256 } = flags;
+  using view = isLocation(archive)
+    ? await (await import('./on-location.ts')).LocalView.whole(archive, flags, context)
     : undefined;
   const report = await restoreAndTell(flags.progress, {
-    archive: view?.archive ?? first,
-    target: second,
+    archive: view?.archive ?? archive,
+    target,
     id: flags.id,
+    pins: { manifestSha256, sha256 },
     policy: { preserveSetid: flags.preserveSetid, skipDevices: flags.skipDevices },
     ignoreManifest: flags.ignoreManifest,
     ignoreWriters: flags.ignoreWriters,
     oldState: flags.commit ? 'remove' : 'keep',
     dryRun: flags.dryRun,
+    stageOnly: flags.stageOnly,
     signal: context.signal,
     now: () => new Date(),
   });
@@ -109,8 +175,10 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
       warn(`checked by structure and checksums only, because ${report.note}`);
     }
   }
+  const outcome = outcomeOf(report);
   if (flags.json) printJson(report);
-  else print(sentence(report));
+  else print(outcome.message);
+  return outcome;
 }
 
 async function restoreAndTell(mode: ProgressMode, options: RestoreOptions): Promise<RestoreReport> {
@@ -148,29 +216,24 @@ function endingOf(report: RestoreReport): Ending {
   };
 }
 
-async function onTarget(target: string, flags: Flags, signal: AbortSignal): Promise<string> {
-  if (flags.status) return restoreStatus(target).text;
-  if (flags.resume) return await resumeRestore(target, { signal });
-  if (flags.rollback) return await rollbackRestore(target, { ignoreWriters: flags.ignoreWriters, signal });
-  if (flags.commit) return await commitRestore(target, { signal });
-  throw new ArchiveError('Usage', 'restore takes ARCHIVE and TARGET; see km-backup restore --help.');
+/** Finishes, undoes or describes an earlier restore. */
+async function onTarget(target: string, flags: Flags, context: CliContext): Promise<Outcome> {
+  const outcome = await finish(target, flags, context.signal);
+  if (flags.json) printJson({ target, message: outcome.message });
+  else print(outcome.message);
+  return outcome;
 }
 
-function sentence(report: RestoreReport): string {
-  const old =
-    report.oldState === undefined
-      ? ''
-      : ` The old state is kept in ${report.oldState}; once all is well: km-backup restore --commit ${report.target} (or --rollback).`;
-  switch (report.outcome) {
-    case 'would-restore':
-      return `${report.target}: can be restored: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}. Nothing was changed.`;
-    case 'restored': {
-      const kept = report.archivesKept > 0 ? ` ${report.archivesKept} archive files in it were kept.` : '';
-      return `Restored ${report.target}: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}.${kept}${old}`;
-    }
-    case 'completed':
-      return `Restored ${report.target}: completed what an interrupted run began.${old}`;
-    case 'already-restored':
-      return `${report.target}: this restore was already done.${old}`;
+async function finish(target: string, flags: Flags, signal: AbortSignal): Promise<Outcome> {
+  const { id, ignoreWriters } = flags;
+  if (flags.status) return succeeded('RestoreDescribed', restoreStatus(target).text);
+  if (flags.resume) return succeeded('RestoreResumed', await resumeRestore(target, { id, signal }));
+  if (flags.rollback) {
+    return succeeded('OldStateBack', await rollbackRestore(target, { id, ignoreWriters, signal }));
   }
+  if (flags.discard) {
+    return succeeded('StagingDiscarded', await discardRestore(target, { id, ignoreWriters, signal }));
+  }
+  if (flags.commit) return succeeded('OldStateRemoved', await commitRestore(target, { id, signal }));
+  throw new ArchiveError('Usage', 'restore takes ARCHIVE and TARGET; see km-backup restore --help.');
 }

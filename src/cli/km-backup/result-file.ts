@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { RestoreResult } from '../../api/restore-result.ts';
 import type { RunResult } from '../../api/run-result.ts';
 import { ArchiveError, writeError } from '../../archive/index.ts';
 import { printable } from '../../log/printable.ts';
@@ -12,15 +13,11 @@ const LIST_LIMIT = 120;
 
 /** The result as one line of JSON within the limit. Samples and names are dropped from the end; counts stay. */
 export function fitResult(result: RunResult): string {
-  const message = printable(result.message, MESSAGE_LIMIT);
   const { classes } = result.present;
   const fitted = {
     ...result,
-    message,
-    warnings: {
-      ...result.warnings,
-      samples: result.warnings.samples.slice(0, LIST_LIMIT).map((sample) => printable(sample, 256)),
-    },
+    message: printable(result.message, MESSAGE_LIMIT),
+    warnings: bounded(result.warnings),
     pruned: { ...result.pruned, names: result.pruned.names.slice(0, LIST_LIMIT) },
     present: {
       ...result.present,
@@ -29,7 +26,37 @@ export function fitResult(result: RunResult): string {
     },
     ...(result.notes && { notes: result.notes.map((note) => shorten(note, 512)) }),
   };
-  const lists = [fitted.present.names, fitted.pruned.names, fitted.warnings.samples, fitted.notes ?? []];
+  return toLine(fitted, [
+    fitted.present.names,
+    fitted.pruned.names,
+    fitted.warnings.samples,
+    fitted.notes ?? [],
+  ]);
+}
+
+/** As `fitResult`, for a restore. */
+export function fitRestoreResult(result: RestoreResult): string {
+  const { plan, checks } = result;
+  const fitted = {
+    ...result,
+    message: printable(result.message, MESSAGE_LIMIT),
+    warnings: bounded(result.warnings),
+    ...(plan && { plan: bounded(plan) }),
+    ...(checks && { checks: checks.map(bounded) }),
+  };
+  const lists = [fitted.warnings, ...(fitted.plan ? [fitted.plan] : []), ...(fitted.checks ?? [])];
+  return toLine(
+    fitted,
+    lists.map(({ samples }) => samples),
+  );
+}
+
+function bounded<T extends { readonly samples: readonly string[] }>(of: T): T & { samples: string[] } {
+  return { ...of, samples: of.samples.slice(0, LIST_LIMIT).map((sample) => printable(sample, 256)) };
+}
+
+/** @param lists The parts of the result that may be cut. */
+function toLine(fitted: { message: string }, lists: readonly string[][]): string {
   for (;;) {
     const line = JSON.stringify(fitted);
     if (Buffer.byteLength(line) < RESULT_LIMIT) return `${line}\n`;
@@ -65,6 +92,17 @@ export function writeResult(file: string, result: RunResult): void {
     const outcome = result.archive ? `The archive ${result.archive.path} was written, but the` : 'The';
     const { reason, message } = writeError(error, file);
     throw new ArchiveError(reason, `${outcome} result file was not: ${message}`, { cause: error });
+  }
+}
+
+export function writeRestoreResult(file: string, result: RestoreResult): void {
+  try {
+    writeFileSync(file, fitRestoreResult(result));
+  } catch (error) {
+    const { reason, message } = writeError(error, file);
+    throw new ArchiveError(reason, `${result.message} But the result file was not written: ${message}`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,0 +1,114 @@
+import { ArchiveError } from '../errors.ts';
+import { type ByteString, fromText } from '../format/byte-string.ts';
+import { checkSwap } from './check-swap.ts';
+import { messageOf, refused, shown, swapError } from './failures.ts';
+import { giveUpSwap, refuseUsers, settle } from './finish.ts';
+import type { Journal } from './journal.ts';
+import { isKeptName } from './kept-names.ts';
+import type { Place } from './place.ts';
+import { checkPreservable, findArchivesAnd, type PreservedArchives } from './preserved-archives.ts';
+import type { RestorePhase } from './progress.ts';
+import { rootMetadata } from './root-metadata.ts';
+import { ArchiveLocks, type RestoreState } from './state.ts';
+import { completeSwap, type Failpoint, inodeOf, namesIn } from './swap.ts';
+
+export const noArchives: PreservedArchives = { directories: [], files: [] };
+
+export interface SwapInOptions {
+  readonly ignoreWriters?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly failpoint: Failpoint;
+  readonly startPhase: (phase: RestorePhase) => void;
+}
+
+/** A staged tree that may go live, with the archives in the target locked. */
+export interface ReadyToSwap extends Disposable {
+  readonly journal: Journal;
+}
+
+/**
+ * The last checks before anything changes, and the locks that keep backups out until the swap is over.
+ *
+ * @throws {ArchiveError} RestoreRefused, or Locked while a backup into the target is running.
+ */
+export async function prepareSwap(
+  state: RestoreState,
+  journal: Journal,
+  options: SwapInOptions,
+): Promise<ReadyToSwap> {
+  const { place } = state;
+  const search = () =>
+    place.exists ? findArchivesAnd(journal.archive, place.target, options.signal) : noArchives;
+  const locks = new ArchiveLocks(place.target, (await search()).directories);
+  try {
+    refuseUsers(place, options);
+    // Again, now that the archives are locked: a backup may have ended since.
+    const { files, directories } = await search();
+    if (directories.some((directory) => !locks.includes(directory))) {
+      throw refused(`a backup has just written a first archive into ${shown(place.target)}. Run again`);
+    }
+    return {
+      journal: swapping(state, journal, files),
+      [Symbol.dispose]: () => locks[Symbol.dispose](),
+    };
+  } catch (error) {
+    locks[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function swapping(state: RestoreState, journal: Journal, archives: readonly ByteString[]): Journal {
+  const { place } = state;
+  checkPreservable(archives, fromText(place.target), fromText(state.new));
+  const byChildren = journal.mode === 'children';
+  return {
+    ...journal,
+    phase: 'swapping',
+    modes: checkSwap(place, journal.mode, state.new),
+    preservedArchives: [...archives],
+    incomingInode: inodeOf(state.new),
+    incomingNames: byChildren ? namesIn(state.new).filter((name) => !isKeptName(name)) : [],
+    ...(byChildren ? { rootBefore: rootMetadata(place.target), rootAfter: rootMetadata(state.new) } : {}),
+  };
+}
+
+/**
+ * Swaps the staged tree in.
+ *
+ * @param journal As `prepareSwap` made it, and written.
+ * @returns Where the old state is kept, if it is.
+ */
+export async function swapIn(
+  state: RestoreState,
+  journal: Journal,
+  { failpoint, signal, startPhase }: SwapInOptions,
+): Promise<string | undefined> {
+  startPhase('swapping');
+  const swapped = await swap(state, journal, failpoint);
+  if (swapped.phase === 'removing') startPhase('removing the old state');
+  return await settle(state, swapped, { failpoint, signal });
+}
+
+/** Completes the swap; one that fails is undone and leaves no trace. */
+async function swap(state: RestoreState, journal: Journal, failpoint: Failpoint): Promise<Journal> {
+  const { place } = state;
+  try {
+    return completeSwap(place, journal, failpoint);
+  } catch (error) {
+    const reached = state.journal ?? journal;
+    if (reached.moved) throw swapError(error, place);
+    giveUpSwap(state, reached, failpoint);
+    await state.remove(failpoint);
+    if (error instanceof ArchiveError) throw error;
+    throw new ArchiveError(
+      'RestoreFailed',
+      `${shown(place.target)}: the swap failed (${messageOf(error)}) and was undone. Nothing was changed. Remove that obstacle and run again.`,
+      { cause: error },
+    );
+  }
+}
+
+/** An empty directory is not worth keeping. */
+export function isEmpty(place: Place): boolean {
+  return place.exists && namesIn(place.target).every(isKeptName);
+}

@@ -1,0 +1,86 @@
+import path from 'node:path';
+import type { RunReason } from '../../api/reasons.ts';
+import type { RestoreResult } from '../../api/restore-result.ts';
+import { ArchiveError, type RestoreReport } from '../../archive/index.ts';
+import { isSystemError } from '../../posix/system-error.ts';
+
+/*
+ * What a restore came to, in words for people and as the result for whoever started it.
+ */
+
+/** The parts of a result that depend on what was done. */
+export type Outcome = Pick<
+  RestoreResult,
+  'outcome' | 'reason' | 'message' | 'plan' | 'restored' | 'checks' | 'warnings'
+>;
+
+const noWarnings = { count: 0, samples: [] };
+
+export function succeeded(reason: RunReason, message: string): Outcome {
+  return { outcome: 'Succeeded', reason, message, warnings: noWarnings };
+}
+
+export function outcomeOf(report: RestoreReport): Outcome {
+  const message = sentence(report);
+  const staged = 'entries' in report ? { ...report, reusedBytes: 0 } : report.staged;
+  const { count, samples } = staged?.warnings ?? noWarnings;
+  const { oldState, target } = report;
+  return {
+    ...succeeded(reasonOf(report), message),
+    ...(staged && {
+      restored: {
+        entries: staged.entries,
+        files: staged.files,
+        bytes: staged.bytes,
+        reusedBytes: staged.reusedBytes,
+        ...(oldState !== undefined && { oldState: path.relative(target, oldState) }),
+      },
+    }),
+    warnings: { count, samples: [...samples] },
+  };
+}
+
+function reasonOf({ outcome }: RestoreReport): RunReason {
+  switch (outcome) {
+    case 'would-restore':
+      return 'RestoreChecked';
+    case 'staged':
+      return 'TreeStaged';
+    case 'restored':
+    case 'completed':
+      return 'TreeRestored';
+    case 'already-restored':
+      return 'AlreadyRestored';
+  }
+}
+
+export function outcomeOfError(error: unknown): Outcome {
+  const message = error instanceof Error ? error.message : String(error);
+  return { outcome: 'Failed', reason: failureReason(error), message, warnings: noWarnings };
+}
+
+function failureReason(error: unknown): RunReason {
+  if (error instanceof ArchiveError) return error.reason;
+  return isSystemError(error) ? 'RestoreFailed' : 'Internal';
+}
+
+export function sentence(report: RestoreReport): string {
+  const old =
+    report.oldState === undefined
+      ? ''
+      : ` The old state is kept in ${report.oldState}; once all is well: km-backup restore --commit ${report.target} (or --rollback).`;
+  switch (report.outcome) {
+    case 'would-restore':
+      return `${report.target}: can be restored: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}. Nothing was changed.`;
+    case 'staged':
+      return `${report.target}: the restored tree is staged and complete; the target is unchanged. The same command without --stage-only swaps it in, --discard ${report.target} removes it.`;
+    case 'restored': {
+      const kept = report.archivesKept > 0 ? ` ${report.archivesKept} archive files in it were kept.` : '';
+      return `Restored ${report.target}: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}.${kept}${old}`;
+    }
+    case 'completed':
+      return `Restored ${report.target}: completed what an earlier run began.${old}`;
+    case 'already-restored':
+      return `${report.target}: this restore was already done.${old}`;
+  }
+}
