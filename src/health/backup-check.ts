@@ -20,6 +20,17 @@ export interface ClockCheck {
   was_ahead_seconds: number;
 }
 
+/** `checks.copy` of `/healthz`, where copies are configured. Never decides on the status of the whole. */
+export interface CopyCheck {
+  status: 'pending' | 'copying' | 'ok' | 'error';
+  location: string;
+  last_success?: string;
+  /** Name of the archive of the last success. */
+  archive?: string;
+  last_failure?: string;
+  error?: string;
+}
+
 export interface BackupState {
   /** False: switched off or suspended. */
   enabled: boolean;

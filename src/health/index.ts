@@ -5,6 +5,7 @@ export {
   backupCheck,
   type CheckStatus,
   type ClockCheck,
+  type CopyCheck,
 } from './backup-check.ts';
 export {
   type HttpAnswer,

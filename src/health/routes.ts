@@ -1,5 +1,5 @@
 import { aggregateChecks } from './aggregate.ts';
-import type { BackupCheck, ClockCheck } from './backup-check.ts';
+import type { BackupCheck, ClockCheck, CopyCheck } from './backup-check.ts';
 import { type HttpAnswer, json, type Route, text } from './http-server.ts';
 
 export interface HealthSources {
@@ -13,6 +13,8 @@ export interface HealthSources {
   checks: () => BackupCheck | ReadonlyMap<string, BackupCheck>;
   /** `checks.clock`; undefined: nothing to say. */
   clock?: () => ClockCheck | undefined;
+  /** `checks.copy`; undefined: nothing is copied. */
+  copy?: () => CopyCheck | undefined;
   /** Sentences on what is wrong with the process; empty if nothing is. */
   live?: () => string[];
   /** Sentences on what is not ready; empty if everything is. */
@@ -23,9 +25,9 @@ export interface HealthSources {
  * A failed backup answers 503, so that `curl -f` and a prober notice. Liveness probes use `/livez`: a failed backup
  * is no reason to restart anything.
  */
-function healthz(check: BackupCheck, clock?: ClockCheck): HttpAnswer {
+function healthz(check: BackupCheck, clock?: ClockCheck, copy?: CopyCheck): HttpAnswer {
   const failed = check.status === 'error';
-  const checks = { backup: check, ...(clock && { clock }) };
+  const checks = { backup: check, ...(clock && { clock }), ...(copy && { copy }) };
   return json(failed ? 503 : 200, { status: failed ? 'error' : 'ok', checks });
 }
 
@@ -61,7 +63,7 @@ export function healthRoutes(sources: HealthSources): Record<string, Route> {
       const checks = sources.checks();
       return checks instanceof Map
         ? selected(checks, url)
-        : healthz(checks as BackupCheck, sources.clock?.());
+        : healthz(checks as BackupCheck, sources.clock?.(), sources.copy?.());
     },
     '/livez': () => probe(sources.live?.() ?? []),
     '/readyz': () => probe(sources.ready?.() ?? []),

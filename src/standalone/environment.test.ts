@@ -21,6 +21,7 @@ test('the defaults of the playbook', () => {
     cron: undefined,
     intervalMinutes: 720,
     listen: { host: '127.0.0.1', port: 8000 },
+    copies: undefined,
   });
 });
 
@@ -54,6 +55,46 @@ describe('single variables', () => {
     const both = settings({ ...on, KM_BACKUP_CRON: '15 3 * * *', KM_BACKUP_INTERVAL_MINUTES: '5' });
     expect(scheduleOf(both, 0)).toMatchObject({ expression: '15 3 * * *', timeZone: 'Etc/UTC' });
     expect(describeSchedule(both)).toBe('cron 15 3 * * *');
+  });
+});
+
+describe('copies', () => {
+  const to = { ...on, KM_BACKUP_COPY_TO: 's3://bucket/prefix' };
+  test.each<[Environment, Settings['copies']]>([
+    [
+      { KM_BACKUP_COPY_RECIPIENTS: 'age1abc, age1def' },
+      { to: 's3://bucket/prefix', recipients: ['age1abc', 'age1def'], retentionLimit: 7, pathStyle: false },
+    ],
+    [
+      {
+        KM_BACKUP_COPY_RECIPIENTS: 'none',
+        KM_BACKUP_RETENTION_LIMIT: '3',
+        KM_BACKUP_COPY_PATH_STYLE: 'true',
+      },
+      { to: 's3://bucket/prefix', recipients: [], retentionLimit: 3, pathStyle: true },
+    ],
+    [
+      {
+        KM_BACKUP_COPY_TO: 'dir:/mnt',
+        KM_BACKUP_COPY_RECIPIENTS: 'none',
+        KM_BACKUP_COPY_RETENTION_LIMIT: '30',
+      },
+      { to: 'dir:/mnt', recipients: [], retentionLimit: 30, pathStyle: false },
+    ],
+  ])('%j', (env, expected) => {
+    expect(settings({ ...to, ...env }).copies).toEqual(expected);
+  });
+
+  test.each<[Environment, RegExp]>([
+    [{}, /COPY_RECIPIENTS.*must be age public keys/],
+    [{ KM_BACKUP_COPY_RECIPIENTS: 'AGE-SECRET-KEY-1X' }, /COPY_RECIPIENTS.*must be age public keys/],
+    [{ KM_BACKUP_COPY_RECIPIENTS: 'age1a none' }, /COPY_RECIPIENTS/],
+    [{ KM_BACKUP_COPY_RECIPIENTS: 'none', KM_BACKUP_COPY_TO: '/mnt' }, /COPY_TO.*must be s3:/],
+    [{ KM_BACKUP_COPY_RECIPIENTS: 'none', KM_BACKUP_SCRIPT: '/x' }, /COPY_TO.*built-in program/],
+    [{ KM_BACKUP_COPY_RECIPIENTS: 'none', KM_BACKUP_COPY_TO: '' }, /COPY_RECIPIENTS.*no effect/],
+  ])('%j is refused', (env, message) => {
+    const parsed = parseEnvironment({ ...to, ...env });
+    expect(parsed).toMatchObject({ ok: false, problems: [expect.stringMatching(message)] });
   });
 });
 

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { type Cadence, cadenceOf } from '../schedule/index.ts';
+import type { CopySettings } from './copier.ts';
 import {
   defaultDestination,
   destinationOf,
@@ -22,6 +23,8 @@ export interface Settings {
   readonly cron: string | undefined;
   readonly intervalMinutes: number;
   readonly listen: { host: string; port: number };
+  /** Undefined: nothing is copied. */
+  readonly copies: CopySettings | undefined;
 }
 
 export type ParsedEnvironment = { ok: true; settings: Settings } | { ok: false; problems: string[] };
@@ -72,6 +75,14 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
     refuse('KM_BACKUP_INTERVAL_MINUTES', `must be at most ${MAX_INTERVAL_MINUTES} (ten years)`);
   const retentionLimit = whole('retentionLimit', 7);
   const script = readVariable(env, 'script')?.value;
+  const copies = copiesFrom({
+    to: text('copyTo'),
+    recipients: text('copyRecipients'),
+    retentionLimit: whole('copyRetentionLimit', retentionLimit),
+    pathStyle: isOn('copyPathStyle'),
+    script,
+    refuse,
+  });
   const cron = text('cron');
   const parsed = parseSchedule({ cron, intervalMinutes, source }, 0);
   if (!parsed.ok && cron !== undefined) problems.push(`KM_BACKUP_CRON: ${parsed.message}`);
@@ -89,8 +100,38 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
       cron,
       intervalMinutes,
       listen,
+      copies,
     },
   };
+}
+
+function copiesFrom(given: {
+  to: string | undefined;
+  recipients: string | undefined;
+  retentionLimit: number;
+  pathStyle: boolean;
+  script: string | undefined;
+  refuse: (name: string, expected: string) => void;
+}): CopySettings | undefined {
+  const { to, retentionLimit, pathStyle, script, refuse } = given;
+  if (to === undefined) {
+    if (given.recipients !== undefined)
+      refuse('KM_BACKUP_COPY_RECIPIENTS', 'has no effect without KM_BACKUP_COPY_TO');
+    return undefined;
+  }
+  if (!/^(s3:\/\/[a-z0-9]|dir:.)/.test(to))
+    refuse('KM_BACKUP_COPY_TO', 'must be s3://BUCKET/PREFIX or dir:PATH');
+  if (script !== undefined)
+    refuse('KM_BACKUP_COPY_TO', 'needs the built-in program: archives of KM_BACKUP_SCRIPT have no manifest');
+  const words = (given.recipients ?? '').split(/[\s,]+/).filter(Boolean);
+  const recipients = words.length === 1 && words[0] === 'none' ? [] : words;
+  if (words.length === 0 || !recipients.every((word) => /^age1[a-z0-9]+$/.test(word))) {
+    refuse(
+      'KM_BACKUP_COPY_RECIPIENTS',
+      'must be age public keys (age1…; km-backup location keygen makes one), or none to store copies unencrypted',
+    );
+  }
+  return { to, recipients, retentionLimit, pathStyle };
 }
 
 function parseSchedule(

@@ -1,25 +1,28 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { Registry } from 'prom-client';
-import { ArchiveError, ensureDirectory } from '../archive/index.ts';
+import { ArchiveError, ensureDirectory, listArchives } from '../archive/index.ts';
 import type { Clock } from '../clock/index.ts';
 import {
   type BackupCheck,
   backupCheck,
   type ClockCheck,
+  type CopyCheck,
   healthRoutes,
   type RunningServer,
   startHttpServer,
 } from '../health/index.ts';
 import type { Logger } from '../log/index.ts';
-import { BackupMetrics } from '../metrics/index.ts';
+import { BackupMetrics, CopyMetrics } from '../metrics/index.ts';
 import { FileLock } from '../posix/file-lock.ts';
+import { Copier } from './copier.ts';
 import { describeSchedule, parseEnvironment, type Settings, scheduleOf } from './environment.ts';
 import { runOnce } from './run.ts';
 import { interruptedRun, isRunGoing, runEnded } from './run-files.ts';
+import { runProgram } from './run-program.ts';
 import { Scheduler } from './scheduler.ts';
 import { freshState, type State, StateFile } from './state.ts';
-import { healthOf, recover, resume, snapshotOf } from './transitions.ts';
+import { healthOf, type RunReport, recover, resume, snapshotOf } from './transitions.ts';
 import { type Environment, readVariable, type VariableKey, variableWarnings } from './variables.ts';
 
 const SERVE_LOCK = '.km-backup-serve.lock';
@@ -102,18 +105,24 @@ async function untilAborted(signal: AbortSignal): Promise<void> {
 interface Served {
   check: () => BackupCheck;
   clock?: () => ClockCheck | undefined;
+  copy?: () => CopyCheck | undefined;
   registry: Registry;
 }
 
 function listen(
   { host, port }: Settings['listen'],
-  { check, clock, registry }: Served,
+  { check, clock, copy, registry }: Served,
   logger: Logger,
 ): Promise<RunningServer> {
   return startHttpServer({
     host,
     port,
-    routes: healthRoutes({ metrics: registry, checks: check, ...(clock && { clock }) }),
+    routes: healthRoutes({
+      metrics: registry,
+      checks: check,
+      ...(clock && { clock }),
+      ...(copy && { copy }),
+    }),
     onError: (error) => logger.error({ err: error }, 'HTTP'),
   }).catch((error: Error) => {
     throw new ArchiveError(
@@ -188,30 +197,59 @@ async function serveEnabled(settings: Settings, options: ServeOptions): Promise<
   const state = orphaned || !running ? resumed : recover(resumed, resultOf(running), nowMs);
   const registry = new Registry();
   const metrics = new BackupMetrics(registry, { labelled: false });
+  const copier = copierOf(settings, options, registry);
+  const copyAfter = <T extends RunReport | undefined>(report: T): T => {
+    if (report?.outcome === 'success') copier?.request();
+    return report;
+  };
   const scheduler = new Scheduler({
     cadence: scheduleOf(settings, state.anchorMs),
     clock,
     state,
     save: (next) => file.save(next),
-    run: (stop) => runOnce({ settings, program, env, clock, logger }, stop),
+    run: async (stop) => copyAfter(await runOnce({ settings, program, env, clock, logger }, stop)),
     orphan: orphaned
       ? async (stop) => {
           await runEnded(destination, stop);
-          return resultOf(running);
+          return copyAfter(resultOf(running));
         }
       : undefined,
     onChange: (snapshot) => metrics.setOnly(snapshot),
     logger,
   });
-  const served = { check: () => scheduler.check(), clock: () => scheduler.clockCheck(), registry };
+  const served = {
+    check: () => scheduler.check(),
+    clock: () => scheduler.clockCheck(),
+    copy: () => copier?.check(),
+    registry,
+  };
   const server = await listen(settings.listen, served, logger);
   logger.info(
     { url: server.url, schedule: describeSchedule(settings), source: settings.source, destination },
     'serving',
   );
   scheduler.start({ runNow: options.runNow });
+  // What was not copied before the last end.
+  if (listArchives(destination).some(({ class: kind }) => kind === 'complete')) copier?.request();
   options.onListening?.(server.url);
   await untilAborted(signal);
-  await scheduler.stop();
+  await Promise.all([scheduler.stop(), copier?.stop()]);
   await server.close();
+}
+
+function copierOf(
+  { copies, destination }: Settings,
+  { env, program, clock, logger }: ServeOptions,
+  registry: Registry,
+): Copier | undefined {
+  if (!copies) return undefined;
+  const metrics = new CopyMetrics(registry);
+  return new Copier({
+    settings: copies,
+    destination,
+    clock,
+    logger,
+    run: (args, signal) => runProgram(program, args, env, signal),
+    onChange: (state) => metrics.set(state),
+  });
 }

@@ -56,6 +56,31 @@ export const VARIABLES = {
     readBy: 'serve',
     meaning: 'Newest archives to keep; 0 or less keeps all.',
   },
+  copyTo: {
+    names: ['KM_BACKUP_COPY_TO'],
+    default: 'unset',
+    readBy: 'serve',
+    meaning:
+      'Location off the machine that gets a copy of the newest archive after each success: `s3://BUCKET/PREFIX` or `dir:PATH`. Credentials: the `AWS_*` variables.',
+  },
+  copyRecipients: {
+    names: ['KM_BACKUP_COPY_RECIPIENTS'],
+    default: 'required with a location',
+    readBy: 'serve',
+    meaning: 'age public keys that can read the copies, separated by commas; `none` stores them unencrypted.',
+  },
+  copyRetentionLimit: {
+    names: ['KM_BACKUP_COPY_RETENTION_LIMIT'],
+    default: 'that of the archives',
+    readBy: 'serve',
+    meaning: 'Newest copies to keep; 0 or less keeps all.',
+  },
+  copyPathStyle: {
+    names: ['KM_BACKUP_COPY_PATH_STYLE'],
+    default: '`false`',
+    readBy: 'serve',
+    meaning: '`true` addresses the bucket in the path, which most servers other than AWS need.',
+  },
   allowEmpty: {
     names: ['KM_BACKUP_ALLOW_EMPTY'],
     default: '`false`',

@@ -130,6 +130,35 @@ describe('the built-in program', () => {
     expect(await again.stop()).toBe(0);
   });
 
+  test('a copy after each success; one that fails leaves the backup a success', async () => {
+    const location = path.join(root, 'off-site');
+    const copies = { KM_BACKUP_COPY_TO: `dir:${location}`, KM_BACKUP_COPY_RECIPIENTS: 'none' };
+    const copyCheck = async (served: Served): Promise<Record<string, unknown>> => {
+      await health(served);
+      const answer = await fetch(`${served.url()}/healthz`);
+      const body = (await answer.json()) as { checks: { copy: Record<string, unknown> } };
+      return { code: answer.status, ...body.checks.copy };
+    };
+    // A file where the location should be.
+    writeFileSync(location, '');
+    const failing = start(copies, '--run-now');
+    await expect.poll(async () => (await copyCheck(failing))['status'], WAIT).toBe('error');
+    expect(await copyCheck(failing)).toMatchObject({ code: 200, error: expect.stringContaining('off-site') });
+    expect((await health(failing)).check['status']).toBe('ok');
+    expect(await metric(failing, 'km_backup_copies_total{result="failure"}')).toBe(1);
+    expect(await metric(failing, 'km_backup_copy_last_status')).toBe(0);
+    expect(await failing.stop()).toBe(0);
+
+    rmSync(location);
+    const served = start(copies);
+    await expect.poll(async () => (await copyCheck(served))['status'], WAIT).toBe('ok');
+    expect(await copyCheck(served)).toMatchObject({ archive: archives()[0], location: `dir:${location}` });
+    expect(await metric(served, 'km_backup_copy_uploaded_bytes_total')).toBeGreaterThan(0);
+    expect(await metric(served, 'km_backup_copy_last_success_timestamp')).toBeGreaterThan(1e9);
+    expect(readdirSync(path.join(location, 'archives/_'))).toContain(`${archives()[0]}.list`);
+    expect(await served.stop()).toBe(0);
+  });
+
   test('retention after each success; a missed time is caught up at the start', async () => {
     mkdirSync(destination, { recursive: true });
     for (const day of ['01', '02', '03'])
