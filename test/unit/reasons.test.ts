@@ -20,7 +20,7 @@ const all: Record<string, Explanation> = {
   ...EVENT_REASONS,
 };
 const source = globSync('src/**/*.ts', { cwd: root })
-  .filter((file) => !file.endsWith('.test.ts') && !file.endsWith('api/reasons.ts'))
+  .filter((file) => !file.endsWith('.test.ts') && !/api\/(?:[a-z]+-)?reasons\.ts$/.test(file))
   .map((file) => readFileSync(join(root, file), 'utf8'))
   .join('\n');
 

@@ -7,13 +7,16 @@ import { publish } from '../destination/directory.ts';
 import type { GrowingFile } from '../destination/growing-file.ts';
 import { ArchiveError } from '../errors.ts';
 import { isManagedName, manifestNameOf } from '../format/names.ts';
-import type { CreateOptions } from './create.ts';
 
 export interface Publication {
   readonly archive: GrowingFile;
   readonly manifest: GrowingFile;
   readonly name: string;
-  readonly options: Pick<CreateOptions, 'destination' | 'outputName' | 'signal'>;
+  readonly options: {
+    readonly destination: string;
+    readonly outputName?: string | undefined;
+    readonly signal?: AbortSignal | undefined;
+  };
   readonly failpoint: (name: string) => void;
 }
 

@@ -1,0 +1,79 @@
+import type { Explanation } from './explanation.ts';
+
+interface ScheduleExplanation extends Explanation {
+  readonly condition: 'Ready' | 'Progressing' | 'Healthy';
+  readonly status: 'True' | 'False' | 'Unknown';
+}
+
+/** Conditions of a KmBackupSchedule. */
+export const SCHEDULE_REASONS = {
+  Scheduled: { condition: 'Ready', status: 'True', meaning: 'Runs start as the message says.' },
+  Suspended: {
+    condition: 'Ready',
+    status: 'True',
+    meaning: 'No runs are started, and missed times are not caught up.',
+    kubectl: `To resume: \`kubectl patch kmbs NAME --type=merge -p '{"spec":{"suspend":false}}'\`.`,
+  },
+  InvalidSchedule: {
+    condition: 'Ready',
+    status: 'False',
+    meaning: '`spec.cron` or `spec.timeZone` cannot be read; the message says why.',
+    kubectl: 'Correct the field.',
+  },
+  NeverDue: {
+    condition: 'Ready',
+    status: 'False',
+    meaning: '`spec.cron` names a date that never comes, such as February 30.',
+    kubectl: 'Correct `spec.cron`.',
+  },
+  ScriptsNotAllowed: {
+    condition: 'Ready',
+    status: 'False',
+    meaning: '`spec.script` is set, but this operator does not run scripts.',
+    kubectl: 'Install the operator with `jobs.allowScripts=true`, or remove `spec.script`.',
+  },
+  BackupRefused: {
+    condition: 'Ready',
+    status: 'False',
+    meaning:
+      'The API server refused to create the KmBackup of a run: a quota, an admission rule, or a KmBackup of the same name.',
+    kubectl: 'Change what the message names. The operator tries again, for the latest scheduled time.',
+  },
+  Idle: { condition: 'Progressing', status: 'False', meaning: 'No run is active.' },
+  NoRunYet: { condition: 'Healthy', status: 'Unknown', meaning: 'No run has finished yet.' },
+  Succeeded: { condition: 'Healthy', status: 'True', meaning: 'The last run made a complete archive.' },
+  Incomplete: {
+    condition: 'Healthy',
+    status: 'False',
+    meaning: 'The last run made a verified archive, but not of every file.',
+    kubectl: 'See `FilesNotCaptured`; `status.warnings` of the KmBackup names the files.',
+  },
+  Failed: {
+    condition: 'Healthy',
+    status: 'False',
+    meaning: 'The last run failed; the message says why.',
+    kubectl: 'Look up the reason of that KmBackup on this page.',
+  },
+} as const satisfies Record<string, ScheduleExplanation>;
+
+export type ScheduleReason = keyof typeof SCHEDULE_REASONS;
+
+/** Events, on top of the reasons of schedules. */
+export const EVENT_REASONS = {
+  BackupCreated: { meaning: 'A run was created for a scheduled time.' },
+  BackupSucceeded: { meaning: 'A run made a complete archive.' },
+  BackupIncomplete: { meaning: 'A run made a verified archive, but not of every file.' },
+  BackupFailed: { meaning: 'A run failed; the note says why.' },
+  BackupSkipped: { meaning: 'A run found the destination in use by another.' },
+  MissedSchedule: {
+    meaning:
+      'Scheduled times passed without a run: the operator was down, or an earlier run had not ended by then. At most one run catches up.',
+  },
+  ClockCorrected: {
+    meaning:
+      'A clock was ahead when the schedule was last settled, and has been corrected. The schedule continues from now.',
+    kubectl: 'Check the time synchronization of the nodes.',
+  },
+} as const satisfies Record<string, Explanation>;
+
+export type EventReason = keyof typeof EVENT_REASONS | ScheduleReason;
