@@ -125,7 +125,7 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   const resumed = checkpoint.read().filter(({ pack, sizeBytes }) => packSizes.get(pack) === sizeBytes);
   for (const pack of resumed) uploader.rememberPack(pack);
   // A sweep must not take packs that waited for this copy longer than its grace time.
-  await unmarkDead(location, series, writer.id, new Set(resumed.map(({ pack }) => pack)));
+  await unmarkDead(location, series, new Set(resumed.map(({ pack }) => pack)));
 
   const index = new IndexWriter(writer.salt);
   const runs: Run[] = [];
@@ -212,7 +212,7 @@ async function isThere(
   if (list.sha256 !== sha256) {
     throw new ArchiveError(
       'LocationUnsuitable',
-      `${location.url} has another archive named ${archive} of series ${series || '(none)'}: its digest differs. Give this series another name, or prune the copy first.`,
+      `${location.url} has another archive named ${archive} of series ${series || '(none)'}: its digest differs. Perhaps two clusters copy to one place: give each its own prefix.`,
     );
   }
   return list.packBytes.entries().every(([pack, bytes]) => packSizes.get(pack) === bytes);

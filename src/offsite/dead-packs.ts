@@ -1,5 +1,5 @@
 /** Packs that a sweep found dead, and when: they are deleted only if a later sweep finds them dead again. */
-import { sweepKey } from './keys.ts';
+import { seriesPrefix, sweepKey, writerOfSweep } from './keys.ts';
 import type { Location } from './location.ts';
 
 /** ISO time of the first sweep that found a pack dead, by the pack's name. */
@@ -29,15 +29,18 @@ export async function writeDead(
   await location.put(sweepKey(series, writer), Buffer.from(`${text}\n`));
 }
 
-/** Takes back that packs are dead: a copy is about to use them. */
+/** Takes back that packs are dead, whoever found it: a copy is about to use them. */
 export async function unmarkDead(
   location: Location,
   series: string,
-  writer: string,
   packs: ReadonlySet<string>,
 ): Promise<void> {
   if (packs.size === 0) return;
-  const dead = await readDead(location, series, writer);
-  const rest = new Map([...dead].filter(([pack]) => !packs.has(pack)));
-  if (rest.size < dead.size) await writeDead(location, series, writer, rest);
+  for await (const { key } of location.list(seriesPrefix(series))) {
+    const writer = writerOfSweep(series, key);
+    if (writer === undefined) continue;
+    const dead = await readDead(location, series, writer);
+    const rest = new Map([...dead].filter(([pack]) => !packs.has(pack)));
+    if (rest.size < dead.size) await writeDead(location, series, writer, rest);
+  }
 }

@@ -8,6 +8,7 @@ const LIST_SUFFIX = '.list';
 const INDEX_SUFFIX = '.index';
 const MANIFEST_SUFFIX = '.manifest';
 const CATALOG_SUFFIX = '.catalog';
+const SWEEP_SUFFIX = '.sweep';
 export const SEALED_SUFFIX = '.age';
 
 const escaped = (byte: number) => `~${byte.toString(16).toUpperCase().padStart(2, '0')}`;
@@ -50,7 +51,8 @@ export const manifestKey = (series: string, archive: string, part: number, isSea
 export const catalogKey = (series: string, writer: string): string =>
   `${seriesPrefix(series)}${writer}${CATALOG_SUFFIX}`;
 /** Packs that a sweep found dead, and when. */
-export const sweepKey = (series: string, writer: string): string => `${seriesPrefix(series)}${writer}.sweep`;
+export const sweepKey = (series: string, writer: string): string =>
+  `${seriesPrefix(series)}${writer}${SWEEP_SUFFIX}`;
 
 /** The archive that a list belongs to; undefined for any other key. */
 export function archiveOfListKey(key: string): string | undefined {
@@ -65,10 +67,16 @@ export function seriesOfListKey(key: string): string {
 }
 
 /** The writer of a catalog in the folder of a series; undefined for any other key. */
-export function writerOfCatalog(series: string, key: string): string | undefined {
+export const writerOfCatalog = (series: string, key: string): string | undefined =>
+  writerOf(series, key, CATALOG_SUFFIX);
+
+/** The same for the record of a sweep. */
+export const writerOfSweep = (series: string, key: string): string | undefined =>
+  writerOf(series, key, SWEEP_SUFFIX);
+
+function writerOf(series: string, key: string, suffix: string): string | undefined {
   const name = key.slice(seriesPrefix(series).length);
-  if (!name.endsWith(CATALOG_SUFFIX) || name.includes('/')) return undefined;
-  return name.slice(0, -CATALOG_SUFFIX.length);
+  return name.endsWith(suffix) && !name.includes('/') ? name.slice(0, -suffix.length) : undefined;
 }
 
 /** A pack's file name: who wrote it, and random digits. */

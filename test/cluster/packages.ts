@@ -34,7 +34,7 @@ const FILE_SYSTEMS = {
 const TAR_READERS = { 'libarchive-tools': ['/usr/bin/bsdtar'] } as const;
 
 /** What anybody restores an encrypted copy with. */
-const STANDARD_TOOLS = { age: ['/usr/bin/age'], unzip: ['/usr/bin/unzip'] } as const;
+const STANDARD_TOOLS = { age: ['/usr/bin/age'], curl: ['/usr/bin/curl'], unzip: ['/usr/bin/unzip'] } as const;
 
 const SETS = {
   'control-plane-only': CLUSTER,

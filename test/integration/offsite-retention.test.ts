@@ -57,6 +57,8 @@ beforeEach(() => {
   location = new CountingLocation(path.join(root.root, 'location'));
   a = new Cluster(location);
   b = new Cluster(location);
+  // Their archives get different names.
+  b.box.clockAheadMs = 1_000;
 });
 afterEach(() => {
   for (const box of [root, a.box, b.box]) box[Symbol.dispose]();
@@ -97,22 +99,28 @@ test('the newest complete copy is never removed', async () => {
   expect([report.pruned, await names()]).toEqual([[], [only]]);
 });
 
-test('packs of a copy that was stopped survive a sweep once the next copy uses them', async () => {
-  await a.copyNext();
-  let left = 2;
-  location.before = (verb, key) => {
-    if (verb === 'put' && key.startsWith('packs/') && left-- === 0) throw new Error('killed');
-  };
-  for (let file = 0; file < 40; file++) a.box.write(`f${file}`, randomBytes(5_000));
-  a.box.clockAheadMs += 3_000;
-  const archive = (await a.box.back({ series: SERIES })).result.archive!.path;
-  await expect(copyTo(location, archive, { packBytes: 50_000, uploads: 1 })).rejects.toThrow('killed');
-  location.before = () => {};
-  expect((await a.prune(1)).deadPacks).toBe(2);
-  await copyTo(location, archive, { packBytes: 50_000 });
-  await a.prune(30, 5);
-  expect(await damaged()).toEqual([]);
-});
+test.each([
+  ['of its own writer', false],
+  ['of someone who took over', true],
+])(
+  'packs of a copy that was stopped survive a sweep %s once the next copy uses them',
+  async (_, takeOver) => {
+    await a.copyNext();
+    let left = 2;
+    location.before = (verb, key) => {
+      if (verb === 'put' && key.startsWith('packs/') && left-- === 0) throw new Error('killed');
+    };
+    for (let file = 0; file < 40; file++) a.box.write(`f${file}`, randomBytes(5_000));
+    a.box.clockAheadMs += 3_000;
+    const archive = (await a.box.back({ series: SERIES })).result.archive!.path;
+    await expect(copyTo(location, archive, { packBytes: 50_000, uploads: 1 })).rejects.toThrow('killed');
+    location.before = () => {};
+    expect((await a.prune(1, 5, takeOver)).deadPacks).toBe(2);
+    await copyTo(location, archive, { packBytes: 50_000 });
+    await a.prune(30, 5, takeOver);
+    expect(await damaged()).toEqual([]);
+  },
+);
 
 describe('two clusters that write one series', () => {
   test('prune their own copies, and neither loses a pack that a list names', async () => {
@@ -125,6 +133,19 @@ describe('two clusters that write one series', () => {
     }
     expect(await names()).toHaveLength(2);
     expect(await a.prune(40)).toMatchObject({ foreign: 1 });
+  });
+
+  test('are told so when their archives have the same name', async () => {
+    b.box.clockAheadMs = 0;
+    const now = new Date(Date.now() + 3_000);
+    const [one, other] = await Promise.all(
+      [a, b].map(({ box }) => box.back({ series: SERIES, now: () => now })),
+    );
+    await copyTo(location, one!.result.archive!.path);
+    await expect(copyTo(location, other!.result.archive!.path)).rejects.toThrow(
+      /two clusters copy to one place/,
+    );
+    expect(await damaged()).toEqual([]);
   });
 
   test('with --take-over the copies of both are one set', async () => {

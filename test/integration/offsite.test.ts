@@ -104,6 +104,28 @@ test('anyone restores a copy with age and tar, by the recipe in the location', a
   expect(describeTree(path.join(work, 'restored'))).toEqual(describeTree(box.source));
 });
 
+test('whoever reads the location sees names of archives, and neither names nor content of files', async () => {
+  const secret = randomBytes(40).toString('hex');
+  box.write(`name-${secret}`, `content-${secret}`);
+  box.write('random', randomBytes(50_000));
+  const archive = await backUp();
+  await copyTo(location, archive, { sealer: new Sealer([keys.recipient]) });
+  const digests: string[] = [];
+  for await (const { member } of readMemberLines(`${archive}.manifest`)) digests.push(member.sha256);
+  const salt = fs.readFileSync(path.join(box.destination, '.km-backup-salt'));
+  for await (const { key } of location.list('')) {
+    const bytes = (await location.get(key))!;
+    const isPlain = /\.(list|index|catalog|json|txt)$/.test(key);
+    expect([key, isPlain || bytes.subarray(0, 21).toString()]).toEqual([
+      key,
+      isPlain || 'age-encryption.org/v1',
+    ]);
+    for (const word of [secret, ...digests]) expect([key, bytes.includes(word)]).toEqual([key, false]);
+    for (const raw of [salt, ...digests.map((one) => Buffer.from(one, 'hex'))])
+      expect([key, bytes.includes(raw)]).toEqual([key, false]);
+  }
+});
+
 test('members of packs that are mostly dead are stored again, so that old packs can go', async () => {
   fill(20, 10);
   await copyTo(location, await backUp());
