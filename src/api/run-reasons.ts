@@ -29,6 +29,7 @@ export const RUN_REASONS = {
     meaning: 'What an interrupted restore, commit or rollback began was completed.',
   },
   RestoreDescribed: { exit: 'ok', meaning: 'The message says what is unfinished or kept.' },
+  RestorePlanned: { exit: 'ok', meaning: 'The plan says what the restore would do. Nothing was changed.' },
   RestoreChecked: { exit: 'ok', meaning: 'The archive can be restored to that target. Nothing was changed.' },
   StagingDiscarded: { exit: 'ok', meaning: 'Nothing is staged any longer; the target is unchanged.' },
   FilesNotCaptured: {
@@ -115,6 +116,13 @@ export const RUN_REASONS = {
     meaning: 'A worker thread ended early, or the system had no memory or file descriptors left.',
     kubectl: 'Raise the memory limit (`spec.podTemplate.resources`).',
     shell: 'Give the process more memory, or raise `ulimit -n`.',
+  },
+  PlanChanged: {
+    exit: 'failure',
+    meaning:
+      'The restore would now do something else than in the plan that was approved. Nothing was changed.',
+    kubectl: 'Look at `status.plan`, then create the restore again with its digest.',
+    shell: 'Look at the plan again (`--plan`), then pass its digest.',
   },
   ArchiveReplaced: {
     exit: 'failure',

@@ -25,6 +25,7 @@ export {
   rollbackRestore,
 } from './restore/finish.ts';
 export { listEntries } from './restore/list-entries.ts';
+export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';
 export type { RestoreProgress } from './restore/progress.ts';
 export { type RestoreOptions, type RestoreReport, restore } from './restore/restore.ts';
 export {

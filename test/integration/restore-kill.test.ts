@@ -112,7 +112,14 @@ function reset() {
 }
 
 describe.each(['exchange', 'rename', 'children'])('killed before each step (%s)', (swap) => {
-  const untouched = ['journal staging', 'make the staging directory', 'unpack', 'sync', 'journal swapping'];
+  const untouched = [
+    'journal staging',
+    'make the staging directory',
+    'unpack',
+    'compare',
+    'sync',
+    'journal swapping',
+  ];
 
   test('of a restore: the next run of the same command ends wholly new', async () => {
     const seen: string[] = [];

@@ -70,7 +70,8 @@ function identityOf(file: string): string | undefined {
   return status && `${status.device} ${status.ino} ${status.size} ${status.mtime}`;
 }
 
-async function digestOf(file: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+/** @returns The hex SHA-256 of a file; undefined when it does not exist. */
+export async function digestOf(file: string, signal: AbortSignal | undefined): Promise<string | undefined> {
   if (!fs.existsSync(file)) return undefined;
   const pauses = new Pauses(signal);
   const hash = createHash('sha256');

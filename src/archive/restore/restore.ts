@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { hasCapability } from '../../posix/capabilities.ts';
 import { syncFileSystem } from '../../posix/sync.ts';
 import { archiveInfo } from '../destination/inventory.ts';
 import { ArchiveError } from '../errors.ts';
@@ -10,6 +9,7 @@ import { RESTORE_STATE_NAME } from '../format/names.ts';
 import { allowedThreads } from '../pool/allowed-threads.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
+import { compareStaged, RefusedAttributes } from './compare-staged.ts';
 import type { RestorePolicy } from './entry-gate.ts';
 import { messageOf, refused, shown, stagingError } from './failures.ts';
 import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers, unfinished } from './finish.ts';
@@ -17,9 +17,11 @@ import type { RestoreJobs } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import { PinnedArchive, type Pins } from './pinned-archive.ts';
 import { checkPlace, type Place, placeOf } from './place.ts';
+import { checkPlan, type Plan, planChanges } from './plan-restore.ts';
 import { checkPreservable, findArchivesAnd } from './preserved-archives.ts';
 import type { RestoreProgress } from './progress.ts';
 import { removeTree } from './remove-tree.ts';
+import { restorer } from './restorer.ts';
 import { rootMetadata } from './root-metadata.ts';
 import { type Source, sourceOf } from './source.ts';
 import { checkSpace } from './space.ts';
@@ -38,6 +40,8 @@ export interface RestoreOptions {
   readonly id?: string | undefined;
   /** Digests that the archive must have. */
   readonly pins?: Pins | undefined;
+  /** Digest of the plan that was approved: another one is refused. */
+  readonly expectPlan?: string | undefined;
   readonly policy: RestorePolicy;
   readonly ignoreManifest?: boolean;
   /** Continue even if processes write below the target. */
@@ -74,6 +78,8 @@ export interface RestoreDone {
   readonly archivesKept: number;
   /** Where the old state is kept; undefined when there was none, or it was removed. */
   readonly oldState: string | undefined;
+  /** Undefined when none was asked for. */
+  readonly plan: Plan | undefined;
 }
 
 /**
@@ -106,7 +112,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   checkPreservable(found.files, fromText(place.target), undefined);
   const stageOptions: StageOptions = {
     policy: options.policy,
-    owner: ownsFiles(),
+    owner: restorer(place).setsOwners,
     signal,
     warn: warnings.add,
     progress: options.progress ?? (() => {}),
@@ -125,6 +131,11 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   }
   checkNames(place, validated.longNames);
   checkSpace(place, totals);
+  const plan =
+    options.expectPlan === undefined
+      ? undefined
+      : (await planChanges(source, place, found, totals, stageOptions)).plan;
+  if (plan) checkPlan(options.expectPlan, plan);
   const base = {
     target: place.target,
     against: source.against,
@@ -133,6 +144,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     files: totals.files,
     bytes: totals.dataBytes,
     archivesKept: found.files.length,
+    plan,
   };
   if (dryRun) {
     if (source.against === 'manifest') await check(source, validated, stageOptions, pool);
@@ -257,11 +269,6 @@ function stagedTotals({ entries, files, dataBytes }: Totals) {
   return { entries, files, bytes: dataBytes, reusedBytes: 0 };
 }
 
-/** Setting owners takes all of these: what has been given to another user still gets its mode and attributes. */
-function ownsFiles(): boolean {
-  return hasCapability('CHOWN') && hasCapability('FOWNER') && hasCapability('DAC_OVERRIDE');
-}
-
 async function stageTree(
   { source, validated }: { source: Source; validated: Validated },
   state: RestoreState,
@@ -281,7 +288,15 @@ async function stageTree(
     fs.chmodSync(state.new, 0o755);
   }
   failpoint('unpack');
-  await stage(source, validated, state.new, options, pool);
+  const refusedAttributes = new RefusedAttributes();
+  // Without a manifest, comparing would mean to read the whole archive once more.
+  const compared = source.against === 'manifest';
+  const warn = compared ? refusedAttributes.add : options.warn;
+  await stage(source, validated, state.new, { ...options, warn }, pool);
+  if (compared) {
+    failpoint('compare');
+    await compareStaged(source, state.new, refusedAttributes, options);
+  }
   failpoint('sync');
   const { files } = validated.totals;
   options.progress({ phase: 'syncing', files, ofFiles: files });

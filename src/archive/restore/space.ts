@@ -37,17 +37,21 @@ export function lackOfSpace(needed: { bytes: number; inodes: number }, free: Fre
   return undefined;
 }
 
-/** @throws {ArchiveError} NoSpace when the file system of the target cannot hold both states. */
-export function checkSpace(place: Place, totals: Parameters<typeof spaceNeeded>[0]): void {
+/** Free space of the file system that a restore writes to. */
+export function freeSpace(place: Place): FreeSpace {
   const volume = fs.statfsSync(
     place.exists && place.kind === 'inside' ? place.target : path.dirname(place.target),
   );
   // Some file systems (ramfs, a few FUSE ones) report zeros.
-  const free = {
+  return {
     bytes: volume.blocks > 0 ? volume.bavail * volume.bsize : undefined,
     inodes: volume.files > 0 ? volume.ffree : undefined,
   };
-  const lack = lackOfSpace(spaceNeeded(totals), free);
+}
+
+/** @throws {ArchiveError} NoSpace when the file system of the target cannot hold both states. */
+export function checkSpace(place: Place, totals: Parameters<typeof spaceNeeded>[0]): void {
+  const lack = lackOfSpace(spaceNeeded(totals), freeSpace(place));
   if (lack === undefined) return;
   throw new ArchiveError(
     'NoSpace',

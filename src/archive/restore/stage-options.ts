@@ -7,7 +7,8 @@ export interface StageOptions {
   /** Set the recorded owners. */
   readonly owner: boolean;
   readonly signal: AbortSignal | undefined;
-  readonly warn: (path: ByteString, message: string) => void;
+  /** @param kind Warnings of one kind are counted together and only the first few are kept. */
+  readonly warn: (path: ByteString, message: string, kind?: string) => void;
   readonly progress: (progress: RestoreProgress) => void;
   /** Files that will move from the live tree into the restored one. */
   readonly preserved: readonly ByteString[];

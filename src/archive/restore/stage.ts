@@ -1,3 +1,4 @@
+import type { Entry } from '../format/entry.ts';
 import type { WorkerPool } from '../pool/worker-pool.ts';
 import { EntryGate } from './entry-gate.ts';
 import type { RestoreJobs } from './jobs.ts';
@@ -39,7 +40,7 @@ async function unpackStream(
   source: Extract<Source, { against: 'structure' }>,
   { files: ofFiles }: Totals,
   tree: StagedTree,
-  { policy, signal, progress }: StageOptions,
+  { policy, owner, signal, warn, progress }: StageOptions,
 ): Promise<void> {
   const gate = new EntryGate(policy);
   const ofBytes = source.info.sizeBytes;
@@ -50,6 +51,9 @@ async function unpackStream(
       {
         entry: (given) => {
           const entry = tree.add(gate.admit(given));
+          if (entry && !isOwner(entry, owner)) {
+            warn(entry.path, `owner ${entry.uid}:${entry.gid} was not restored`, 'owner');
+          }
           if (entry?.type === 'file') sink = new FileSink(tree.writer, entry);
         },
         data: (chunk, offset) => sink?.write(chunk, offset),
@@ -65,4 +69,8 @@ async function unpackStream(
   } finally {
     sink?.close();
   }
+}
+
+function isOwner({ type, uid, gid }: Entry, setsOwners: boolean): boolean {
+  return setsOwners || type === 'hardlink' || (uid === process.geteuid?.() && gid === process.getegid?.());
 }

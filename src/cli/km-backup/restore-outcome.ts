@@ -1,8 +1,9 @@
 import path from 'node:path';
 import type { RunReason } from '../../api/reasons.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
-import { ArchiveError, type RestoreReport } from '../../archive/index.ts';
+import { ArchiveError, type PlanReport, type RestoreReport } from '../../archive/index.ts';
 import { isSystemError } from '../../posix/system-error.ts';
+import { formatBytes } from './table.ts';
 
 /*
  * What a restore came to, in words for people and as the result for whoever started it.
@@ -37,6 +38,7 @@ export function outcomeOf(report: RestoreReport): Outcome {
       },
     }),
     warnings: { count, samples: [...samples] },
+    ...('plan' in report && report.plan && { plan: { ...report.plan, samples: [...report.plan.samples] } }),
   };
 }
 
@@ -52,6 +54,22 @@ function reasonOf({ outcome }: RestoreReport): RunReason {
     case 'already-restored':
       return 'AlreadyRestored';
   }
+}
+
+export function planSentence({ target, plan }: PlanReport): string {
+  const { added, changed, removed, kept } = plan;
+  return `${target}: a restore would add ${added}, change ${changed}, remove ${removed} and keep ${kept} entries. Nothing was changed.`;
+}
+
+export function planLines(report: PlanReport): string[] {
+  const { samples, bytesToWrite, spaceNeededBytes, spaceFreeBytes, digest } = report.plan;
+  const free = spaceFreeBytes === undefined ? '' : `, ${formatBytes(spaceFreeBytes)} free`;
+  return [
+    planSentence(report),
+    ...samples,
+    `To write: ${formatBytes(bytesToWrite)}. Space needed: ${formatBytes(spaceNeededBytes)}${free}.`,
+    `Digest: ${digest}`,
+  ];
 }
 
 export function outcomeOfError(error: unknown): Outcome {

@@ -2,8 +2,11 @@ import { Command, Option } from 'commander';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import {
   ArchiveError,
+  checkPlan,
   commitRestore,
   discardRestore,
+  type PlanReport,
+  planRestore,
   type RestoreOptions,
   type RestoreProgress,
   type RestoreReport,
@@ -17,12 +20,20 @@ import { addCopyFlags, type CopyFlags, isLocation } from './location-flags.ts';
 import { digest } from './option-values.ts';
 import { print, printJson, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
-import { type Outcome, outcomeOf, outcomeOfError, succeeded } from './restore-outcome.ts';
+import {
+  type Outcome,
+  outcomeOf,
+  outcomeOfError,
+  planLines,
+  planSentence,
+  succeeded,
+} from './restore-outcome.ts';
 import { checkResultFile, writeRestoreResult } from './result-file.ts';
 import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
   dryRun: boolean;
+  plan: boolean;
   commit: boolean;
   rollback: boolean;
   resume: boolean;
@@ -32,6 +43,7 @@ interface Flags extends CopyFlags {
   id?: string;
   expectManifest?: string;
   expectSha256?: string;
+  expectPlan?: string;
   resultFile?: string;
   preserveSetid: boolean;
   skipDevices: boolean;
@@ -53,6 +65,11 @@ export function command(context: CliContext): Command {
     .argument(
       '<path...>',
       'ARCHIVE TARGET (ARCHIVE: a path, or a location), or TARGET alone with --commit, --rollback, --resume, --discard or --status',
+    )
+    .addOption(
+      new Option('--plan', 'show what would be added, changed and removed; change nothing')
+        .default(false)
+        .conflicts(['dryRun', 'stageOnly', 'commit']),
     )
     .option('--dry-run', 'check the archive, the space and the target, and change nothing', false)
     .addOption(
@@ -88,6 +105,7 @@ export function command(context: CliContext): Command {
     )
     .option('--expect-manifest <sha256>', 'refuse an archive whose manifest file has another SHA-256', digest)
     .option('--expect-sha256 <sha256>', 'refuse an archive file with another SHA-256', digest)
+    .option('--expect-plan <digest>', 'refuse when the plan no longer has this digest', digest)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
     .option('--preserve-setid', 'keep setuid and setgid bits and capabilities of files', false)
     .option('--skip-devices', 'leave out device nodes instead of refusing the archive', false)
@@ -134,7 +152,7 @@ function commandOf(paths: readonly string[], flags: Flags): RestoreResult['comma
     const named = (['rollback', 'commit', 'discard', 'resume'] as const).find((name) => flags[name]);
     return named ?? 'restore';
   }
-  if (flags.dryRun) return 'plan';
+  if (flags.dryRun || flags.plan) return 'plan';
   return flags.stageOnly ? 'stage' : 'restore';
 }
 
@@ -153,11 +171,12 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
   using view = isLocation(archive)
     ? await (await import('./on-location.ts')).LocalView.whole(archive, flags, context)
     : undefined;
-  const report = await restoreAndTell(flags.progress, {
+  const options: RestoreOptions = {
     archive: view?.archive ?? archive,
     target,
     id: flags.id,
     pins: { manifestSha256, sha256 },
+    expectPlan: flags.expectPlan,
     policy: { preserveSetid: flags.preserveSetid, skipDevices: flags.skipDevices },
     ignoreManifest: flags.ignoreManifest,
     ignoreWriters: flags.ignoreWriters,
@@ -166,19 +185,36 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     stageOnly: flags.stageOnly,
     signal: context.signal,
     now: () => new Date(),
-  });
-  if ('warnings' in report) {
-    for (const sample of report.warnings.samples) warn(sample);
-    const unseen = report.warnings.count - report.warnings.samples.length;
-    if (unseen > 0) warn(`and ${unseen} more`);
-    if (report.note !== undefined) {
-      warn(`checked by structure and checksums only, because ${report.note}`);
-    }
-  }
+  };
+  if (flags.plan) return await plan(options, flags);
+  const report = await restoreAndTell(flags.progress, options);
+  if ('warnings' in report) tellWarnings(report);
   const outcome = outcomeOf(report);
   if (flags.json) printJson(report);
   else print(outcome.message);
   return outcome;
+}
+
+async function plan(options: RestoreOptions, { json, expectPlan }: Flags): Promise<Outcome> {
+  const report = await planRestore(options);
+  const { plan, warnings } = report;
+  const outcome: Outcome = {
+    ...succeeded('RestorePlanned', planSentence(report)),
+    plan: { ...plan, samples: [...plan.samples] },
+    warnings: { count: warnings.count, samples: [...warnings.samples] },
+  };
+  tellWarnings(report);
+  if (json) printJson({ target: report.target, ...plan, warnings });
+  else for (const line of planLines(report)) print(line);
+  checkPlan(expectPlan, plan);
+  return outcome;
+}
+
+function tellWarnings({ warnings, note }: Pick<PlanReport, 'warnings' | 'note'>): void {
+  for (const sample of warnings.samples) warn(sample);
+  const unseen = warnings.count - warnings.samples.length;
+  if (unseen > 0) warn(`and ${unseen} more`);
+  if (note !== undefined) warn(`checked by structure and checksums only, because ${note}`);
 }
 
 async function restoreAndTell(mode: ProgressMode, options: RestoreOptions): Promise<RestoreReport> {

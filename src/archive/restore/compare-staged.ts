@@ -1,0 +1,52 @@
+import type { ByteString } from '../format/byte-string.ts';
+import { fromText } from '../format/byte-string.ts';
+import { differences } from './compare-entry.ts';
+import { LiveTree } from './live-tree.ts';
+import { mergeWalk } from './merge-walk.ts';
+import { withRecorded } from './recorded.ts';
+import type { Source } from './source.ts';
+import type { StageOptions } from './stage-options.ts';
+
+/** Reasons that were given while attributes were set, by path. Bounded: without its reason a loss is still told. */
+export class RefusedAttributes {
+  static readonly #MAX_PATHS = 1000;
+  readonly #reasons = new Map<ByteString, string[]>();
+
+  readonly add = (path: ByteString, message: string): void => {
+    const known = this.#reasons.get(path);
+    if (known) known.push(message);
+    else if (this.#reasons.size < RefusedAttributes.#MAX_PATHS) this.#reasons.set(path, [message]);
+  };
+
+  take(path: ByteString): readonly string[] | undefined {
+    return this.#reasons.get(path);
+  }
+}
+
+/**
+ * Compares every entry of a staged tree with its record, except the content of files, which was checked while it was
+ * written. Each difference is a warning.
+ */
+export async function compareStaged(
+  source: Source,
+  root: string,
+  refused: RefusedAttributes,
+  { policy, signal, warn }: Pick<StageOptions, 'policy' | 'signal' | 'warn'>,
+): Promise<void> {
+  using tree = new LiveTree(fromText(root));
+  await withRecorded(source, policy, signal, async (recorded) => {
+    const entries = tree.walk(() => false);
+    await mergeWalk(recorded, entries, (entry, staged) => {
+      // Directories above an entry that the archive does not list.
+      if (!entry) return;
+      if (!staged) return warn(entry.path, 'is missing in the restored tree', 'type');
+      const found = differences(entry, staged);
+      for (const { aspect, message } of found) {
+        if (aspect !== 'xattrs') warn(entry.path, message, aspect);
+      }
+      const lost = found.filter(({ aspect }) => aspect === 'xattrs').map(({ message }) => message);
+      if (lost.length === 0) return;
+      for (const message of refused.take(entry.path) ?? lost) warn(entry.path, message, 'xattrs');
+    });
+  });
+}
