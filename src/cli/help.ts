@@ -1,6 +1,6 @@
 import { Help, Option } from 'commander';
 
-/** Leaves out the defaults that say nothing: a flag that is off, a list that is empty. */
+/** Hides defaults that say nothing: a flag that is off, a list that is empty. */
 export const HELP: Partial<Help> = {
   optionDescription(option: Option): string {
     const { flags, description, defaultValue } = option;

@@ -2,7 +2,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 
 const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
-  // Answered without loading the commands, in half the time.
+  // Loading the commands would take as long again.
   process.stdout.write(`${packageJson.version}\n`);
 } else {
   const { main } = await import('./km-backup/main.ts');

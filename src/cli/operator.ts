@@ -11,7 +11,7 @@ const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(signal));
 
 try {
-  // Loaded only now, so that --help and a mistaken flag are answered at once.
+  // Imported here so that --help and a wrong flag are answered at once.
   const { runOperator } = await import('./operator/run.ts');
   await runOperator(options, stop.signal);
   process.exit(0);
@@ -20,7 +20,7 @@ try {
   process.exit(1);
 }
 
-/** A stack trace only where nobody foresaw the error. */
+/** The message of a foreseeable error, or the stack trace of any other. */
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const foreseen =

@@ -20,7 +20,7 @@ export interface ClockCheck {
   was_ahead_seconds: number;
 }
 
-/** `checks.copy` of `/healthz`, where copies are configured. Never decides on the status of the whole. */
+/** `checks.copy` of `/healthz`, if copies are configured. It does not affect the overall status. */
 export interface CopyCheck {
   status: 'pending' | 'copying' | 'ok' | 'error';
   location: string;
@@ -38,7 +38,7 @@ export interface BackupState {
   stopped?: boolean;
   /** False until the state was read. */
   known?: boolean;
-  /** Whether the last run (skipped ones apart) ended without a complete archive. Default: by the times below. */
+  /** Whether the last run that was not skipped ended without a complete archive. Default: derived from the times below. */
   lastRunFailed?: boolean;
   lastSuccess?: { atMs: number; archive: string; deleted: number; sizeBytes: number };
   /** The last run without a complete archive. Incomplete runs count, skipped ones do not. */
@@ -59,7 +59,7 @@ function statusOf(state: BackupState): CheckStatus {
   return lastSuccess ? 'ok' : 'pending';
 }
 
-/** The last run decides on the status. The last success is shown with every status but `pending` and `unknown`. */
+/** The status follows the last run. The last success is shown with every status except `pending` and `unknown`. */
 export function backupCheck(state: BackupState): BackupCheck {
   const { lastSuccess, lastFailure } = state;
   const status = statusOf(state);

@@ -159,7 +159,7 @@ describe('over HTTP', () => {
     const missing = await fetch(`${url}/nothing`);
     expect([missing.status, await missing.text()]).toEqual([
       404,
-      'not found; there are /healthz /livez /readyz /metrics\n',
+      'not found; the paths are /healthz /livez /readyz /metrics\n',
     ]);
     expect((await fetch(`${url}/livez`, { method: 'POST', body: 'x'.repeat(1e6) })).status).toBe(405);
     const head = await fetch(`${url}/livez`, { method: 'HEAD' });

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 export interface HttpAnswer {
   status: number;
   contentType: string;
-  /** Pieces are produced as the reader takes them, so that a long answer is never in memory as a whole. */
+  /** Chunks are produced as the client reads them, so that a long answer is never in memory as a whole. */
   body: string | AsyncIterable<string>;
 }
 
@@ -15,7 +15,7 @@ export interface RunningServer {
   host: string;
   port: number;
   url: string;
-  /** Finishes the answers under way, then closes all connections. */
+  /** Waits a moment for the answers under way, then closes all connections. */
   close: () => Promise<void>;
 }
 
@@ -35,7 +35,7 @@ async function answer(
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
   const url = URL.parse(request.url ?? '/', 'http://localhost');
   const route = url && routes.get(url.pathname);
-  if (!route) return text(404, `not found; there are ${[...routes.keys()].join(' ')}\n`);
+  if (!route) return text(404, `not found; the paths are ${[...routes.keys()].join(' ')}\n`);
   try {
     return await route(url);
   } catch (error) {
@@ -61,7 +61,7 @@ async function send(
   else await pipeline(body, response);
 }
 
-/** Answers under way may take this much longer once the server closes. */
+/** How long answers under way may take once the server closes. */
 const CLOSE_GRACE_MS = 1_000;
 
 /**
@@ -78,7 +78,7 @@ export function startHttpServer(options: {
   const routes = new Map(Object.entries(options.routes));
   const onError = options.onError ?? (() => {});
   const server = createServer((request, response) => {
-    // No route reads a body.
+    // Discard the body: no route reads one.
     request.resume();
     answer(request, routes, onError)
       .then((result) => send(request, response, result))
@@ -99,7 +99,7 @@ export function startHttpServer(options: {
         url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
         close: () =>
           new Promise((done) => {
-            // A reader that stalls must not keep the process alive.
+            // A stalled client must not keep the process alive.
             const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
             server.close(() => {
               clearTimeout(cut);

@@ -9,21 +9,21 @@ export interface HealthSources {
     getMetricsAsArray: () => readonly { name: string }[];
     getSingleMetricAsString: (name: string) => Promise<string>;
   };
-  /** By `namespace/name`. A scheduler of one directory returns its only check. */
+  /** By `namespace/name`. A scheduler of a single directory returns its only check. */
   checks: () => BackupCheck | ReadonlyMap<string, BackupCheck>;
-  /** `checks.clock`; undefined: nothing to say. */
+  /** `checks.clock`; undefined if there is nothing to report. */
   clock?: () => ClockCheck | undefined;
-  /** `checks.copy`; undefined: nothing is copied. */
+  /** `checks.copy`; undefined if copies are not configured. */
   copy?: () => CopyCheck | undefined;
-  /** Sentences on what is wrong with the process; empty if nothing is. */
+  /** What is wrong with the process, in sentences; empty if nothing is. */
   live?: () => string[];
-  /** Sentences on what is not ready; empty if everything is. */
+  /** What is not ready, in sentences; empty if everything is. */
   ready?: () => string[];
 }
 
 /**
- * A failed backup answers 503, so that `curl -f` and a prober notice. Liveness probes use `/livez`: a failed backup
- * is no reason to restart anything.
+ * Answers 503 after a failed backup, so that `curl -f` and a prober notice. Liveness probes use `/livez`: a failed backup
+ * is not a reason to restart the process.
  */
 function healthz(check: BackupCheck, clock?: ClockCheck, copy?: CopyCheck): HttpAnswer {
   const failed = check.status === 'error';
@@ -50,7 +50,7 @@ function probe(problems: string[]): HttpAnswer {
   return problems.length === 0 ? text(200, 'ok\n') : text(503, `${problems.join('\n')}\n`);
 }
 
-/** One metric at a time: those of ten thousand schedules are 14 MB. */
+/** Yields one metric at a time: the metrics of ten thousand schedules are 14 MB. */
 async function* exposition({ metrics }: HealthSources): AsyncGenerator<string> {
   for (const { name } of metrics.getMetricsAsArray())
     yield `${await metrics.getSingleMetricAsString(name)}\n`;

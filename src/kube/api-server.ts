@@ -11,6 +11,6 @@ export interface ApiServer {
   };
   /** Headers that authenticate a request; called before every request. */
   authenticate(): Promise<Record<string, string>>;
-  /** Called when the API server rejects the credentials: the next ones are read again. Absent where none are kept. */
+  /** Called when the API server rejects the credentials, so that they are read again. Absent if none are cached. */
   forgetCredentials?(): void;
 }

@@ -4,7 +4,7 @@ export interface BackoffOptions {
   random?: () => number;
 }
 
-/** Exponential delays with full jitter of the upper half: between half and all of `base * 2^n`, capped. */
+/** Exponential delays with jitter: each is between half and all of `base * 2^n`, with a cap. */
 export class Backoff {
   readonly #options: Required<BackoffOptions>;
   #failures = 0;
@@ -13,7 +13,10 @@ export class Backoff {
     this.#options = { random: Math.random, ...options };
   }
 
-  /** Milliseconds to wait after one more failure; never less than what the server asked for. */
+  /**
+   * Counts a failure and returns how long to wait, in milliseconds.
+   * @param retryAfterMs What the server asked for: the least that is returned.
+   */
   next(retryAfterMs = 0): number {
     const { baseMs, capMs, random } = this.#options;
     const ceiling = Math.min(capMs, baseMs * 2 ** Math.min(this.#failures, 30));

@@ -5,11 +5,11 @@ export interface KubeErrorDetails {
   /** Machine-readable, such as `AlreadyExists`, `NotFound`, `Conflict`, `Forbidden`, `Expired`. */
   reason: string;
   message: string;
-  /** What the server asked to wait, in milliseconds. */
+  /** How long the server asked to wait, in milliseconds. */
   retryAfterMs?: number;
 }
 
-/** A request that the API server refused, or that got no answer. */
+/** The API server refused a request, or did not answer it. */
 export class KubeError extends Error {
   override name = 'KubeError';
   readonly status: number;

@@ -34,11 +34,11 @@ export interface EventRecorderOptions {
 }
 
 const MAX_NOTE_BYTES = 1024;
-/** Equal events within this time become one event with a count (the API's own window). */
+/** Equal Events within this time become one Event with a count. The API server uses the same window. */
 const SERIES_MS = 6 * 60_000;
 const MAX_REMEMBERED = 4096;
 const MAX_QUEUED = 1000;
-const TELL_DROPS_MS = 60_000;
+const WARN_OF_DROPS_MS = 60_000;
 
 interface Remembered {
   name: string;
@@ -52,7 +52,7 @@ function cut(note: string): string {
   return `${new TextDecoder().decode(bytes.subarray(0, MAX_NOTE_BYTES - 6)).replace(/\uFFFD+$/, '')}…`;
 }
 
-/** Writes Events, as well as it can: never throws, never blocks its caller, drops what piles up. */
+/** Writes Events on a best-effort basis: never throws, never blocks its caller, and drops Events if too many wait. */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #clock: Clock;
@@ -61,7 +61,7 @@ export class EventRecorder {
   #tail: Promise<void> = Promise.resolve();
   #queued = 0;
   #dropped = 0;
-  #toldAt: number | undefined;
+  #warnedAt: number | undefined;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -89,19 +89,19 @@ export class EventRecorder {
       });
   }
 
-  /** Tells of drops once a minute: a log line for each would make the jam worse. */
+  /** Warns of drops once a minute: a log line for each would add to the load. */
   #drop(): void {
     this.#dropped += 1;
     const now = this.#clock.monotonic();
-    if (this.#toldAt !== undefined && now - this.#toldAt < TELL_DROPS_MS) return;
-    this.#toldAt = now;
+    if (this.#warnedAt !== undefined && now - this.#warnedAt < WARN_OF_DROPS_MS) return;
+    this.#warnedAt = now;
     this.#options.logger.warn(
       { dropped: this.#dropped },
       'too many Events wait to be written; some were dropped',
     );
   }
 
-  /** Resolves when everything emitted so far was written or given up. */
+  /** Resolves once each Event emitted so far is written or has failed. */
   flush(): Promise<void> {
     return this.#tail;
   }
@@ -126,7 +126,7 @@ export class EventRecorder {
         if (!isNotFound(error)) throw error;
       }
     }
-    // A label of a DNS name may not end in a dash or be empty.
+    // A label of a DNS name must not be empty or end in a dash.
     const name = `${regarding.name.slice(0, 200).replace(/[-.]+$/, '')}.${key.slice(0, 8)}${nowMs.toString(16)}`;
     this.#remember(key, { name, count: 1, lastMs: nowMs });
     await this.#events.create(regarding.namespace, {

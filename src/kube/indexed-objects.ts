@@ -1,9 +1,9 @@
 import { type KubeObject, keyOf } from './object.ts';
 
-/** Values under which an object is found. */
+/** The values of an index under which an object is found. */
 export type Indexer<T> = (object: T) => readonly string[];
 
-/** Keeps objects that are seldom read as text, which takes a fraction of the memory. */
+/** How to keep objects that are seldom read as text, which takes a fraction of the memory. */
 export interface Packing<T> {
   /** Text for an object that is seldom read; any other object unchanged. */
   pack(object: T): T | string;

@@ -27,8 +27,9 @@ const USER = new Set([
 ]);
 
 /**
- * The current context of a kubeconfig that needs only certificates and a token, as data or files.
- * @returns Undefined where it needs more (plugins, proxies): the client library reads that, at 90 MB of memory.
+ * Reads the current context of a kubeconfig, if it uses only certificates and a token, as data or files.
+ * @returns Undefined if it needs more, such as a plugin or a proxy. The client library reads those, but takes 90 MB of
+ *   memory.
  */
 export async function plainKubeconfig(file: string): Promise<ApiServer | undefined> {
   const config = parse(await readFile(file, 'utf8')) as Kubeconfig | null;

@@ -21,18 +21,18 @@ export interface LeaderElectionOptions {
   name: string;
   /** Unique to this process. */
   identity: string;
-  /** A Lease not renewed for so long may be taken; seconds. */
+  /** Others may take a Lease that was not renewed for this long; seconds. */
   leaseDurationSeconds: number;
-  /** A leader that could not renew for so long stops leading; seconds, less than the lease duration. */
+  /** A leader that could not renew for this long stops leading; seconds, less than the lease duration. */
   renewDeadlineSeconds: number;
-  /** Pause between tries; seconds. */
+  /** Pause between attempts; seconds. */
   retryPeriodSeconds: number;
   logger: KubeLogger;
   clock?: Clock;
   random?: () => number;
 }
 
-/** This process no longer leads, or cannot know that it does. */
+/** This process no longer leads, or cannot be sure that it does. */
 export class LeadershipLostError extends Error {
   override name = 'LeadershipLostError';
 }
@@ -41,15 +41,15 @@ export class LeadershipLostError extends Error {
 const microTime = (ms: number) => new Date(ms).toISOString().replace('Z', '000Z');
 
 /**
- * Leader election on a Lease, as client-go does it: whoever holds it renews it, others take it once it was not
- * renewed for its duration, measured on their own monotonic clock, so that clocks of nodes need not agree.
+ * Leader election on a Lease, as in client-go: the holder renews it, and another process takes it once it was not
+ * renewed for its duration. Each measures this on its own monotonic clock, so the clocks of nodes need not agree.
  */
 export class LeaderElector {
   readonly #options: LeaderElectionOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #leases;
-  /** The Lease as last seen, and when it was first seen so; monotonic milliseconds. */
+  /** The Lease as last read, and when this version was first seen; monotonic milliseconds. */
   #observed: { lease: Lease; at: number } | undefined;
   #renewedAt: number | undefined;
 
@@ -72,7 +72,7 @@ export class LeaderElector {
     });
   }
 
-  /** Whether the last renewal is younger than the renew deadline; a process that was frozen is not leading. */
+  /** Whether the last renewal is within the renew deadline. A process that was frozen for longer does not lead. */
   get leading(): boolean {
     return (
       this.#renewedAt !== undefined &&
@@ -107,7 +107,7 @@ export class LeaderElector {
     }
   }
 
-  /** Milliseconds until the Lease that another holds is free, unless it is renewed; undefined when it is by now. */
+  /** Milliseconds until another holder's Lease expires unless it is renewed; undefined if it has expired. */
   #freeInMs(): number | undefined {
     if (!this.#observed) return undefined;
     const { lease, at } = this.#observed;
@@ -118,14 +118,14 @@ export class LeaderElector {
 
   /**
    * Renews until the signal aborts, then gives the Lease up.
-   * @throws {LeadershipLostError} as soon as the Lease is lost or could not be renewed in time; the process must end.
+   * @throws {LeadershipLostError} when the Lease is lost or could not be renewed in time. The process must exit.
    */
   async hold(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(this.#clock, this.#options.retryPeriodSeconds * 1000, signal);
       if (signal.aborted) break;
       this.assertLeading();
-      // A request that hangs must not keep a leader that is none from finding out.
+      // A request that hangs must not keep this process from noticing that it no longer leads.
       const decided = new AbortController();
       let renewed = false;
       const attempt = this.#tryOnce().then((success) => {
@@ -142,14 +142,14 @@ export class LeaderElector {
 
   async #tryOnce(): Promise<boolean> {
     const { namespace, name, identity, leaseDurationSeconds, logger } = this.#options;
-    // A renewal counts from when it was asked for, not from when the answer came.
+    // The renewal counts from before the request: the answer may arrive much later.
     const askedAt = this.#clock.monotonic();
     try {
       const lease = await this.#read();
       if (!lease) {
         const fresh = this.#lease({ acquireTime: this.#now(), leaseTransitions: 0 });
-        const made = await this.#leases.create(namespace, fresh);
-        this.#observed = { lease: made, at: this.#clock.monotonic() };
+        const created = await this.#leases.create(namespace, fresh);
+        this.#observed = { lease: created, at: this.#clock.monotonic() };
         this.#renewedAt = askedAt;
         return true;
       }
@@ -205,7 +205,7 @@ export class LeaderElector {
     };
   }
 
-  /** Lets the next in line take over at once. */
+  /** Gives up the Lease, so that a standby can take over at once. */
   async #release(): Promise<void> {
     if (!this.leading) return;
     this.#renewedAt = undefined;
@@ -219,7 +219,7 @@ export class LeaderElector {
     } catch (error) {
       this.#options.logger.warn(
         { error: String(error) },
-        'the Lease was not released; the next leader waits for it to expire',
+        'the Lease could not be released; the next leader waits for it to expire',
       );
     }
   }

@@ -5,17 +5,17 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
-/** Depth inside the list's `items`, and of the members of the list itself. */
+/** Nesting depth inside the list's `items`, and directly inside the list. */
 const IN_ITEMS = 2;
 const IN_LIST = 1;
 
 /**
- * Cuts the JSON text of a list into its items as it comes off the wire, so that neither a whole page nor the
- * objects of one are ever in memory. What is wrong with the text is found by parsing what was cut.
+ * Splits the JSON text of a list into its items as it arrives, so that the whole list is never in memory. It does not
+ * check the text: parsing the pieces does.
  */
 export class ListScanner {
   readonly #onItem: (text: string) => void;
-  /** What came before of the item, or of the list around the items, that is under way. */
+  /** The start of the current item, or of the list around the items, from earlier chunks. */
   #pieces: Buffer[] = [];
   #envelope = '';
   #depth = 0;
@@ -23,7 +23,7 @@ export class ListScanner {
   #inString = false;
   #escaped = false;
 
-  /** `onItem` is given the JSON text of each item. */
+  /** @param onItem Called with the JSON text of each item. */
   constructor(onItem: (text: string) => void) {
     this.#onItem = onItem;
   }
@@ -67,7 +67,7 @@ export class ListScanner {
         }
       }
     }
-    // Between two items there is nothing to keep.
+    // Text between two items is not needed.
     if (!this.#inItems || depth > IN_ITEMS) this.#pieces.push(buffer.subarray(from));
     this.#depth = depth;
     this.#inString = inString;

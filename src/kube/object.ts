@@ -1,4 +1,4 @@
-/** What every object has. Times are RFC 3339 strings, as on the wire. */
+/** The metadata that every object has. Times are RFC 3339 strings. */
 export interface KubeObject {
   metadata: {
     name: string;
@@ -37,7 +37,7 @@ export function controllerOf(object: {
 
 const NUMBER = /^\d+$/;
 
-/** Whether one version of a kind comes before the other. False where the versions are not numbers. */
+/** Whether `version` is older than `than`. False if they are not numbers. */
 export function isOlder(version: string, than: string): boolean {
   if (!NUMBER.test(version) || !NUMBER.test(than)) return false;
   return version.length === than.length ? version < than : version.length < than.length;

@@ -33,18 +33,18 @@ export interface ReflectorOptions<T extends KubeObject> {
   metrics?: ReflectorMetrics | undefined;
   /** From 0 to 1, for jitter. */
   random?: () => number;
-  /** A watch that is silent for longer is dead: the API server sends a bookmark about once a minute. Milliseconds. */
+  /** A watch that is silent for longer counts as dead: the API server sends a bookmark about once a minute. Milliseconds. */
   silenceMs?: number;
-  /** The same while the watch owes an object that this process wrote. Milliseconds. */
+  /** The same while the watch has yet to bring an object that this process wrote. Milliseconds. */
   patienceMs?: number;
   backoff?: { baseMs: number; capMs: number };
 }
 
-/** Objects in each page, where a list does not arrive whole. */
+/** Objects in each page, if a list has to be read in pages. */
 const PAGE_SIZE = 500;
 /** After this many lists that broke off, the list is read in pages. */
 const BROKEN_LISTS = 2;
-/** A watch that ended sooner and brought nothing counts as a failure. */
+/** A watch that ends sooner without an event counts as a failure. */
 const SHORT_LIFE_MS = 1_000;
 
 interface WatchEvent<T> {
@@ -71,7 +71,7 @@ export class Reflector<T extends KubeObject> {
   #seen = 0n;
   /** The newest resource version that this process wrote: the watch must bring it soon. */
   #expected = 0n;
-  /** Lists in a row that broke off. */
+  /** How many lists in a row broke off. */
   #brokenLists = 0;
   #onExpect = () => {};
 
@@ -222,7 +222,7 @@ export class Reflector<T extends KubeObject> {
       }
     } catch (error) {
       if (!(stream.signal.reason instanceof SilentStream)) throw error;
-      // An object that no watch ever brings must not end one watch after another.
+      // Expect nothing of the next watch: an object that never arrives must not end every watch.
       this.#expected = this.#seen;
       throw stream.signal.reason;
     } finally {
@@ -248,7 +248,7 @@ export class Reflector<T extends KubeObject> {
     return object.metadata.resourceVersion;
   }
 
-  /** Neither an object that cannot be read nor a handler that throws may end the watch. */
+  /** Applies a change, and logs an error: an unreadable object or a failing handler must not end the watch. */
   #takeIn(change: () => void, object?: T): void {
     try {
       change();
@@ -256,13 +256,13 @@ export class Reflector<T extends KubeObject> {
       const key = object && keyOf(object);
       this.#options.logger.error(
         { kind: this.#plural, key, error: String(error) },
-        'a change could not be taken in',
+        'a change could not be applied',
       );
     }
   }
 }
 
-/** 0 for a version that is not a number: the watch then owes nothing. */
+/** 0 for a version that is not a number: nothing is then expected of the watch. */
 function numberOf(version: string): bigint {
   return /^\d+$/.test(version) ? BigInt(version) : 0n;
 }

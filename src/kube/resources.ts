@@ -17,7 +17,7 @@ export interface ListOptions {
   resourceVersion?: string | undefined;
   /** Objects a page; undefined: all at once. */
   pageSize?: number | undefined;
-  /** Tries of each request, in the place of the client's own number. */
+  /** Attempts of each request; overrides the client's number. */
   attempts?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -36,7 +36,7 @@ export interface WatchOptions extends Pick<ListOptions, 'labelSelector' | 'field
 }
 
 export interface DeleteOptions {
-  /** Deletes only the object with this UID, and in this version; else the answer is 409. */
+  /** Deletes the object only if it has this UID and version; otherwise the API server answers 409. */
   preconditions?: { uid?: string; resourceVersion?: string };
   propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
 }
@@ -45,23 +45,24 @@ interface Envelope {
   metadata?: { resourceVersion?: string; continue?: string };
 }
 
-/** The typed operations of one kind; every one throws KubeError. */
+/** The operations on one kind of object. Each throws KubeError when its request fails. */
 export interface ResourceClient<T extends KubeObject> {
   readonly descriptor: ResourceDescriptor;
   get(namespace: string | undefined, name: string, options?: GetOptions): Promise<T>;
   /** All pages at once. */
   list(namespace: string | undefined, options?: ListOptions): Promise<List<T>>;
   /**
-   * Hands over each object as it comes off the wire, so that a long list is never in memory, and answers with the
-   * resource version of the list. What a broken connection cut off is asked again, and its objects come again.
+   * Lists without keeping the list in memory: passes on each object as it arrives. If the connection breaks, the
+   * request is repeated, and objects come again.
+   * @returns The resource version of the list.
    */
   visit(namespace: string | undefined, options: ListOptions, onObject: (object: T) => void): Promise<string>;
-  /** Lines of the watch, each one JSON event. */
+  /** Opens a watch. Its bytes are lines with one JSON event each. */
   watch(namespace: string | undefined, options: WatchOptions): Promise<AsyncIterable<Uint8Array>>;
   create(namespace: string | undefined, object: object): Promise<T>;
   replace(namespace: string | undefined, name: string, object: object): Promise<T>;
   delete(namespace: string | undefined, name: string, options?: DeleteOptions): Promise<void>;
-  /** Puts the whole status in place; with a `resourceVersion` only over that version. */
+  /** Replaces the whole status. If `object` has a `resourceVersion`, only that version is replaced. */
   replaceStatus(
     namespace: string | undefined,
     name: string,

@@ -1,12 +1,12 @@
 import { KubeError } from './errors.ts';
 
-/** A request as it is named to the reader, and where it went. */
+/** A request as messages name it, and where it was sent. */
 export interface Asked {
   /** Method and path. */
   what: string;
   /** Base address of the API server. */
   url: string;
-  /** How long its answer was waited for; milliseconds. */
+  /** The timeout for its answer; milliseconds. */
   timeoutMs: number;
 }
 
@@ -16,7 +16,7 @@ interface Cause {
   code: string | undefined;
 }
 
-/** A DOMException has a number of its own as `code`, which tells nobody anything. */
+/** The `code` of a DOMException is a number without meaning here, so it is left out. */
 function causeOf(error: unknown): Cause {
   if (!(error instanceof Error)) return { name: '', message: String(error), code: undefined };
   const { code } = error as { code?: unknown };
@@ -37,7 +37,7 @@ function explain({ name, message, code }: Cause, { url, timeoutMs }: Asked): [re
   if (name === 'TimeoutError' || (code !== undefined && TOO_SLOW.has(code))) {
     return [
       'Timeout',
-      `the API server at ${url} did not answer within ${timeoutMs / 1000} s. It may be overloaded, or the network loses its answers`,
+      `the API server at ${url} did not answer within ${timeoutMs / 1000} s. It may be overloaded, or the network may drop its answers`,
     ];
   }
   if (name === 'AbortError') return ['Aborted', `given up before the API server at ${url} answered`];
@@ -65,18 +65,18 @@ function explain({ name, message, code }: Cause, { url, timeoutMs }: Asked): [re
   return ['TransportError', `the connection to ${url} broke before the whole answer came (${said})`];
 }
 
-/** Says of a request that got no answer what was asked, where, and why none came. */
+/** The error for a request without an answer: what was asked, where, and why no answer came. */
 export function noAnswer(error: unknown, asked: Asked): KubeError {
   const [reason, text] = explain(causeOf(error), asked);
   return new KubeError({ status: 0, reason, message: `${asked.what}: ${text}.` }, { cause: error });
 }
 
-/** Says that a request was not sent for want of credentials. */
+/** The error for a request that was not sent because the credentials could not be read. */
 export function noCredentials(error: unknown, { what, url }: Asked): KubeError {
   const details = {
     status: 0,
     reason: 'NoCredentials',
-    message: `${what}: not sent to ${url}, as the credentials could not be read: ${causeOf(error).message}. In a pod, check that automountServiceAccountToken is not false; else check the user of the kubeconfig.`,
+    message: `${what}: not sent to ${url}, because the credentials could not be read: ${causeOf(error).message}. In a pod, check that automountServiceAccountToken is not false. Otherwise check the user of the kubeconfig.`,
   };
   return new KubeError(details, { cause: error });
 }

@@ -9,7 +9,7 @@ export function isLogLevel(text: string): text is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(text);
 }
 
-/** Writes one JSON object a line: `level` as a word, `time` in ISO 8601, `msg`, and the fields given. Default: standard error. */
+/** Logs one JSON object a line, by default to standard error: `level` as a word, `time` in ISO 8601, `msg`, and the given fields. */
 export function createLogger(options: {
   level: LogLevel;
   name?: string;

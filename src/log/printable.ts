@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 
 /*
- * The one escaping of text for people. File names, series, arguments and messages come from outside; printed as
- * they are, a newline forges a line of a log, and an escape sequence or a right-to-left mark rewrites a terminal.
+ * Escapes text for people. File names, series, arguments and messages come from outside: unescaped, a newline forges a
+ * line of a log, and an escape sequence or a right-to-left mark rewrites a terminal.
  */
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -15,9 +15,9 @@ const plain = /^[\x20-\x7e]*$/;
 const short: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /**
- * Text for one line of a log, a table or a terminal: `\n`, `\x1b`, `\u{202e}` stand for what does not print, `\xff`
- * for bytes that are not UTF-8. Escaping twice changes nothing.
- * @param max UTF-16 units of the result, which ends in `…` when it was cut; `Infinity` never cuts.
+ * Makes text safe for one line of a log, a table or a terminal: characters that do not print become `\n`, `\x1b` or
+ * `\u{202e}`, and bytes that are not UTF-8 become `\xff`. Escaping twice changes nothing.
+ * @param max The most UTF-16 units of the result, which ends in `…` if it was cut. `Infinity` never cuts.
  */
 export function printable(text: string | Uint8Array, max = 256): string {
   const raw = typeof text === 'string' ? text.slice(0, max + 1) : decode(text.subarray(0, (max + 1) * 4));
@@ -35,12 +35,12 @@ export function printable(text: string | Uint8Array, max = 256): string {
   return `${parts.join('')}…`;
 }
 
-/** JSON on one line, with everything escaped that `printable` escapes; parsing gives back the same value. */
+/** JSON on one line, escaping what `printable` escapes. Parsing gives the same value. */
 export function printableJson(value: unknown): string {
   return escapeJson(JSON.stringify(value));
 }
 
-/** The same for text that is JSON already. Its newlines stay. */
+/** The same for text that is already JSON. Its newlines stay. */
 export function escapeJson(json: string): string {
   return json.replace(everyUnprintable, (character) =>
     character === '\n'

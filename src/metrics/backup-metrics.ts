@@ -16,8 +16,8 @@ function valuesOf(metric: BackupMetric, source: Source): MetricValue<string>[] {
 }
 
 /**
- * The metrics of all schedules, computed from their snapshots at each scrape. Nothing is counted here, so
- * a restart or a reconcile neither loses nor repeats anything, and the series of a schedule end with it.
+ * The metrics of all schedules, computed from their snapshots at each scrape. Nothing is counted in this process, so a
+ * restart loses nothing, a repeated reconcile counts nothing twice, and the series of a schedule end with it.
  */
 export class BackupMetrics {
   readonly #snapshots = new Map<string, [Labels, BackupSnapshot]>();
@@ -50,7 +50,7 @@ export class BackupMetrics {
     this.#snapshots.delete(`${namespace}/${schedule}`);
   }
 
-  /** The one unlabelled snapshot of a scheduler that serves a single directory. */
+  /** Sets the only snapshot of a scheduler that serves a single directory. */
   setOnly(snapshot: BackupSnapshot): void {
     this.#snapshots.set('', [{}, snapshot]);
   }

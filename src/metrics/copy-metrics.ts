@@ -10,7 +10,7 @@ export interface CopySnapshot {
   readonly lastFailure?: { readonly atMs: number } | undefined;
 }
 
-/** Registered only where copies are configured: their absence means that nothing is copied. */
+/** The metrics of copies. Registered only if copies are configured. */
 export class CopyMetrics {
   #snapshot: CopySnapshot | undefined;
 

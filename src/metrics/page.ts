@@ -4,7 +4,7 @@ import { BackupMetrics } from './backup-metrics.ts';
 /** A Markdown table of what a registry exposes, in the order of registration. */
 export function renderMetricsPage(registry: Registry): string {
   const rows = registry.getMetricsAsArray().map((metric) => {
-    // The library keeps label names on the metric, though its types do not say so.
+    // The library's types leave out the label names of a metric.
     const { labelNames = [] } = metric as { labelNames?: string[] };
     const labels = labelNames.map((label) => `\`${label}\``).join(', ');
     return `| \`${metric.name}\` | ${metric.type} | ${labels} | ${metric.help.replaceAll('|', '\\|')} |`;
@@ -21,7 +21,7 @@ export function backupMetricsPage(): string {
 <!-- Generated from src/metrics by "npm run generate". Do not edit. -->
 
 The operator gives each series the labels \`namespace\` and \`schedule\`. \`km-backup serve\` has one directory and
-gives none. Every value is read from the status of the resources (or the state file) at the scrape, so a restart
+adds no labels. Every value is read from the status of the resources (or the state file) at the scrape, so a restart
 resets nothing, and the series of a schedule end with it.
 
 ${renderMetricsPage(registry)}`;

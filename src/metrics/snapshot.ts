@@ -6,7 +6,7 @@ export interface BackupSnapshot {
   suspended: boolean;
   /** The last finished run that was not skipped. */
   lastRun?: {
-    /** Only a complete archive counts: an incomplete one is not a success. */
+    /** Whether it made a complete archive; an incomplete one is not a success. */
     success: boolean;
     durationSeconds?: number | undefined;
     sizeBytes?: number | undefined;
@@ -55,7 +55,7 @@ function counter(name: string, help: string, value: (snapshot: BackupSnapshot) =
   return { name, help, type: 'counter', samples: (snapshot) => [{ value: value(snapshot) }] };
 }
 
-/** The playbook's four names first. */
+/** The four names of the playbook come first. */
 export const BACKUP_METRICS: readonly BackupMetric[] = [
   {
     name: 'km_backup_runs_total',
@@ -71,7 +71,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_last_success_timestamp',
-    'When the last complete archive was finished, in seconds since 1970. Absent before the first.',
+    'When the last complete archive was finished, in seconds since 1970. Absent until there is one.',
     ({ lastSuccessMs }) => seconds(lastSuccessMs),
   ),
   counter(
@@ -91,7 +91,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_last_source_bytes',
-    'Sum of the file sizes in the archive of the last run.',
+    'Total size of the files in the archive of the last run.',
     ({ lastRun }) => lastRun?.sourceBytes,
   ),
   gauge(
@@ -111,7 +111,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_archives_bytes',
-    'Sum of the sizes of the archives at the destination, as the last run saw them.',
+    'Total size of the archives at the destination, as the last run saw them.',
     ({ archives }) => archives?.bytes,
   ),
   counter(
@@ -126,7 +126,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_expected_interval_seconds',
-    'The longest pause between scheduled times to come.',
+    'The longest interval between the coming scheduled times.',
     ({ expectedIntervalSeconds }) => expectedIntervalSeconds,
   ),
   gauge(
@@ -136,7 +136,7 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
   ),
   gauge(
     'km_backup_missed_counted_timestamp_seconds',
-    'When missed scheduled times were last counted, in seconds since 1970. Absent before the first.',
+    'When missed scheduled times were last counted, in seconds since 1970. Absent until one was missed.',
     ({ missedCountedMs }) => seconds(missedCountedMs),
   ),
   gauge('km_backup_suspended', '1 while the schedule starts no runs.', ({ suspended }) => Number(suspended)),

@@ -1,7 +1,7 @@
 export interface ConcurrencyLimits {
-  /** Runs at once, in all. */
+  /** In all namespaces together. */
   total: number;
-  /** Runs at once in one namespace. */
+  /** In each namespace. */
   perNamespace: number;
 }
 
@@ -17,10 +17,10 @@ export class ConcurrencyLimiter {
   readonly #onGrant: (key: string) => void;
   readonly #held = new Map<string, string>();
   readonly #heldByNamespace = new Map<string, number>();
-  /** Namespaces in the order of their turn; each with its runs in order of arrival. */
+  /** Waiting runs by namespace: namespaces in the order of their turn, runs in order of arrival. */
   readonly #waiting = new Map<string, Set<string>>();
 
-  /** `onGrant` is told of a waiting run that got a slot. */
+  /** @param onGrant Called with a waiting run that may start now. */
   constructor(limits: ConcurrencyLimits, onGrant: (key: string) => void) {
     this.#limits = limits;
     this.#onGrant = onGrant;
@@ -36,7 +36,7 @@ export class ConcurrencyLimiter {
     return count;
   }
 
-  /** Takes a slot for a run that already runs, whatever the cap says. */
+  /** Counts a run that is already active, even beyond the limits. */
   hold(key: string, namespace: string): void {
     if (this.#held.has(key)) return;
     this.#forgetWaiting(key, namespace);
@@ -44,7 +44,7 @@ export class ConcurrencyLimiter {
     this.#heldByNamespace.set(namespace, (this.#heldByNamespace.get(namespace) ?? 0) + 1);
   }
 
-  /** Takes a slot, or a place in the queue. */
+  /** Lets the run start, or puts it in the queue. */
   request(key: string, namespace: string): SlotAnswer {
     if (this.#held.has(key)) return { granted: true };
     if (this.#hasRoom(namespace) && this.#isNext(key, namespace)) {
@@ -62,7 +62,7 @@ export class ConcurrencyLimiter {
     return { granted: false, message };
   }
 
-  /** Gives back the slot or the place in the queue. */
+  /** The run has ended, or no longer wants to start. */
   release(key: string, namespace: string): void {
     this.#forgetWaiting(key, namespace);
     if (!this.#held.delete(key)) return;
@@ -79,7 +79,7 @@ export class ConcurrencyLimiter {
     );
   }
 
-  /** Nobody who could run now waits before this one. */
+  /** Whether no run that could start now waits ahead of this one. */
   #isNext(key: string, namespace: string): boolean {
     for (const [other, queue] of this.#waiting) {
       if (!this.#hasRoom(other)) continue;
@@ -95,7 +95,7 @@ export class ConcurrencyLimiter {
       const key = queue.values().next().value;
       if (key === undefined) continue;
       this.hold(key, namespace);
-      // To the end of the line: the next grant is another namespace's.
+      // Move the namespace to the end, so that another one has the next turn.
       const rest = this.#waiting.get(namespace);
       if (rest) {
         this.#waiting.delete(namespace);

@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 const REMEMBERED = 50_000;
 const intervals = new Map<string, number | null>();
 
-/** Dozens of coming slots are looked at, which for a yearly schedule takes milliseconds: once a day is enough. */
+/** Cached per day: it computes dozens of scheduled times, which takes milliseconds for a yearly schedule. */
 function expectedInterval({ metadata, spec }: KmBackupSchedule, cadence: Cadence, fromMs: number) {
   const day = Math.floor(fromMs / DAY_MS);
   const seed = spec.cron?.includes('H') ? metadata.uid : '';
@@ -24,7 +24,7 @@ function expectedInterval({ metadata, spec }: KmBackupSchedule, cadence: Cadence
   return seconds;
 }
 
-/** What the metrics say of a schedule: its status, nothing else. */
+/** What the metrics show of a schedule. Taken from its status alone. */
 export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
   const { spec, status } = schedule;
   const runs = status?.runs ?? { succeeded: 0, incomplete: 0, failed: 0, skipped: 0 };
@@ -59,13 +59,13 @@ export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
   };
 }
 
-/** What `/healthz` says of a schedule. */
+/** What `/healthz` shows of a schedule. */
 export function backupStateOf({ spec, status }: KmBackupSchedule): BackupState {
   const { lastSuccessfulTime, lastFailureTime, lastSuccessfulBackup: success, lastBackup } = status ?? {};
   return {
     enabled: !spec.suspend,
     known: status !== undefined,
-    // Not by the times below: those of a clock that was ahead would decide for as long as it was ahead.
+    // Not derived from the times below: one that was recorded while the clock was ahead would count as the latest.
     ...(lastBackup && { lastRunFailed: lastBackup.phase !== 'Succeeded' }),
     ...(lastSuccessfulTime && {
       lastSuccess: {

@@ -7,7 +7,7 @@ import { writeError } from '../errors.ts';
 
 const sync = promisify(fsync);
 
-/** Bytes appended before the kernel is told to write them to the device. */
+/** How many new bytes to collect before telling the kernel to start writing them to the device. */
 const WRITING_BYTES = 8 * 1024 * 1024;
 
 export interface Mark {
@@ -15,17 +15,20 @@ export interface Mark {
   readonly hash: Hash;
 }
 
-/** A new file that grows at its end, with the digest of all that it holds. */
+/** A new file that grows at its end, and the digest of its content. */
 export class GrowingFile {
   readonly path: string;
   readonly fd: number;
   #position = 0;
-  /** Up to here the kernel was told to write. */
+  /** The kernel was told to write the bytes before this offset. */
   #writing = 0;
   #hash = createHash('sha256');
   #open = true;
 
-  /** Fails where the name exists. */
+  /**
+   * Creates the file.
+   * @throws {ArchiveError} when the name exists or cannot be created.
+   */
   constructor(path: string) {
     this.path = path;
     try {
@@ -54,7 +57,10 @@ export class GrowingFile {
     this.#grow(bytes);
   }
 
-  /** Appends `bytes`, which lie in another file too: where the file system can, both files then share the blocks. */
+  /**
+   * Appends `bytes` by copying them from another file, so that a file system that can shares the blocks.
+   * @param offset Where the same bytes are in the file `fd`.
+   */
   appendShared(bytes: Uint8Array, fd: number, offset: number): void {
     try {
       copyRange(fd, offset, this.fd, this.#position, bytes.length);
@@ -77,7 +83,7 @@ export class GrowingFile {
     return { position: this.#position, hash: this.#hash.copy() };
   }
 
-  /** Forgets what was appended since. */
+  /** Removes what was appended since the mark. */
   rewind(mark: Mark): void {
     ftruncateSync(this.fd, mark.position);
     this.#position = mark.position;
@@ -97,7 +103,7 @@ export class GrowingFile {
     }
   }
 
-  /** Harmless when called again. */
+  /** Calling it again does nothing. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;

@@ -1,20 +1,20 @@
 import type { Compression } from './names.ts';
 
-/** File systems share whole blocks only, of 4 KiB on all that share any (XFS, btrfs). */
+/** File systems that share blocks (XFS, btrfs) share whole blocks only, of 4 KiB. */
 export const ALIGNMENT = 4096;
 
-/** Of both paddings below. */
+/** The smallest padding that both forms below can make, in bytes. */
 const LEAST_PADDING = 8;
 
-/** Bytes that a member which would end at `end` must grow by to end on a block's end. */
+/** Bytes to add to a member that would end at `end`, so that it ends at the end of a block. */
 export function paddingAt(end: number): number {
   const missing = (ALIGNMENT - (end % ALIGNMENT)) % ALIGNMENT;
   return missing === 0 || missing >= LEAST_PADDING ? missing : missing + ALIGNMENT;
 }
 
 /**
- * A copy of the member with `count` bytes more, which every reader passes over: an extra field in a gzip member
- * without optional fields (RFC 1952, 2.3.1.1), a skippable frame before a zstd frame (RFC 8878, 3.1.2).
+ * A copy of the member, grown by `count` bytes that every reader skips: an extra field of a gzip member (RFC 1952,
+ * 2.3.1.1), or a skippable frame before a zstd frame (RFC 8878, 3.1.2).
  */
 export function withPadding(
   member: Uint8Array,

@@ -5,8 +5,8 @@ import { sha256Hex } from './members.ts';
 const zeros = Buffer.alloc(1 << 20);
 
 /**
- * Digest of the content that a reader of the file sees, from the bytes that the tar holds of it: of a
- * sparse file its map and extents, whose holes count as zeros.
+ * SHA-256 of a file's content as its readers see it: holes of a sparse file count as zeros.
+ * @param packed What the tar holds of the file; for a sparse file, its map and extents.
  */
 export function contentDigest(entry: Entry, packed: Uint8Array): string {
   if (!entry.extents) return sha256Hex(packed);

@@ -4,7 +4,7 @@ import type { Entry, EntryType, Extent } from './entry.ts';
 import { MAX_MEMBER_BYTES } from './manifest.ts';
 import { invalid, isCount, isHex, isRecord } from './manifest-checks.ts';
 
-/** Text that JSON writes without escapes. */
+/** Text that needs no escapes in JSON. */
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 function encodeBytes(key: string, bytes: ByteString): string {
@@ -14,8 +14,8 @@ function encodeBytes(key: string, bytes: ByteString): string {
 }
 
 /**
- * What a walk sees of an entry, as the start of its line. The path comes first because readers recognise entry lines
- * by it. A repeat run takes two entries for the same when these texts are equal.
+ * The start of an entry's line: everything that a walk sees of it. A repeat run treats a file as unchanged if this text
+ * is the same. The path comes first because readers recognize entry lines by it.
  */
 export function encodeIdentity(entry: Entry): string {
   const { type, mode, uid, gid, size, mtime, ctime, ino, device } = entry;
@@ -53,7 +53,7 @@ export function parseLines(lines: string, where: string): Entry[] {
 
 const isDecimal = (value: unknown): value is string =>
   typeof value === 'string' && /^-?\d{1,20}$/.test(value);
-/** Nanoseconds of any signed 64-bit number of seconds: 19 digits and 9. */
+/** Nanoseconds since the epoch: seconds of at most 19 digits, followed by 9 digits. */
 const isTime = (value: unknown): value is string => typeof value === 'string' && /^-?\d{1,28}$/.test(value);
 const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
   'file',
@@ -64,7 +64,7 @@ const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
   'character',
   'block',
 ]);
-/** Whether nothing follows the identity but a plain file's digest, so that the line need not be parsed. */
+/** Whether at most a digest follows the identity, so that the line need not be parsed. */
 export function isPlainTail(line: string, identityLength: number): boolean {
   const length = line.length - identityLength;
   if (length === 1) return line.endsWith('}');
@@ -74,8 +74,10 @@ export function isPlainTail(line: string, identityLength: number): boolean {
 const plainTail = /^,"sha256":"[0-9a-f]{64}"\}$/;
 const PLAIN_TAIL_LENGTH = ',"sha256":""}'.length + 64;
 
-/*
- * Entries are checked by hand: there may be millions, and loading a schema library takes longer than a small backup.
+/**
+ * Parses and checks one entry's line. By hand, because there may be millions, and loading a schema library takes
+ * longer than a small backup.
+ * @throws {ArchiveError} ManifestInvalid when the line is malformed.
  */
 export function parseEntryLine(line: string, where: string): Entry {
   const value = parseObject(line, where);
@@ -102,7 +104,7 @@ export function parseEntryLine(line: string, where: string): Entry {
   if (!sound) throw invalid(where, `an entry line is malformed: ${printable(line, 200)}`);
   // Manifests of earlier versions say `torn`.
   if (value['torn'] === true) value['inconsistent'] = true;
-  // Most names are ASCII and need no decoding; copying the entry would cost as much as parsing it did.
+  // Most names are ASCII and need no decoding. Copying the entry would cost as much as parsing it.
   if (value['path'] === path && value['link'] === link) return value as unknown as Entry;
   const { pathBytes: _, linkBytes: __, ...rest } = value;
   return { ...rest, path, ...(link === undefined ? {} : { link }) } as unknown as Entry;

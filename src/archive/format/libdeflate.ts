@@ -2,16 +2,17 @@ import koffi from 'koffi';
 import { gzip } from 'libdeflate';
 
 /*
- * Two builds of one library: the system's own (Debian's libdeflate0, in the image too), 1.6 times as fast,
- * and the one in WebAssembly from npm where the system has none.
+ * Two builds of libdeflate: the system's (Debian's libdeflate0, which the image has), or, if there is none, the one in
+ * WebAssembly from npm. The system's is 1.6 times as fast.
  */
 
 export interface Deflate {
-  /** One gzip member. Its bytes hold until this thread's next call. */
+  /** Makes one gzip member. The bytes are valid until this thread's next call. */
   gzip(raw: Uint8Array, level: number): Uint8Array;
   /**
-   * A gzip member's content of exactly `size` bytes, in `room` where that is given; undefined where the bytes
-   * are damaged or hold more or less.
+   * Decompresses one gzip member, into `room` if given.
+   * @param size Exact size of the content in bytes.
+   * @returns Undefined if the bytes are damaged or the content has another size.
    */
   gunzip?(bytes: Uint8Array, size: number, room?: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | undefined;
 }
@@ -20,7 +21,7 @@ type Handle = object;
 
 let chosen: Deflate | undefined;
 
-/** The faster build that this system has. */
+/** The fastest build that this system has. */
 export function deflate(): Deflate {
   chosen ??= systemDeflate() ?? wasmDeflate;
   return chosen;
@@ -30,7 +31,7 @@ export const wasmDeflate: Deflate = {
   gzip,
 };
 
-/** Undefined where the system has no libdeflate. */
+/** The system's build; undefined if it has none. */
 export function systemDeflate(): Deflate | undefined {
   let library: ReturnType<typeof koffi.load>;
   try {
@@ -61,7 +62,7 @@ export function systemDeflate(): Deflate | undefined {
     written: Uint8Array,
   ) => number;
 
-  // Kept as long as the thread: allocating one costs as much as compressing a small file.
+  // Kept for the thread's lifetime: allocating one costs as much as compressing a small file.
   const compressors = new Map<number, Handle>();
   let inflater: Handle | undefined;
   const taken = Buffer.alloc(8);
@@ -94,6 +95,6 @@ export function systemDeflate(): Deflate | undefined {
 }
 
 function present(handle: Handle | null): Handle {
-  if (!handle) throw new Error('libdeflate has no memory');
+  if (!handle) throw new Error('libdeflate could not allocate memory');
   return handle;
 }

@@ -17,11 +17,12 @@ import {
 import { invalid, isCount, isHex, isRecord } from './manifest-checks.ts';
 import { openFile, openFileIfPresent } from './open-file.ts';
 
-/** No line of ours is longer; those of sparse files with many extents come closest. */
+/** No valid line is longer. The longest are those of sparse files with many extents. */
 const MAX_LINE = 256 * 1024 * 1024;
 
 /**
- * The summary at the end of a manifest; undefined when there is no such file.
+ * Reads the summary at the end of a manifest.
+ * @returns Undefined if the file does not exist.
  * @throws {ArchiveError} ManifestInvalid when it is damaged, ArchiveUnreadable when the system refuses to read it.
  */
 export function readSummary(path: string): Summary | undefined {
@@ -53,7 +54,7 @@ export function readSummary(path: string): Summary | undefined {
   }
 }
 
-/** What the system refused to read is unreadable; everything else that goes wrong is damage. */
+/** If the system refused to read, the manifest is unreadable. Any other failure means that it is damaged. */
 function readFailure(error: unknown, path: string): ArchiveError {
   if (error instanceof ArchiveError) return error;
   if (isSystemError(error)) return readError(error, path);
@@ -61,7 +62,7 @@ function readFailure(error: unknown, path: string): ArchiveError {
 }
 
 /**
- * Every member with its entries, in the archive's order.
+ * Yields every member with its entries, in the archive's order.
  * @throws {ArchiveError} ManifestInvalid when the manifest is damaged or cut, has a gap between members, or
  * contradicts its own summary; ArchiveUnreadable when the system refuses to read it.
  */
@@ -75,7 +76,7 @@ export async function* readManifest(path: string): AsyncGenerator<MemberEntries,
   }
 }
 
-/** The same as readManifest, with the entries' lines unparsed. */
+/** Like readManifest, with the entries' lines not parsed. */
 export async function* readMemberLines(path: string): AsyncGenerator<MemberLines, Summary> {
   const totals = { members: 0, entries: 0, offset: 0 };
   let member: Member | undefined;
@@ -97,7 +98,7 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
           member = undefined;
         }
         const record: unknown = JSON.parse(line);
-        if (!isRecord(record)) throw invalid(path, 'a line is no object');
+        if (!isRecord(record)) throw invalid(path, 'a line is not an object');
         if ('member' in record) {
           member = parseMember(record['member'], path);
           if (member.offset !== totals.offset) throw invalid(path, `a gap before offset ${member.offset}`);
@@ -117,12 +118,12 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
     summary.entries !== totals.entries ||
     summary.sizeBytes !== totals.offset
   ) {
-    throw invalid(path, 'its summary counts other members than it lists');
+    throw invalid(path, 'the counts in its summary differ from the members it lists');
   }
   return summary;
 }
 
-/** The lines of the manifest in blocks. Each byte is copied a bounded number of times, however long a line is. */
+/** Yields the manifest's lines in blocks. Takes linear time even if one line spans many chunks. */
 async function* lineBlocks(path: string): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   const source = createReadStream(path, { fd: openFile(path), highWaterMark: 1 << 20 });
@@ -196,7 +197,7 @@ function parseSummary(value: unknown, where: string): Summary {
     !isCount(value['warnings']['count']) ||
     !Array.isArray(value['warnings']['samples'])
   ) {
-    throw invalid(where, 'its summary is malformed or of a later format');
+    throw invalid(where, 'its summary is malformed, or a later version of km-backup wrote it');
   }
   return value as unknown as Summary;
 }

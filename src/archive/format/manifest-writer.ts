@@ -11,7 +11,7 @@ function frame(text: string): Buffer {
   });
 }
 
-/** Where a manifest goes: a file that grows at its end. */
+/** What a manifest is written to: a file that grows at its end. */
 export interface Sink {
   readonly position: number;
   append(bytes: Uint8Array): void;
@@ -27,7 +27,7 @@ export class ManifestWriter {
     this.#sink = sink;
   }
 
-  /** `lines`: the entries' lines, made by `encodeEntry`. */
+  /** @param lines The entries' lines, as `encodeEntry` makes them. */
   add(member: Member, lines: string): void {
     this.#push(encodeMember(member));
     this.#push(lines);

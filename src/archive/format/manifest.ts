@@ -2,17 +2,17 @@ import type { Entry } from './entry.ts';
 import type { Compression } from './names.ts';
 
 /*
- * A manifest is a row of zstd frames holding lines of JSON: for each member of the archive a member line,
- * then one line for each entry whose header lies in that member, and at the end the summary in a frame of
- * its own. A skippable frame at the very end tells where the summary's frame starts, so that a listing
- * reads two blocks whatever the number of entries. `zstd -dc` prints it all.
+ * A manifest is a sequence of zstd frames with lines of JSON, which `zstd -dc` prints. Each member of the archive has
+ * a member line, followed by one line for each entry whose header is in that member. The summary comes last, in its
+ * own frame. A skippable frame at the very end holds the offset of the summary's frame, so a listing reads two blocks
+ * however many entries there are.
  */
 
 /**
  * What a member's tar bytes are:
  * - `group`: whole entries, one after the other;
- * - `header`: the header of one large file, whose data follow in `part` members;
- * - `part`: a slice of that file's data, the last one padded to 512 bytes;
+ * - `header`: the header of one large file, whose data follows in `part` members;
+ * - `part`: a slice of that file's data; the last slice is padded to 512 bytes;
  * - `end`: the two zero blocks that end a tar.
  */
 export type MemberKind = 'group' | 'header' | 'part' | 'end';
@@ -20,7 +20,7 @@ export type MemberKind = 'group' | 'header' | 'part' | 'end';
 /** One independently compressed piece of the archive: a gzip member or a zstd frame. */
 export interface Member {
   readonly kind: MemberKind;
-  /** Place of the compressed bytes in the archive file. */
+  /** Offset of the compressed bytes in the archive file. */
   readonly offset: number;
   readonly size: number;
   /** Length of the tar bytes inside. */
@@ -31,7 +31,7 @@ export interface Member {
   readonly rawSha256?: string;
 }
 
-/** A member and its entries' lines as they stand in the manifest, without newlines. */
+/** A member and the lines of its entries, exactly as in the manifest, without newlines. */
 export interface MemberLines {
   readonly member: Member;
   readonly lines: readonly string[];
@@ -40,7 +40,7 @@ export interface MemberLines {
 export interface MemberEntries {
   readonly member: Member;
   readonly entries: readonly Entry[];
-  /** The entries' lines as they stand in the manifest, each with its newline. */
+  /** The entries' lines exactly as in the manifest, each with its newline. */
   readonly lines: string;
 }
 
@@ -54,7 +54,7 @@ export interface Summary {
   readonly finishedAt: string;
   readonly compression: Compression;
   readonly level: number;
-  /** Rules by which entries become bytes; members are reused only under the same rules. */
+  /** Version of the rules by which entries become bytes. Members are reused only if it is the same. */
   readonly packing: string;
   readonly sizeBytes: number;
   readonly sha256: string;
@@ -68,7 +68,7 @@ export interface Summary {
   readonly warnings: { readonly count: number; readonly samples: readonly string[] };
 }
 
-/** No member holds more tar bytes than this, nor has a file of more than this a digest of its own. */
+/** Largest number of tar bytes in a member, and largest size of a file that has its own digest. */
 export const MAX_MEMBER_BYTES = 64 * 1024 * 1024;
 
 export const FRAME_BYTES = 512 * 1024;

@@ -7,8 +7,9 @@ import { BLOCK, encodeHeader, encodeSparseMap, packedSize, padded } from './tar-
 import { TarReader } from './tar-reader.ts';
 
 /**
- * The packed bytes of each file that lies whole in a member that is no `part`; undefined for all other
- * entries. The headers between them must say what the manifest says. Throws `ArchiveCorrupt`.
+ * The packed bytes of each entry of a member (not a `part`); undefined for entries whose content is elsewhere, or that
+ * have none.
+ * @throws {ArchiveError} ArchiveCorrupt when the headers differ from the manifest.
  */
 export function contentsOf(
   raw: Buffer,
@@ -19,7 +20,7 @@ export function contentsOf(
   const contents = entries.map((entry) => {
     const header = headerLength(raw, at, entry);
     if (header === undefined) {
-      throw mismatch(member, `the header of ${display(entry.path)} is not as the manifest says`);
+      throw mismatch(member, `the header of ${display(entry.path)} differs from the manifest`);
     }
     at += header;
     if (entry.type !== 'file' || entry.parts !== undefined) return undefined;
@@ -35,11 +36,11 @@ export function contentsOf(
   return contents;
 }
 
-/** Bytes of the header of this entry at a place in the tar; undefined where what is there says something else. */
+/** Length of the header at `at` in bytes; undefined if it does not describe this entry. */
 function headerLength(raw: Buffer, at: number, entry: Entry): number | undefined {
   const header = encodeHeader(entry);
   if (raw.subarray(at, at + header.length).equals(header)) return header.length;
-  // Other versions may put the same into other bytes.
+  // Another version of km-backup may have encoded the same fields differently.
   const other = readHeader(raw, at);
   return other && sameEntry(other.entry, entry) ? other.length : undefined;
 }
@@ -65,9 +66,21 @@ function readHeader(raw: Buffer, at: number): { entry: Entry; length: number } |
   return { entry: found, length: end - at - map };
 }
 
-/** In all that a tar holds of an entry. */
+/** Whether two entries agree in every field that a tar header holds. */
 function sameEntry(one: Entry, other: Entry): boolean {
-  const told = ({ path, type, mode, uid, gid, size, mtime, link, extents, xattrs, device }: Entry) => [
+  const headerFields = ({
+    path,
+    type,
+    mode,
+    uid,
+    gid,
+    size,
+    mtime,
+    link,
+    extents,
+    xattrs,
+    device,
+  }: Entry) => [
     path,
     type,
     mode,
@@ -80,7 +93,7 @@ function sameEntry(one: Entry, other: Entry): boolean {
     Object.entries(xattrs ?? {}).sort(),
     device,
   ];
-  return isDeepStrictEqual(told(one), told(other));
+  return isDeepStrictEqual(headerFields(one), headerFields(other));
 }
 
 export function mismatch(member: Member, what: string): ArchiveError {

@@ -11,13 +11,14 @@ export function sha256Hex(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex');
 }
 
-/** Of this thread, used again from member to member. */
+/** This thread's buffers, reused for each member. */
 let compressedRoom = Buffer.alloc(0);
 let rawRoom = Buffer.alloc(0);
 
 /**
- * The tar bytes of a member: read, checked, decompressed (never to more than `rawSize`). They hold until this
- * thread's next call. Throws `ArchiveCorrupt`.
+ * Reads, checks and decompresses a member, never to more than `rawSize` bytes.
+ * @returns The tar bytes, valid until this thread's next call.
+ * @throws {ArchiveError} ArchiveCorrupt when the member is cut, altered or does not decompress.
  */
 export function readMember(fd: number, member: Member, compression: Compression): Buffer {
   const bytes = readCompressedMember(fd, member);
@@ -27,7 +28,7 @@ export function readMember(fd: number, member: Member, compression: Compression)
     return rawRoom;
   }
   rawRoom = withRoom(rawRoom, member.rawSize);
-  // What the fast one refuses goes to zlib, which tells why.
+  // libdeflate only says that it failed; zlib says why.
   return decompress(
     member,
     () => deflate().gunzip?.(bytes, member.rawSize, rawRoom) ?? gunzipSync(bytes, limitsOf(member)),
@@ -35,8 +36,9 @@ export function readMember(fd: number, member: Member, compression: Compression)
 }
 
 /**
- * A member's compressed bytes, checked against their digest. They hold until this thread's next call. Throws
- * `ArchiveCorrupt`.
+ * Reads a member's compressed bytes and checks them against their digest.
+ * @returns The bytes, valid until this thread's next call.
+ * @throws {ArchiveError} ArchiveCorrupt when the member is cut or altered.
  */
 export function readCompressedMember(fd: number, member: Member): Buffer {
   compressedRoom = withRoom(compressedRoom, member.size);
@@ -63,7 +65,7 @@ function decompress(member: Member, work: () => Buffer<ArrayBuffer>): Buffer<Arr
     throw corrupt(member, error instanceof Error ? error.message : String(error), error);
   }
   const { rawSize } = member;
-  if (raw.length !== rawSize) throw corrupt(member, `it holds ${raw.length} bytes in place of ${rawSize}`);
+  if (raw.length !== rawSize) throw corrupt(member, `it holds ${raw.length} bytes instead of ${rawSize}`);
   return raw;
 }
 

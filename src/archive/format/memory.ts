@@ -1,15 +1,15 @@
 import { isMarkedAsUntransferable } from 'node:worker_threads';
 
 /**
- * Gives the memory back at once. Else it waits for a garbage collection, which a thread with a small heap rarely
- * makes. The bytes must be in nobody's use. Harmless when called again.
+ * Frees the buffer's memory at once. Otherwise it stays until a garbage collection, which is rare in a thread with a
+ * small heap. Nothing may use the bytes afterwards. Calling it again does nothing.
  */
 export function free({ buffer }: Uint8Array<ArrayBuffer>): void {
-  // Small ones lie in memory that Node.js shares out, and marks so.
+  // Small buffers share memory that Node.js marks as untransferable.
   if (!buffer.detached && !isMarkedAsUntransferable(buffer)) buffer.transfer(0);
 }
 
-/** The buffer, or a larger one for which it is freed; the content is undefined. */
+/** The same buffer if it is large enough; otherwise frees it and returns a larger one. The content is undefined. */
 export function withRoom(buffer: Buffer<ArrayBuffer>, size: number): Buffer<ArrayBuffer> {
   if (buffer.length >= size) return buffer;
   free(buffer);

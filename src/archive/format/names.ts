@@ -1,15 +1,15 @@
-/** How an archive is compressed; each has its file name ending. */
+/** How an archive is compressed. */
 export type Compression = 'gzip' | 'zstd';
 
 export const extensionOf: Record<Compression, string> = { gzip: '.tgz', zstd: '.tar.zst' };
 
-/** Names that retention may touch. Archives of the original script match too. */
+/** Names that retention may remove. Archives of the original script match too. */
 const managed = /^km-backup-.*\.(?:tgz|tar\.gz|tar\.zst)$/is;
 const stamped = /^km-backup-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z?\.(?:tgz|tar\.gz|tar\.zst)$/i;
 
 export const MANIFEST_SUFFIX = '.manifest';
 export const LOCK_NAME = '.km-backup.lock';
-/** Where a restore keeps its journal, its staging and the old state: beside the target, or inside a mount point. */
+/** Where a restore keeps its journal, the staged tree and the old state: next to the target, or inside a mount point. */
 export const RESTORE_STATE_NAME = '.km-restore';
 const TEMPORARY_PREFIX = '.km-backup-';
 const TEMPORARY_SUFFIX = '.tmp';
@@ -26,7 +26,7 @@ export function isTemporaryName(name: string): boolean {
   return name.startsWith(TEMPORARY_PREFIX) && name.endsWith(TEMPORARY_SUFFIX);
 }
 
-/** State, result and locks of scheduled runs and of scripts. */
+/** State, results and locks of `km-backup serve` and of scripts. */
 const schedulerFile = /^\.km-backup-(?:serve|script)[-.]/;
 
 /** Whether km-backup itself made a file of this name in a destination (archive, manifest, lock, state, temporary). */
@@ -49,7 +49,7 @@ export function temporaryName(token: string): string {
   return TEMPORARY_PREFIX + token + TEMPORARY_SUFFIX;
 }
 
-/** `km-backup-20240201T120000Z.tgz`: the instant in UTC, cut to the second. */
+/** `km-backup-20240201T120000Z.tgz`: UTC, rounded down to the second. */
 export function formatName(at: Date, compression: Compression): string {
   const stamp = at
     .toISOString()
@@ -58,7 +58,7 @@ export function formatName(at: Date, compression: Compression): string {
   return `km-backup-${stamp}${extensionOf[compression]}`;
 }
 
-/** The instant a managed name tells, or undefined where it tells none. A stamp without `Z` (the original script's) counts as UTC. */
+/** The time in a managed name; undefined if it has none. A time without `Z` (the original script's) counts as UTC. */
 export function timeOfName(name: string): Date | undefined {
   const match = stamped.exec(name);
   if (!match) return undefined;
@@ -71,11 +71,12 @@ export function timeOfName(name: string): Date | undefined {
     number,
   ];
   const at = new Date(Date.UTC(year, month - 1, day, hour, minute, second));
+  // Date.UTC carries over: February 30 would become March 1.
   const faithful = at.getUTCMonth() === month - 1 && at.getUTCDate() === day && at.getUTCHours() === hour;
   return faithful ? at : undefined;
 }
 
-/** The compression a managed name tells by its ending. */
+/** The compression that a managed name's ending stands for. */
 export function compressionOfName(name: string): Compression {
   return name.toLowerCase().endsWith('.zst') ? 'zstd' : 'gzip';
 }

@@ -3,8 +3,8 @@ import { toText } from './byte-string.ts';
 import type { Entry, EntryType, Extent } from './entry.ts';
 
 /*
- * POSIX.1-2001 (pax) headers. node-tar's Header and Pax are not used for writing: they take names as text,
- * which loses names outside UTF-8, and times as Date, which loses nanoseconds.
+ * Writes POSIX.1-2001 (pax) headers. node-tar cannot: it takes names as text, which loses names that are not UTF-8,
+ * and times as Date, which loses nanoseconds.
  */
 
 export const BLOCK = 512;
@@ -22,7 +22,7 @@ const typeFlag: Record<EntryType, string> = {
 const MAX_OCTAL_7 = 0o7777777;
 const MAX_OCTAL_11 = 0o77777777777;
 
-/** The name an entry bears inside the tar: `./a/b`, directories with a trailing slash. */
+/** An entry's name inside the tar: `./a/b`, directories with a trailing slash. */
 export function tarName(entry: Pick<Entry, 'path' | 'type'>): ByteString {
   if (entry.path === '') return './' as ByteString;
   return `./${entry.path}${entry.type === 'directory' ? '/' : ''}` as ByteString;
@@ -33,8 +33,8 @@ export function padded(size: number): number {
 }
 
 /**
- * GNU's sparse map, format 1.0: what precedes a sparse file's data. An empty extent at the end states the
- * size where the file ends in a hole.
+ * GNU's sparse map, format 1.0, which precedes a sparse file's data. If the file ends in a hole, an empty extent at
+ * the end states its size.
  */
 export function encodeSparseMap(extents: readonly Extent[], size: number): Buffer {
   const last = extents.at(-1);
@@ -45,7 +45,7 @@ export function encodeSparseMap(extents: readonly Extent[], size: number): Buffe
   return map;
 }
 
-/** Bytes that follow an entry's header in the tar, before padding: the content, or a sparse map and the extents. */
+/** Bytes after an entry's header in the tar, without padding: the content, or a sparse map and the extents. */
 export function packedSize(entry: Entry): number {
   if (entry.type !== 'file') return 0;
   if (!entry.extents) return entry.size;
@@ -53,7 +53,7 @@ export function packedSize(entry: Entry): number {
   return encodeSparseMap(entry.extents, entry.size).length + data;
 }
 
-/** The header blocks of one entry: an extended header where plain fields cannot tell all, then the plain one. */
+/** The header blocks of one entry: an extended header if plain fields cannot hold everything, then the plain one. */
 export function encodeHeader(entry: Entry): Buffer {
   const size = packedSize(entry);
   const realName = tarName(entry);
@@ -80,7 +80,7 @@ export function encodeHeader(entry: Entry): Buffer {
   }
 
   const paxLength = records === '' ? 0 : BLOCK + padded(records.length);
-  // From the pool: an allocation of its own for each entry costs more than all the rest.
+  // From Node.js' buffer pool: a separate allocation for each entry costs more than the rest of this function.
   const blocks = Buffer.allocUnsafe(paxLength + BLOCK).fill(0);
   if (records !== '') {
     blocks.set(paxHeader(records.length));
@@ -106,7 +106,7 @@ export function encodeHeader(entry: Entry): Buffer {
 
 let lastPaxHeader = { length: -1, block: Buffer.alloc(0) };
 
-/** The header before records of this length; most entries of a tree have the same. */
+/** The header before records of this length. Cached, because most entries of a tree have the same length. */
 function paxHeader(length: number): Buffer {
   if (lastPaxHeader.length !== length) {
     const block = Buffer.alloc(BLOCK);
@@ -126,7 +126,7 @@ function sparseName(name: ByteString): ByteString {
   return `${name.slice(0, cut)}/GNUSparseFile.0/${name.slice(cut + 1)}` as ByteString;
 }
 
-/** Long names, and text beyond ASCII: readers take a pax record as UTF-8, but a plain field as they please. */
+/** Whether a name is too long for a plain field, or is UTF-8 text beyond ASCII: readers decode plain fields differently. */
 function needsRecord(name: ByteString): boolean {
   if (name.length > 100) return true;
   for (let i = 0; i < name.length; i++) {
@@ -135,7 +135,7 @@ function needsRecord(name: ByteString): boolean {
   return false;
 }
 
-/** As GNU tar writes it: a plain `=` would end the key. */
+/** Escaped as GNU tar does, because an `=` would end the key. */
 function xattrKey(name: string): string {
   return `SCHILY.xattr.${name.replaceAll('%', '%25').replaceAll('=', '%3D')}`;
 }
@@ -154,7 +154,7 @@ function splitTime(nanoseconds: string): { seconds: number; fraction: string } {
   return { seconds, fraction };
 }
 
-/** `1700000000.5`; negative times as pax wants them: `-0.5` is half a second before the epoch. */
+/** Seconds with a fraction, as pax writes times: `1700000000.5`; `-0.5` is half a second before the epoch. */
 function decimalTime(nanoseconds: string): string {
   const negative = nanoseconds.startsWith('-');
   const digits = (negative ? nanoseconds.slice(1) : nanoseconds).padStart(10, '0');
@@ -171,7 +171,7 @@ interface Fields {
   type: string;
 }
 
-/** Everything but the names; the checksum last, over the block as it then stands. */
+/** Writes everything except the names. The names must be there already: the checksum covers them. */
 function writeFields(block: Buffer, at: number, fields: Fields): void {
   writeNumber(block, at + 100, 8, fields.mode);
   writeNumber(block, at + 108, 8, fields.uid > MAX_OCTAL_7 ? 0 : fields.uid);
@@ -186,7 +186,7 @@ function writeFields(block: Buffer, at: number, fields: Fields): void {
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, at + 148, 'latin1');
 }
 
-/** Octal with a NUL; a number too large for that in base 256, as GNU and all later readers take it. */
+/** Octal with a NUL, or base 256 (a GNU extension that later readers share) if the number is too large for that. */
 function writeNumber(block: Buffer, at: number, width: number, value: number): void {
   const octal = value.toString(8);
   if (octal.length < width) {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-/** CPUs this process may use: the scheduler's affinity, cut to the container's quota (cgroup v2 or v1). */
+/** How many CPUs this process may use: its CPU affinity, limited by the container's quota (cgroup v2 or v1). */
 export function allowedThreads(): number {
   const quota = cgroupQuota();
   const cpus = availableParallelism();

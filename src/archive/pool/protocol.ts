@@ -1,4 +1,4 @@
-/** What the main thread and its worker threads say to each other. */
+/** The messages between the main thread and its worker threads. */
 import type { Reason } from '../errors.ts';
 
 /** Functions that a worker thread runs, by name. Inputs and results are copied between threads. */
@@ -10,7 +10,7 @@ export interface Request {
   readonly input: unknown;
 }
 
-/** Errors lose their class between threads; what the other side needs travels as plain fields. */
+/** An error as plain fields, because errors lose their class between threads. */
 export interface Failure {
   readonly message: string;
   readonly stack: string | undefined;

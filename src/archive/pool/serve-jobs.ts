@@ -3,7 +3,7 @@ import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
 import type { Failure, Jobs, Request, Response } from './protocol.ts';
 
-/** In a worker thread: answers each request with what its job returns or throws. */
+/** Runs in a worker thread: answers each request with what its job returns or throws. */
 export function serveJobs(jobs: Jobs): void {
   const port = parentPort!;
   port.on('message', ({ id, kind, input }: Request) => {
@@ -22,7 +22,7 @@ export function serveJobs(jobs: Jobs): void {
   });
 }
 
-/** Buffers of a result, or of its `member`, that need not be copied. */
+/** Buffers of a result, or of its `member`, that can be moved to the main thread instead of copied. */
 function transferables(result: unknown): ArrayBuffer[] {
   if (typeof result !== 'object' || result === null) return [];
   const member = 'member' in result ? result.member : result;

@@ -14,10 +14,10 @@ interface Thread {
   readonly running: Set<number>;
 }
 
-/** Jobs that a thread holds besides the one it works on, so that it never waits for the next. */
+/** Jobs that wait in a thread behind the one it runs, so that it is never idle between two. */
 const READY = 1;
 
-/** Worker threads that start when there is work for them. `J`: the jobs they are asked to do. */
+/** Worker threads, each started when there is work for it. `J` lists the jobs they can run. */
 export class WorkerPool<J extends Jobs> implements AsyncDisposable {
   readonly size: number;
   readonly #entry: URL;
@@ -27,12 +27,12 @@ export class WorkerPool<J extends Jobs> implements AsyncDisposable {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
   #closed = false;
-  /** Once a thread has ended early, no job of this pool succeeds any more. */
+  /** Set once a thread has ended early. From then on every job fails with it. */
   #failure: ArchiveError | undefined;
 
   /**
-   * @param entry the module that each thread runs
-   * @param limits of each thread's heap, which holds file lists only: contents live outside it
+   * @param entry The module that each thread runs.
+   * @param limits Limits of each thread's heap, which holds file lists only: contents live outside it.
    */
   constructor(
     size: number = allowedThreads(),
@@ -44,19 +44,20 @@ export class WorkerPool<J extends Jobs> implements AsyncDisposable {
     this.#limits = limits;
   }
 
-  /** Jobs given and not yet answered. */
+  /** How many jobs have not been answered yet. */
   get pending(): number {
     return this.#waiting.size;
   }
 
   /**
-   * @throws what the job throws, with class `ArchiveError`, message and `code` kept
-   * @throws {ArchiveError} OutOfResources when a thread ended, with its work lost
+   * Runs a job in the thread that has the least to do. Fails with what the job throws: the message, `code` and class
+   * `ArchiveError` are kept.
+   * @throws {ArchiveError} OutOfResources when a thread ended and its work is lost.
    */
   run<K extends keyof J & string>(kind: K, input: Parameters<J[K]>[0]): Promise<ReturnType<J[K]>> {
     const id = this.#nextId++;
     const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    // Whoever awaits the job sees its failure; until then it must not count as unhandled.
+    // The caller may await the job much later. Until then its failure must not count as unhandled.
     answer.catch(() => {});
     if (this.#failure) this.#fail(this.#failure);
     else {
@@ -96,7 +97,7 @@ export class WorkerPool<J extends Jobs> implements AsyncDisposable {
   #start(): Thread {
     const worker = new Worker(this.#entry, {
       resourceLimits: this.#limits,
-      // Node.js does not know the descriptors that are opened by libc, and would complain when they are closed.
+      // libc opens some of the descriptors. Node.js does not know them, and would warn when they are closed.
       trackUnmanagedFds: false,
     });
     const thread: Thread = { worker, running: new Set() };
@@ -115,7 +116,7 @@ export class WorkerPool<J extends Jobs> implements AsyncDisposable {
     return thread;
   }
 
-  /** The first cause counts: an exit follows every error. */
+  /** Keeps the first cause, because an exit follows every error. */
   #ended(cause: unknown): void {
     if (this.#closed) return;
     this.#failure ??= new ArchiveError('OutOfResources', describeEnd(cause), { cause });

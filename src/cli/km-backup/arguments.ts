@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { ArchiveError } from '../../archive/index.ts';
 import { printable } from '../../log/printable.ts';
 
-/** Node.js puts this where an argument is not UTF-8. It is also a valid character of its own. */
+/** Node.js replaces bytes that are not UTF-8 with this. It is also a valid character in its own right. */
 const REPLACEMENT = '\ufffd';
 
 /**
- * Node.js alters arguments and variables that are not UTF-8, so a run would look for another file than was named.
- * @throws {ArchiveError} Usage when there is one, with its bytes.
+ * Refuses arguments and variables that are not UTF-8: Node.js alters them, so a run would look for the wrong file.
+ * @throws {ArchiveError} Usage when there is one. The message shows its bytes.
  */
 export function refuseOtherEncodings(
   argv: readonly string[],
@@ -27,7 +27,7 @@ export function refuseOtherEncodings(
   }
 }
 
-/** NUL-terminated strings as the kernel has them. */
+/** The NUL-terminated strings of a file in /proc, unaltered. */
 function originals(file: string): Buffer[] {
   const bytes = readFileSync(file);
   const found: Buffer[] = [];

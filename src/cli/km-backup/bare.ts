@@ -6,7 +6,7 @@ import { defaultDestination, destinationOf, sourceOf, variablesHelp } from '../.
 import { allowEmptyOf, type CliContext } from './context.ts';
 import { backUp } from './create.ts';
 
-/** `km-backup [OUTPUT]`, as the playbook calls its script: no subcommand, everything else from the environment. */
+/** `km-backup [OUTPUT]`, called as the playbook calls its script: no subcommand; the environment sets everything else. */
 export function bareCommand(program: Command, context: CliContext): Command {
   return program
     .argument('[output]', 'file to write (default: a new name in the destination)')
@@ -56,7 +56,10 @@ async function run(output: string | undefined, context: CliContext): Promise<voi
   );
 }
 
-/** @throws {ArchiveError} Usage when the output is not a file that a run may write. */
+/**
+ * The file name of OUTPUT.
+ * @throws {ArchiveError} Usage when it is not a file that a run may write.
+ */
 function outputName(output: string): string {
   let stats: Stats | undefined;
   try {

@@ -6,7 +6,7 @@ import { ESCAPED_ERRORS } from './output.ts';
 
 interface Subcommand {
   readonly summary: string;
-  /** Loaded only when it runs: start-up counts where a repeat backup takes a fraction of a second. */
+  /** Called only for the command that runs: a repeat backup takes a fraction of a second, so start-up time matters. */
   readonly load: () => Promise<{ readonly command: MakeCommand }>;
 }
 
@@ -19,7 +19,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: 'replace a directory with the contents of an archive',
     load: () => import('./restore.ts'),
   },
-  verify: { summary: 'read archives and tell whether they are sound', load: () => import('./verify.ts') },
+  verify: { summary: 'read archives and say whether they are sound', load: () => import('./verify.ts') },
   serve: { summary: 'run backups on a schedule, without Kubernetes', load: () => import('./serve.ts') },
   'run-script': {
     summary: 'run a script that writes the archive, as the playbook allows',
@@ -31,7 +31,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };
 
-/** The program with the one command that `argv` names; with all of them, by name only, where it names none. */
+/** The program with only the command that `argv` names, or with all commands for `--help` if it names none. */
 export async function programFor(argv: readonly string[], context: CliContext): Promise<Command> {
   const program = new Command('km-backup').description(
     'Backs up a directory into full, plain .tgz archives; a repeat run costs what changed.',

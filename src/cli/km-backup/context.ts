@@ -5,7 +5,7 @@ import { ArchiveError, type ExitCode, readError } from '../../archive/index.ts';
 import { destinationOf, sourceOf, switchOf, variableWarnings } from '../../standalone/variables.ts';
 import { warn } from './output.ts';
 
-/** What a subcommand gets from the process that runs it. */
+/** What the process passes to a subcommand. */
 export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGTERM and SIGINT, with an ArchiveError as its reason. */
@@ -34,14 +34,21 @@ export function requiredSource({ env }: CliContext, flag: string | undefined): s
   throw new ArchiveError('Usage', 'The source is missing: pass --source, or set KM_BACKUP_SOURCE.');
 }
 
-/** The directory of the archives. Throws as `requiredSource` does. */
+/**
+ * The directory of the archives.
+ * @throws {ArchiveError} Usage when neither flag nor variable names one.
+ */
 export function requiredDestination({ env }: CliContext, flag: string | undefined): string {
   const destination = flag ?? destinationOf(env);
   if (destination) return destination;
   throw new ArchiveError('Usage', 'The destination is missing: pass --destination, or set KM_BACKUP_DEST.');
 }
 
-/** @throws {ArchiveError} DestinationUnusable or ArchiveUnreadable when it is not a directory we can look at. */
+/**
+ * Returns the directory if it exists.
+ * @throws {ArchiveError} DestinationUnusable when it does not exist or is not a directory; ArchiveUnreadable when the
+ *   system refuses to look.
+ */
 export function existingDirectory(directory: string): string {
   let stats: Stats | undefined;
   try {
@@ -54,7 +61,7 @@ export function existingDirectory(directory: string): string {
   throw new ArchiveError('DestinationUnusable', `${directory} ${what}. Is the volume mounted?`);
 }
 
-/** Names each `KM_BACKUP_*` variable that has no effect. */
+/** Warns of each `KM_BACKUP_*` variable that has no effect. */
 export function warnOfVariables({ env }: CliContext): void {
   for (const warning of variableWarnings(env)) warn(warning);
 }
@@ -69,7 +76,7 @@ export function allowEmptyOf({ env }: CliContext): boolean {
   throw new ArchiveError('Usage', on.problem);
 }
 
-/** What a reader can do about failures whose messages leave that open, because it depends on who reads them. */
+/** Adds what to do to messages that cannot say it themselves, because it depends on whether the reader sets flags or variables. */
 export function withAdvice(message: string, reason: string, reader: 'shell' | 'environment'): string {
   if (reason !== 'SourceEmpty' && reason !== 'Locked') return message;
   return `${message} ${RUN_REASONS[reason][reader].replaceAll('`', '')}`;

@@ -50,16 +50,16 @@ export function command(context: CliContext): Command {
     .option('--destination <dir>', DESTINATION_HELP)
     .option('--source-volume <dir>', 'refuse a source outside this directory, also through symbolic links')
     .option('--destination-volume <dir>', 'the same for the destination')
-    .option('--series <name>', 'the set of archives that reuse and retention look at')
+    .option('--series <name>', 'name of the archives that belong together, for reuse and retention')
     .addOption(
       new Option('--compression <kind>', 'gzip (.tgz) or zstd (.tar.zst)')
         .choices(['gzip', 'zstd'])
         .default('gzip'),
     )
     .option('--level <n>', 'compression level: gzip 1-12 (default 5), zstd 1-19 (default 3)', wholeNumber)
-    .option('--exclude <pattern>', 'leave out what matches, as in .gitignore; may be repeated', collect, [])
-    .option('--include <pattern>', 'only take what matches; may be repeated', collect, [])
-    .option('--full', 'read every file, whatever the previous archive holds', false)
+    .option('--exclude <pattern>', 'leave out what matches (.gitignore syntax); may be repeated', collect, [])
+    .option('--include <pattern>', 'archive only what matches; may be repeated', collect, [])
+    .option('--full', 'read every file; reuse nothing of the previous archive', false)
     .option('--allow-empty', 'accept a source without files (default: $KM_BACKUP_ALLOW_EMPTY)', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
@@ -97,7 +97,7 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
     {
       resultFile: flags.resultFile,
       progress: flags.progress,
-      // Whoever set both by variables, as `km-backup serve` does, reads of variables.
+      // `km-backup serve` sets both by variables, so advice names variables.
       reader: flags.source === undefined && flags.destination === undefined ? 'environment' : 'shell',
     },
     context,
@@ -113,7 +113,7 @@ export interface Reporting {
 
 /** Runs a backup and reports it: the path on standard output as its last line, everything else on standard error. */
 export async function backUp(options: RunOptions, reporting: Reporting, context: CliContext): Promise<void> {
-  // `km-backup serve`, which calls `create` like this, has warned itself.
+  // With variables and a result file, the caller is `km-backup serve`, which has warned already.
   if (reporting.reader === 'shell' || reporting.resultFile === undefined) warnOfVariables(context);
   const { resultFile, progress, reader } = reporting;
   if (resultFile !== undefined) checkResultFile(resultFile);
@@ -131,7 +131,7 @@ export function reportRun(result: RunResult, reader: Reporting['reader']): void 
   if (result.archive) printArchive(result.archive.path);
 }
 
-/** The total is unknown until the walk ends, and walking twice would cost too much. The previous archive's total stands in. */
+/** The total is not known until the walk ends, and walking twice would be too slow, so the previous archive's total is used. */
 type Packed = PackTotals & { readonly expectedBytes?: number | undefined };
 
 async function runWithProgress(

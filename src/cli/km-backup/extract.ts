@@ -16,7 +16,7 @@ interface Flags extends CopyFlags {
 export function command(context: CliContext): Command {
   const { signal } = context;
   const extract = new Command('extract')
-    .description('write chosen files of an archive, reading only the pieces that hold them')
+    .description('write some files of an archive, reading only the members that hold them')
     .argument('<archive>', `path of the archive, or ${LOCATION_HELP}`)
     .argument('<paths...>', 'paths within the archive; a directory brings everything below it')
     .option('-C, --directory <dir>', 'write below this directory', '.');

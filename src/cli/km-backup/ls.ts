@@ -56,7 +56,7 @@ function formatEntry(entry: Entry): string {
   return `${letter[type]}${permissions(entry.mode)} ${uid}/${gid} ${String(size).padStart(12)} ${time} ${name}${link}\n`;
 }
 
-/** UTC. Times beyond the calendar, as `date` takes them: `@` and the seconds since the epoch. */
+/** The time in UTC. One that a Date cannot hold becomes `@` and the seconds since the epoch, which `date` reads. */
 function formatTime(nanoseconds: bigint): string {
   const seconds = (nanoseconds - (((nanoseconds % NS) + NS) % NS)) / NS;
   const date = new Date(Number(seconds) * 1000);

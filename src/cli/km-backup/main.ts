@@ -12,7 +12,7 @@ export async function main(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ExitCode> {
-  // Not disposed: output that fails after the last command must not end in a stack trace either.
+  // Not disposed: a write that fails after the command must not end in a stack trace either.
   const output = new OutputWatch();
   const { signal, stop } = abortOnSignals();
   const context: CliContext = { env, signal, outputLost: output.lost, exitCode: ExitCode.ok };
@@ -31,7 +31,7 @@ export async function main(
   return exitCodeAfter(exitCode, output.lost);
 }
 
-/** A reader that went away wanted no more. Output that was lost for any other reason is a failure. */
+/** A reader that closed the pipe has read enough. Output lost for any other reason is a failure. */
 function exitCodeAfter(exitCode: ExitCode, lost: AbortSignal): ExitCode {
   const code = lost.aborted ? codeOf(lost.reason) : 'EPIPE';
   if (code === 'EPIPE') return exitCode;
@@ -40,7 +40,7 @@ function exitCodeAfter(exitCode: ExitCode, lost: AbortSignal): ExitCode {
 }
 
 function report(error: unknown): ExitCode {
-  // Commander has printed its own errors.
+  // Commander has already printed its own errors.
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
   if (error instanceof ArchiveError && error.reason !== 'Internal') {
     // Indented lines are part of a list; a name cannot forge one at the start of a line.
@@ -55,7 +55,7 @@ function report(error: unknown): ExitCode {
   return ExitCode.failure;
 }
 
-/** A fault of ours: whoever reports it needs the stack. */
+/** Prints the stack, which a bug report needs. */
 function reportFault(error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   const lines = text.split('\n').map((line) => printable(line, 1000));

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import type { RetentionPolicy } from '../../retention/index.ts';
 
-/** A whole number from 0. */
+/** Parses a whole number, 0 or more. */
 export function wholeNumber(value: string): number {
   const number = Number(value);
   if (!/^\d+$/.test(value) || !Number.isSafeInteger(number)) {
@@ -10,7 +10,7 @@ export function wholeNumber(value: string): number {
   return number;
 }
 
-/** A whole number that may be negative: retention counts so, and takes it for 0. */
+/** Parses a whole number. Retention treats a negative one as 0. */
 export function integer(value: string): number {
   const number = Number(value);
   if (!/^-?\d+$/.test(value) || !Number.isSafeInteger(number)) {
@@ -27,7 +27,7 @@ const unitMs: Readonly<Record<string, number>> = {
   w: 7 * 86_400_000,
 };
 
-/** `90d`, `12h`, `1d12h`: milliseconds. */
+/** Parses a duration such as `90d`, `12h` or `1d12h` into milliseconds. */
 export function durationMs(value: string): number {
   const parts = [...value.matchAll(/(\d+)([smhdw])/g)];
   const total = parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit!]!, 0);
@@ -37,7 +37,7 @@ export function durationMs(value: string): number {
   return total;
 }
 
-/** A SHA-256 in hex, in lower case. */
+/** Parses a SHA-256 in hex, and returns it in lower case. */
 export function digest(value: string): string {
   if (!/^[0-9a-f]{64}$/i.test(value)) throw new InvalidArgumentError('a SHA-256 of 64 hex digits is needed.');
   return value.toLowerCase();
@@ -56,7 +56,7 @@ export interface RetentionFlags {
   maxAge?: number;
 }
 
-/** The policy, or undefined where no flag asks for one. */
+/** The policy that the flags ask for; undefined if there are none. */
 export function retentionOf(flags: RetentionFlags): RetentionPolicy | undefined {
   const { retentionLimit, keepDaily, keepWeekly, keepMonthly, keepYearly, maxAge } = flags;
   const rules = [retentionLimit, keepDaily, keepWeekly, keepMonthly, keepYearly, maxAge];

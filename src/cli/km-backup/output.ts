@@ -1,8 +1,8 @@
 import { escapeJson, printable, printableJson } from '../../log/printable.ts';
 
 /*
- * Everything that a command prints for people goes through here, so that no name, series or argument can forge a line
- * or rewrite a terminal, whatever message it is part of.
+ * Everything that a command prints for people goes through here and is escaped, so that a name, series or argument
+ * cannot forge a line or rewrite a terminal.
  */
 
 /** One line on standard error. */
@@ -10,7 +10,7 @@ export function say(message: string): void {
   process.stderr.write(`${printable(message, Number.POSITIVE_INFINITY)}\n`);
 }
 
-/** For commander, whose errors quote arguments. A second line holds its suggestion. */
+/** Escapes commander's errors, which quote arguments. A second line may hold a suggestion. */
 export const ESCAPED_ERRORS = {
   outputError: (text: string): void => {
     for (const line of text.trimEnd().split(/\n(?=\(Did you mean )/)) say(line);
@@ -36,7 +36,7 @@ export function printJsonText(lines: string): void {
   process.stdout.write(escapeJson(lines));
 }
 
-/** The last line of a run. Programs read the path from it, so only a terminal gets it escaped. */
+/** Prints the last line of a run. Programs read the path from it, so it is escaped only on a terminal. */
 export function printArchive(path: string): void {
   const line = `Backup written to ${path}`;
   if (process.stdout.isTTY) print(line);
@@ -44,8 +44,8 @@ export function printArchive(path: string): void {
 }
 
 /**
- * Watches standard output while a command runs. Its reader may go away, as in `km-backup ls … | head`, and a file may
- * find its disk full: neither ends the process before the command has finished its work.
+ * Watches standard output while a command runs. Its reader may go away (`km-backup ls … | head`), or its disk may be
+ * full: the command still finishes its work.
  */
 export class OutputWatch implements Disposable {
   readonly #controller = new AbortController();

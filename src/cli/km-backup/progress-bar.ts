@@ -1,31 +1,33 @@
 import { formatBytes, formatSeconds } from './table.ts';
 
-/** How far some work is. */
+/** How far a command has come. */
 export interface Measure {
-  /** What is being done, where a run does several things one after the other. */
+  /** What is being done, if a run has several phases. */
   readonly phase?: string | undefined;
   readonly count: number;
   readonly ofCount?: number | undefined;
   /** What is counted, in the plural. */
   readonly noun: string;
-  /** Undefined where only the count tells. */
+  /** Undefined if only the count is known. */
   readonly bytes?: number | undefined;
   readonly ofBytes?: number | undefined;
 }
 
-/** Of a shorter time a rate says nothing. */
+/** A rate over less time means nothing. */
 const LEAST_SECONDS = 0.3;
 
 /**
- * One line shorter than the terminal is wide. `seconds`: since this phase began. Without a total there are only
- * counts and the rate. What matters least gives way where the room is short.
+ * One line that fits the terminal. The least important parts are left out if there is not enough room. Without a total
+ * there is no bar, only counts and the rate.
+ * @param seconds Since this phase began.
+ * @param columns Width of the terminal.
  */
 export function barLine(measure: Measure, seconds: number, columns: number): string {
   const { phase, count, ofCount, noun, bytes, ofBytes } = measure;
   const [done, total] = bytes === undefined ? [count, ofCount] : [bytes, ofBytes];
   const rate = done / Math.max(seconds, 0.001);
   const known = total !== undefined && total > 0;
-  // At the end a rate would only decay while what follows goes on.
+  // Once all is done, the rate would only fall while the run finishes its other work.
   const paced = done > 0 && seconds >= LEAST_SECONDS && !(known && done >= total);
   const share = known ? Math.min(1, done / total) : undefined;
   const left = known && paced ? `${formatSeconds((total - done) / rate)} left` : undefined;
@@ -42,7 +44,7 @@ export function barLine(measure: Measure, seconds: number, columns: number): str
 
 interface Part {
   readonly text: string | undefined;
-  /** The lightest goes first. */
+  /** The part with the lowest weight is left out first. */
   readonly weight: number;
 }
 
@@ -64,7 +66,7 @@ function pace(rate: number, isBytes: boolean, noun: string): string {
   return isBytes ? `${formatBytes(Math.round(rate))}/s` : `${Math.round(rate)} ${noun}/s`;
 }
 
-/** Of one width on one terminal, so that what follows stands still. */
+/** The bar. Its width is fixed for a terminal, so the text after it does not move. */
 function drawBar(share: number, columns: number): string {
   const width = columns >= 120 ? 40 : columns >= 60 ? 20 : 10;
   const filled = Math.floor(share * width);

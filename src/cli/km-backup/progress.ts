@@ -6,21 +6,21 @@ import { formatBytes, formatSeconds } from './table.ts';
 const modes = ['auto', 'bar', 'json', 'none'] as const;
 export type ProgressMode = (typeof modes)[number];
 
-/** What `auto` is where nobody watches a terminal: lines of JSON, or the summary alone. */
+/** What `auto` means if standard error is not a terminal: lines of JSON, or only the summary. */
 export type Unwatched = 'json' | 'summary';
 
-/** Tells of a run while it goes on. Disposal takes the bar away. */
+/** Shows how a run progresses. Disposing it removes the bar. */
 export interface Progress<T extends object> extends Disposable {
   readonly update: (state: T) => void;
-  /** Makes room for other text on the same terminal. */
+  /** Removes the bar, so that other text can be printed. */
   readonly clear: () => void;
   readonly end: (summary: Ending) => void;
 }
 
 export interface Ending {
-  /** Of the last JSON line. */
+  /** Fields of the last JSON line. */
   readonly fields: object;
-  /** What comes before the duration and the rate; undefined where nothing was done. */
+  /** The text before and after the duration and the rate; undefined if nothing was done. */
   readonly text?: { readonly done: string; readonly bytes: number; readonly rest?: string } | undefined;
 }
 
@@ -40,8 +40,8 @@ export function addProgressOption(command: Command, unwatched: Unwatched): Comma
 }
 
 /**
- * At most ten times a second on a terminal, every five seconds in a log, and whenever a phase begins.
- * A line of JSON holds the state as it is; `measure` tells what of it a bar shows.
+ * Reports at most ten times a second on a terminal, every five seconds in a log, and whenever a phase begins. A line of
+ * JSON holds the whole state; `measure` picks what a bar shows.
  */
 export function startProgress<T extends object>(
   { mode, unwatched, measure }: { mode: ProgressMode; unwatched: Unwatched; measure: (state: T) => Measure },

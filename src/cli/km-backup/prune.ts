@@ -30,8 +30,8 @@ export function command(context: CliContext): Command {
     .description('remove the archives, or the copies in a location, that no rule keeps')
     .argument('[location]', LOCATION_HELP)
     .option('--destination <dir>', DESTINATION_HELP)
-    .option('--series <name>', 'the set of archives to look at (those without a manifest belong to each)')
-    .option('--dry-run', 'show what would go and why; remove nothing', false)
+    .option('--series <name>', 'look only at this series (archives without a manifest belong to every one)')
+    .option('--dry-run', 'show what would be removed and why; remove nothing', false)
     .option('--json', 'one JSON object', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0);
   return addLocationFlags(addRetentionOptions(prune))

@@ -5,13 +5,13 @@ import type { RunResult } from '../../api/run-result.ts';
 import { ArchiveError, writeError } from '../../archive/index.ts';
 import { printable } from '../../log/printable.ts';
 
-/** The kubelet keeps at most this many bytes of a termination message. */
+/** The kubelet truncates a termination message to this many bytes. */
 export const RESULT_LIMIT = 4096;
 
 const MESSAGE_LIMIT = 1024;
 const LIST_LIMIT = 120;
 
-/** The result as one line of JSON within the limit. Samples and names are dropped from the end; counts stay. */
+/** The result as one line of JSON within the limit. Lists of samples and names lose their last items if need be; counts stay. */
 export function fitResult(result: RunResult): string {
   const { classes } = result.present;
   const fitted = {
@@ -34,7 +34,7 @@ export function fitResult(result: RunResult): string {
   ]);
 }
 
-/** As `fitResult`, for a restore. */
+/** Like `fitResult`, for a restore. */
 export function fitRestoreResult(result: RestoreResult): string {
   const { plan, checks } = result;
   const fitted = {
@@ -68,8 +68,8 @@ function toLine(fitted: { message: string }, lists: readonly string[][]): string
 }
 
 /**
- * Refuses, before a run begins, a file that could not be written after it.
- * @throws {ArchiveError} Usage when it is a directory, lies in none, or may not be written.
+ * Checks before a run that its result can be written after it.
+ * @throws {ArchiveError} Usage when the path is a directory, its directory does not exist, or it may not be written.
  */
 export function checkResultFile(file: string): void {
   try {

@@ -26,13 +26,13 @@ interface Flags extends RetentionFlags {
 
 export function command(context: CliContext): Command {
   const runScript = new Command('run-script')
-    .description('run a script that writes the archive, in place of the built-in program')
+    .description('run a script that writes the archive, instead of the built-in program')
     .argument('<script>', 'its last line "Backup written to PATH" names the archive')
     .option('--source <dir>', SOURCE_HELP)
     .option('--destination <dir>', DESTINATION_HELP)
     .option('--source-volume <dir>', 'refuse a source outside this directory, also through symbolic links')
     .option('--destination-volume <dir>', 'the same for the destination')
-    .option('--series <name>', 'the set of archives that retention looks at')
+    .option('--series <name>', 'name of the archives that belong together, for retention')
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
   return addRetentionOptions(runScript).action((script: string, flags: Flags) => run(script, flags, context));

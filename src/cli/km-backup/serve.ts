@@ -13,7 +13,7 @@ interface Flags {
   logLevel: LogLevel;
 }
 
-/** Relative to the root of the package: a bundle is in another folder than this file. */
+/** Found from the root of the package, because a bundle is in another folder than this file. */
 const PROGRAM = path.join(path.dirname(findPackageJSON(import.meta.url)!), 'bin/km-backup');
 
 export function command(context: CliContext): Command {
@@ -35,7 +35,7 @@ export function command(context: CliContext): Command {
 Variables (an empty one counts as unset):
 ${variablesHelp(['serve', 'all'])}
 
-Exits with 0 after SIGTERM or SIGINT, with 2 if a variable is bad, with 4 if another process serves the destination.`,
+Exit status: 0 after SIGTERM or SIGINT, 2 if a variable is invalid, 4 if another process serves the destination.`,
     )
     .action((flags: Flags) => run(flags, context));
 }

@@ -1,6 +1,6 @@
 import { printable } from '../../log/printable.ts';
 
-/** Columns padded to their widest cell, for a terminal or a log. Cells are escaped. */
+/** A table as text, with columns padded to their widest cell. Cells are escaped. */
 export function table(head: readonly string[], raw: readonly (readonly string[])[]): string {
   const rows = raw.map((row) => row.map((cell) => printable(cell, Number.POSITIVE_INFINITY)));
   const widths = head.map((title, column) =>

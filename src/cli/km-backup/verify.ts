@@ -74,10 +74,10 @@ async function run(archives: string[], flags: Flags, context: CliContext): Promi
   let done = 0;
   let before = 0;
   for (const { path, sizeBytes } of chosen) {
-    const tell = (bytes: number) =>
+    const update = (bytes: number) =>
       progress.update({ archives: done, ofArchives: chosen.length, bytes: before + bytes, ofBytes });
-    tell(0);
-    const verification = await verifyArchive(path, { deep: flags.deep, signal, progress: tell });
+    update(0);
+    const verification = await verifyArchive(path, { deep: flags.deep, signal, progress: update });
     progress.clear();
     if (flags.json) printJson(verification);
     else print(format(verification));
@@ -101,7 +101,7 @@ function sizeOf(path: string): number {
   try {
     return statSync(path).size;
   } catch {
-    // The verdict says why.
+    // Verifying it will say why.
     return 0;
   }
 }
@@ -133,8 +133,8 @@ function format(verification: Verification): string {
   const { archive, state, against, entries, bytes, warnings, paddingBytes, problem } = verification;
   const checked = against === undefined ? '' : ` (checked ${basis[against]})`;
   if (problem !== undefined) {
-    const told = problem.startsWith(archive) ? problem : `${archive}: ${problem}`;
-    return `${words[state]} ${told}${checked}`;
+    const text = problem.startsWith(archive) ? problem : `${archive}: ${problem}`;
+    return `${words[state]} ${text}${checked}`;
   }
   const notes = [
     `checked ${basis[against!]}`,

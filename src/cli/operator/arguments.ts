@@ -40,11 +40,13 @@ function list(text: string): string[] {
     .filter(Boolean);
 }
 
-/** The operator's command line, in full: `--help` prints it, docs/operator-cli.md is made from it. */
+/** The operator's command line. `--help` prints it, and docs/operator-cli.md is generated from it. */
 export function operatorCommand(): Command {
   return new Command('km-backup-operator')
     .configureHelp(HELP)
-    .description('Runs backups of PersistentVolumeClaims as KmBackupSchedule resources say.')
+    .description(
+      'Runs backups of PersistentVolumeClaims on the schedules that KmBackupSchedule resources define.',
+    )
     .option('--namespaces <a,b>', 'namespaces to serve; empty for all', list, [])
     .option('--http-host <address>', 'address of the HTTP server', '0.0.0.0')
     .option('--http-port <port>', 'port of /metrics, /healthz, /livez and /readyz', atLeast(0), 8080)
@@ -54,22 +56,41 @@ export function operatorCommand(): Command {
         .choices(['Always', 'IfNotPresent', 'Never'])
         .default('IfNotPresent'),
     )
-    .option('--image-pull-secrets <a,b>', "secrets that pull the image, in the Jobs' namespaces", list, [])
-    .option('--allow-scripts', 'run the scripts that schedules name (lets their authors run code)', false)
-    .option('--no-leader-elect', 'do not ask for a Lease; only ever run one replica so')
+    .option(
+      '--image-pull-secrets <a,b>',
+      'image pull secrets, which must exist in the namespaces of the Jobs',
+      list,
+      [],
+    )
+    .option(
+      '--allow-scripts',
+      'run the scripts that schedules name; their authors can then run any code in Jobs',
+      false,
+    )
+    .option('--no-leader-elect', 'do not use a Lease; never run more than one replica then')
     .option('--lease-name <name>', 'Lease that elects the leader', 'km-backup-operator')
-    .option('--lease-duration <seconds>', 'a Lease not renewed for so long is free', atLeast(1), 15)
-    .option('--renew-deadline <seconds>', 'a leader that could not renew for so long ends', atLeast(1), 10)
-    .option('--retry-period <seconds>', 'pause between tries to get or renew the Lease', atLeast(1), 2)
-    .option('--max-concurrent-runs <n>', 'backup runs at once, in all', atLeast(1), 20)
-    .option('--max-concurrent-runs-per-namespace <n>', 'backup runs at once in one namespace', atLeast(1), 5)
-    .option('--workers <n>', 'reconciles at once, of each kind', atLeast(1), 10)
-    .option('--api-qps <n>', 'requests a second to the API server, at most', atLeast(1), 200)
+    .option(
+      '--lease-duration <seconds>',
+      'a standby takes a Lease that was not renewed for this long',
+      atLeast(1),
+      15,
+    )
+    .option('--renew-deadline <seconds>', 'a leader that could not renew for this long exits', atLeast(1), 10)
+    .option('--retry-period <seconds>', 'pause between attempts to get or renew the Lease', atLeast(1), 2)
+    .option('--max-concurrent-runs <n>', 'limit of concurrent backup runs, in total', atLeast(1), 20)
+    .option(
+      '--max-concurrent-runs-per-namespace <n>',
+      'limit of concurrent backup runs in one namespace',
+      atLeast(1),
+      5,
+    )
+    .option('--workers <n>', 'reconcile workers; schedules and runs share twice this many', atLeast(1), 10)
+    .option('--api-qps <n>', 'limit of requests a second to the API server', atLeast(1), 200)
     .option('--kubeconfig <file>', 'kubeconfig to use outside a cluster')
     .option('--log-level <level>', 'debug, info, warn or error', 'info');
 }
 
-/** Prints the reason and exits with 2 on bad arguments. */
+/** Parses the arguments. If they are invalid, prints why and exits with 2. */
 export function parseArguments(
   argv: readonly string[],
   environment: Record<string, string | undefined>,

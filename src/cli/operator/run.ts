@@ -16,8 +16,8 @@ import { operatorMetrics } from './self-metrics.ts';
 
 /**
  * Runs the operator until the signal.
- * @throws {LeadershipLostError} When the Lease is lost. The process must then exit: requests under way, and the HTTP
- * server, are left as they are.
+ * @throws {LeadershipLostError} when the Lease is lost. The process must then exit: requests under way and the HTTP
+ *   server are not stopped.
  */
 export async function runOperator(
   options: OperatorArguments,
@@ -40,7 +40,7 @@ export async function runOperator(
     observe: self.observeRequest,
     clock,
   });
-  // The elector has its own retries, and a request that hangs must leave time for them.
+  // The elector retries by itself, so a request that hangs must leave time for that.
   const electionClient = new KubeClient(server, {
     attempts: 1,
     timeoutMs: (options.renewDeadline * 1000) / 2,
@@ -92,7 +92,7 @@ export async function runOperator(
     metrics: self,
   });
 
-  // A standby exports nothing about schedules: a sum over replicas must not count them twice.
+  // A standby exports nothing about schedules, because a sum over replicas would count them twice.
   function reportSchedule(key: string): void {
     const slash = key.indexOf('/');
     const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
@@ -141,7 +141,7 @@ export async function runOperator(
   } finally {
     state = 'stopped';
     stop.abort();
-    // After the loss, every moment is one in which the new leader's work can be disturbed.
+    // After losing the Lease, every further moment risks disturbing the new leader's work.
     if (!lost) {
       await watching;
       await Promise.race([events.flush(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
@@ -168,7 +168,7 @@ async function lead(
   if (!elector) return operator.reconcile(signal);
   const worked = new AbortController();
   const holding = elector.hold(worked.signal).catch((error: unknown) => {
-    // No orderly end: the new leader may already be at work.
+    // Not an orderly end: the new leader may already be working.
     stop.abort();
     throw error instanceof LeadershipLostError ? error : new LeadershipLostError(String(error));
   });

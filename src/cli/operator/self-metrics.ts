@@ -11,14 +11,14 @@ export interface OperatorMetrics extends OperatorObservers {
 const QUEUES = { KmBackupSchedule: 'schedules', KmBackup: 'backups', Event: 'events' } as const;
 const FAST = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
 
-/** What the operator says about itself: `km_operator_*`. */
+/** The operator's metrics about itself: `km_operator_*`. */
 export function operatorMetrics(registry: Registry): OperatorMetrics {
   const registers = [registry];
   // The library's 10 ms would wake an idle process 100 times a second.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const requests = new Counter({
     name: 'km_operator_api_requests_total',
-    help: 'Requests to the API server by method and status; 0 is no answer.',
+    help: 'Requests to the API server by method and status. Status 0: no answer came.',
     labelNames: ['method', 'status'],
     registers,
   });
@@ -30,19 +30,19 @@ export function operatorMetrics(registry: Registry): OperatorMetrics {
   });
   const restarts = new Counter({
     name: 'km_operator_watch_restarts_total',
-    help: 'Watches opened anew, by resource and reason.',
+    help: 'Watches that ended and were opened again, by resource and reason.',
     labelNames: ['resource', 'reason'],
     registers,
   });
   const depth = new Gauge({
     name: 'km_operator_queue_depth',
-    help: 'Keys that wait for a worker.',
+    help: 'Keys in the work queue that wait for a worker.',
     labelNames: ['queue'],
     registers,
   });
   const retries = new Counter({
     name: 'km_operator_queue_retries_total',
-    help: 'Keys put back after an error.',
+    help: 'Keys put back into the work queue after an error.',
     labelNames: ['queue'],
     registers,
   });
@@ -62,13 +62,13 @@ export function operatorMetrics(registry: Registry): OperatorMetrics {
   });
   const errors = new Counter({
     name: 'km_operator_reconcile_errors_total',
-    help: 'Reconciles that failed and are tried again.',
+    help: 'Reconciles that failed. Each is tried again.',
     labelNames: ['kind'],
     registers,
   });
   const lag = new Histogram({
     name: 'km_operator_dispatch_lag_seconds',
-    help: 'From a slot to the creation of its Job.',
+    help: 'Seconds from the scheduled time of a run to the creation of its Job.',
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
     registers,
   });
@@ -98,8 +98,12 @@ export function operatorMetrics(registry: Registry): OperatorMetrics {
           },
         });
       gauge('km_operator_leader', '1 while this replica leads.', () => Number(leading()));
-      gauge('km_operator_active_runs', 'Runs that hold a slot of the cap.', () => slots.running);
-      gauge('km_operator_waiting_runs', 'Runs that wait for a slot of the cap.', () => slots.waiting);
+      gauge('km_operator_active_runs', 'Runs that count toward the concurrency limit.', () => slots.running);
+      gauge(
+        'km_operator_waiting_runs',
+        'Runs that wait because the concurrency limit is reached.',
+        () => slots.waiting,
+      );
     },
   };
 }
