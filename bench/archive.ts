@@ -42,7 +42,7 @@ interface Measured {
   readonly memory: number;
 }
 
-/** One contender: what to do before each run, and the command that is timed. */
+/** A program to compare: what to do before each run, and the command that is timed. */
 interface Contender {
   readonly name: string;
   readonly prepare?: () => void;
@@ -78,7 +78,7 @@ function ensurePeers(): void {
   if (missing.length > 0) must('apt-get', 'install', '-y', ...missing.map(([, name]) => name));
 }
 
-/** Reads `inputs` first, so that each contender finds them in the page cache. */
+/** Reads `inputs` first, so that every program finds them in the page cache. */
 function once(
   { name, prepare, command, statuses = [0], cwd }: Contender,
   inputs: readonly string[],
@@ -103,12 +103,12 @@ function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }
 
-/** A tree over 1 GB gets one turn: its runs are long enough to be steady, and too long to repeat. */
+/** A tree over 1 GB gets one turn: its runs are long enough to vary little, and too long to repeat. */
 function turnsOf(tree: Tree): number {
   return tree.bytes > 1e9 ? 1 : repetitions;
 }
 
-/** Contenders take turns, so that a slow moment of the machine affects them all. */
+/** The programs take turns, so that a slow moment of the machine affects all of them. */
 function compare(
   tree: Tree,
   contenders: readonly Contender[],
@@ -296,7 +296,7 @@ function benchTree(tree: Tree): void {
 
   const archive = newestArchive('km-gzip', '.tgz');
   const archives = [at('km-gzip'), at('tar.tgz'), at('restic')];
-  // A new name for each turn: removing a tree slows the file system down for the next contender.
+  // A new name for each turn: removing a tree would slow the file system down for the next program.
   let turn = 0;
   const restored = (name: string) => at('restored', `${name}-${turn}`);
   record(

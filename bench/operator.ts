@@ -1,7 +1,7 @@
 /**
- * `npm run bench:operator`: the operator beside the CronJob controller, on a control plane of its own.
- * `--quick` takes small sizes, `--only lag,requests,scale` some of it, `--json` prints the raw figures,
- * `--write` renews docs/benchmarks-operator.md, `--cpu-prof` leaves profiles of the operator there.
+ * `npm run bench:operator`: compares the operator with the CronJob controller, on a separate control plane.
+ * `--quick` uses small sizes, `--only lag,requests,scale` runs some parts, `--json` prints the raw figures,
+ * `--write` updates docs/benchmarks-operator.md, `--cpu-prof` writes profiles of the operator.
  */
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
@@ -59,10 +59,10 @@ const figures: Figures = {
   dueAtOnce,
 };
 const file = join(import.meta.dirname, '../docs/benchmarks-operator.md');
-/** What stands below the tables. */
+/** The text below the tables. */
 const limits = join(import.meta.dirname, 'operator/limits.md');
 
-/** What is measured is told at once; a part that fails does not keep the others from being measured. */
+/** Prints each part as soon as it is measured. If one fails, the others are still measured. */
 async function part(name: (typeof PARTS)[number], measure: () => Promise<void>): Promise<void> {
   if (!values.only.includes(name)) return;
   try {
@@ -87,5 +87,5 @@ await part('scale', async () => {
 });
 
 console.log(values.json ? JSON.stringify(figures, null, 2) : report(figures));
-// A connection that was left open must not keep an unattended run alive.
+// An open connection must not keep an unattended run alive.
 process.exit();

@@ -51,7 +51,7 @@ function rows(map: YAMLMap, schema: ValueSchema, root: ValueSchema, path: string
 /** The page of the chart's values, in Markdown: what and why from values.yaml, types from its schema. */
 export function chartValuesPage(valuesYaml: string, schemaJson: string): string {
   const values = parseDocument(valuesYaml).contents;
-  if (!isMap(values)) throw new Error('values.yaml is no map');
+  if (!isMap(values)) throw new Error('values.yaml is not a map');
   const schema = JSON.parse(schemaJson) as ValueSchema;
   return [
     '# Chart values',

@@ -22,7 +22,7 @@ export function commandLine<T extends Options, R>(options: T, check: (values: Va
   }
 }
 
-/** @throws {UsageError} For an unknown flag, a missing value or an argument that is no flag. */
+/** @throws {UsageError} when a flag is unknown, a value is missing, or an argument is not a flag. */
 export function parseValues<T extends Options>(options: T, args: readonly string[]): Values<T> {
   try {
     return parseArgs({ options, args: [...args] }).values as Values<T>;
@@ -36,7 +36,7 @@ export function parseValues<T extends Options>(options: T, args: readonly string
 /**
  * The items of a comma-separated list.
  *
- * @throws {UsageError} When one is not in `known`, or none is given.
+ * @throws {UsageError} when one is not in `known`, or none is given.
  */
 export function chosen<T extends string>(flag: string, list: string, known: readonly T[]): T[] {
   const items = list.split(',').map((item) => item.trim());
@@ -50,7 +50,7 @@ export function chosen<T extends string>(flag: string, list: string, known: read
   return known.filter((item) => items.includes(item));
 }
 
-/** @throws {UsageError} When the text is not a number in decimal digits of at least `least`. */
+/** @throws {UsageError} when the text is not a decimal number of at least `least`. */
 export function numberOf(
   flag: string,
   text: string,

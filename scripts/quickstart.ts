@@ -121,7 +121,7 @@ async function backups(kubectl: Kubectl): Promise<void> {
 }
 
 async function observability(operator: Kubectl): Promise<void> {
-  show.heading('What it tells of itself');
+  show.heading('Metrics and health');
   const http = await forwardOperatorHttp(operator, OPERATOR.name);
   try {
     const mine = (await http.text('/metrics'))

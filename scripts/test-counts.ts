@@ -7,7 +7,7 @@ export interface Counts {
   skipped: number;
 }
 
-/** The numbers of a vitest JSON report; `undefined` when it is none. */
+/** The numbers of a vitest JSON report; undefined if the text is not one. */
 export function countsOfReport(report: unknown): Counts | undefined {
   if (report === null || typeof report !== 'object') return undefined;
   const number = (key: string): number => {

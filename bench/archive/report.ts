@@ -52,7 +52,7 @@ export function toMarkdown(report: Report, limits: string): string {
     `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return `# Benchmarks of the archive engine
 
-Written by \`npm run bench:archive -- --write\` on ${report.at}: ${report.machine}. Median of ${report.repetitions} turns (of trees over 1 GB: one)${report.quick ? ', small trees (`--quick`)' : ''}, warm cache, the contenders taking turns. Ratios of times tell how often as fast km-backup is; those of sizes, its share of the peer's size.
+Written by \`npm run bench:archive -- --write\` on ${report.at}: ${report.machine}. Median of ${report.repetitions} turns (of trees over 1 GB: one)${report.quick ? ', small trees (`--quick`)' : ''}, warm cache, the programs taking turns. The ratio of times is the peer's divided by km-backup's: above 1x means km-backup is faster. The ratio of sizes is km-backup's divided by the peer's.
 
 ${line(head)}
 ${line(head.map(() => '---'))}

@@ -16,7 +16,7 @@ const MIB = 1 << 20;
 
 export const TREES = ['small', 'large', 'mixed'] as const;
 
-/** Builds one tree at a time: they are large. */
+/** Builds one tree at a time, because they are large. */
 export function* buildTrees(
   work: string,
   checkout: string,
@@ -90,7 +90,7 @@ function small(at: string, checkout: string, quick: boolean) {
   return {};
 }
 
-/** Half noise, half text: compresses about as well as databases and indexes. The same on every machine. */
+/** Half noise, half text, which compresses about as well as databases and indexes. Identical on every machine. */
 function large(at: string, quick: boolean) {
   const size = (quick ? 64 : 512) * MIB;
   for (let index = 0; index < 4; index++) {

@@ -12,10 +12,10 @@ interface AuditEvent {
   objectRef?: { resource?: string; subresource?: string; namespace?: string };
 }
 
-/** Where the audit log ends now; what is written later is read from here. */
+/** The present end of the audit log, in bytes: later requests are read from there. */
 export const auditEnd = (file: string) => statSync(file).size;
 
-/** Who asked: the operator, a controller by its service account, or others. */
+/** The client of a request: the operator, a controller (by its service account), or others. */
 function agentOf({ userAgent = '', user }: AuditEvent): string {
   if (userAgent.startsWith('km-backup-operator')) return 'operator';
   const account = /^system:serviceaccount:kube-system:(.+)$/.exec(user?.username ?? '')?.[1];
@@ -23,8 +23,8 @@ function agentOf({ userAgent = '', user }: AuditEvent): string {
 }
 
 /**
- * Counts the finished requests (watches opened count when they end, so they are left out) since an offset, of
- * all namespaces or of those that `within` names.
+ * Counts the requests that finished since an offset, without watches, which finish too late to count.
+ * @param within Namespaces to count; all if absent.
  */
 export async function countRequests(
   file: string,

@@ -35,7 +35,7 @@ import {
 
 export interface Context {
   log: Log;
-  /** Where logs of operators go. */
+  /** Folder for the logs of operators. */
   logFile: string;
   nodeOptions: readonly string[];
 }
@@ -43,7 +43,7 @@ export interface Context {
 const MINUTE_MS = 60_000;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** For a cluster that serves this operator's load: everything at once, as the tuned peer may. */
+/** No concurrency limit, and as many requests and workers as the tuned CronJob controller has. */
 export const OPERATOR_TUNED = [
   '--api-qps=2000',
   '--workers=50',
@@ -51,7 +51,7 @@ export const OPERATOR_TUNED = [
   '--max-concurrent-runs-per-namespace=20000',
 ];
 
-/** Of the pods of runs. */
+/** How long the stubbed pods of runs take. */
 export const POD_TAKES = { startMs: 1_000, runMs: 2_000 };
 
 function operatorOn(plane: ControlPlane, context: Context, options: readonly string[] = OPERATOR_TUNED) {
@@ -73,7 +73,7 @@ export function cronJobLag(
   context: Context,
 ): Promise<Lag & Memory> {
   return withControlPlane(controllers, context, async (plane) => {
-    // Long enough to be told of all before the slot, also at 1,000.
+    // Long enough for the controllers to see all of them before the scheduled time, even 1,000.
     const slotMs = minuteAfter(10_000 + count * 5);
     await makeCronJobs(plane, schedules(count, 'cron', cronAt(slotMs)));
     const watch = await watchJobs(plane);
@@ -123,12 +123,12 @@ export interface RequestsPair {
   peer: Requests;
 }
 
-/** Runs of each schedule before the one that is counted: enough for an old Job to be cleaned up in each. */
+/** Runs of each schedule before the one that is counted, so that each counted run also removes an old Job. */
 const WARM_UP = 2;
 
 /**
- * Requests a run, told by the audit log of the API server: `count` CronJobs and as many schedules, in namespaces
- * of their own, due each minute. After some runs one slot is counted.
+ * Requests for each run, from the audit log of the API server: `count` CronJobs and as many schedules, in separate
+ * namespaces, are due each minute. After some runs, the requests of one scheduled time are counted.
  */
 export function requestsPerRun(count: number, context: Context): Promise<RequestsPair> {
   const auditDir = mkdtempSync(join(tmpdir(), 'km-bench-audit-'));
@@ -138,7 +138,7 @@ export function requestsPerRun(count: number, context: Context): Promise<Request
     const operator = await operatorOn(plane, context, [...OPERATOR_TUNED, '--no-leader-elect']);
     await makeCronJobs(plane, schedules(count, 'cron', '* * * * *', 'cron'));
     await makeSchedules(plane, schedules(count, 'due', '* * * * *'));
-    // The load of a slot is over long before the middle of its minute.
+    // The work of a scheduled time is over long before the middle of its minute.
     const from = minuteAfter(0) + WARM_UP * MINUTE_MS - MINUTE_MS / 2;
     await pause(from - Date.now());
     const offset = auditEnd(file);
@@ -219,7 +219,7 @@ async function growthStep(
   };
 }
 
-/** Everything that asks for many schedules, on one control plane. */
+/** The cases that need many schedules, on one control plane. */
 export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
   const auditDir = mkdtempSync(join(tmpdir(), 'km-bench-audit-'));
   const file = join(auditDir, 'audit.log');
@@ -285,7 +285,7 @@ export function scale(sizes: ScaleSizes, context: Context): Promise<Scale> {
   }).finally(() => rmSync(auditDir, { recursive: true, force: true }));
 }
 
-/** Some whole minutes of the hour: every slot of them, as `nextScheduleTime` promised it, against the runs made. */
+/** Compares the runs of some whole minutes with the scheduled times that `nextScheduleTime` named in advance. */
 async function hourlySlots(
   plane: ControlPlane,
   operator: OperatorProcess,
@@ -299,14 +299,14 @@ async function hourlySlots(
   const promised = hourly.filter((schedule) => slotOf(schedule) >= from && slotOf(schedule) < to);
   await makeNamespaces(
     plane,
-    // Those that are due earlier or soon after need their claims just as well.
+    // Schedules that are due just before or after need their claims too.
     hourly
       .filter((schedule) => slotOf(schedule) < to + MINUTE_MS)
       .map(({ metadata }) => ({ ...metadata, cron: '' })),
   );
   const seen = new Map<string, number>();
   const watch = await watchJobs(plane, (job) => {
-    // Named after its run, which is named after the schedule and the slot.
+    // A Job is named after its run, which is named after the schedule and the scheduled time.
     seen.set(`${job.metadata.namespace}/${job.metadata.name.replace(/-\d{12}-\w+$/, '')}`, Date.now());
   });
   await putObjects(plane, 'kmbackupschedules', hourly);

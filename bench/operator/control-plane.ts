@@ -20,7 +20,7 @@ export const CONTROLLERS = {
   tuned: ['--kube-api-qps=2000', '--kube-api-burst=4000', '--concurrent-cron-job-syncs=50'],
 } as const;
 
-/** A control plane of its own for one measurement. */
+/** A separate control plane for one measurement. */
 export interface ControlPlane {
   readonly cluster: Cluster;
   readonly client: KubeClient;
@@ -36,7 +36,7 @@ const AUDIT_POLICY = JSON.stringify({
   rules: [{ level: 'Metadata' }],
 });
 
-/** Runs the work on a new control plane with the CRDs, which is gone afterwards. */
+/** Runs `work` on a new control plane with the CRDs, and removes it afterwards. */
 export async function withControlPlane<T>(
   controllers: keyof typeof CONTROLLERS,
   options: { log: Log; auditDir?: string },
@@ -84,7 +84,7 @@ export async function withControlPlane<T>(
   }
 }
 
-/** Calls `work` for each item, so many at once. */
+/** Calls `work` for each item, with limited concurrency. */
 export async function eachOf<T>(
   items: Iterable<T>,
   concurrency: number,
@@ -97,7 +97,7 @@ export async function eachOf<T>(
   await Promise.all(Array.from({ length: concurrency }, worker));
 }
 
-/** Answers of etcd's JSON gateway to a request of `path`. */
+/** Sends a request to etcd's JSON gateway. */
 async function etcd(plane: ControlPlane, path: string, body: object): Promise<void> {
   const { slot } = JSON.parse(await readFile(join(plane.stateDir, 'cluster.json'), 'utf8')) as {
     slot: number;
@@ -126,8 +126,8 @@ function* inBatches<T>(items: Iterable<T>, size: number): Generator<T[]> {
 const CATCH_UP_MS = 4 * 60_000;
 
 /**
- * Waits until the API server's cache holds what etcd does, as it does in a cluster that was not filled a moment ago.
- * Until then it refuses lists of the kind, or keeps them waiting.
+ * Waits until the API server's cache has caught up with etcd, as in a cluster that was not filled a moment ago. Until
+ * then, lists of the kind are refused or delayed.
  */
 async function caughtUp(plane: ControlPlane, plural: 'kmbackups' | 'kmbackupschedules'): Promise<void> {
   const { descriptor } = plane.all.backups;
@@ -137,7 +137,7 @@ async function caughtUp(plane: ControlPlane, plural: 'kmbackups' | 'kmbackupsche
   for (const deadline = Date.now() + CATCH_UP_MS; ; ) {
     try {
       const { resourceVersion } = (await list({ limit: 1 })).metadata;
-      // Without a limit it is the cache that answers; nothing bears the label.
+      // Without a limit, the cache answers. No object has the label, so the answer is short.
       await list({ resourceVersion, resourceVersionMatch: 'NotOlderThan', labelSelector: 'none=such' });
       return;
     } catch (error) {
@@ -147,16 +147,16 @@ async function caughtUp(plane: ControlPlane, plural: 'kmbackups' | 'kmbackupsche
 }
 
 /**
- * Puts objects straight into etcd, as a cluster has them after a week: 70,000 runs with a status would cost
- * 140,000 requests. The API server stores custom resources as JSON.
+ * Writes objects straight into etcd: through the API server, 70,000 runs with a status would take 140,000 requests. The
+ * API server stores custom resources as JSON.
  */
 export async function putObjects(
   plane: ControlPlane,
   plural: 'kmbackups' | 'kmbackupschedules',
   objects: Iterable<KmBackup | KmBackupSchedule>,
 ): Promise<void> {
-  // All of a transaction bear one revision, and a watch that is set up between them loses the rest: what is
-  // watched while it is put goes one by one.
+  // All objects of a transaction have the same revision, and a watch that starts between two of them misses the rest.
+  // So objects that are watched meanwhile are written one by one.
   const together = plural === 'kmbackups' ? 100 : 1;
   await eachOf(inBatches(objects, together), 4, (batch) =>
     etcd(plane, 'txn', {

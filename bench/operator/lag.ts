@@ -6,7 +6,7 @@ import type { ControlPlane } from './control-plane.ts';
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const MINUTE_MS = 60_000;
 
-/** Milliseconds from a slot to each Job as a watch beside the controllers sees it. */
+/** Milliseconds from a scheduled time to each Job, as a separate watch sees it. */
 export interface Lag {
   jobs: number;
   p50Ms: number;
@@ -28,7 +28,7 @@ export function lagOf(lagsMs: readonly number[]): Lag {
   };
 }
 
-/** The start of a minute that is at least so far away. */
+/** The start of the first minute that is at least this far away. */
 export function minuteAfter(leadMs: number): number {
   return Math.ceil((Date.now() + leadMs) / MINUTE_MS) * MINUTE_MS;
 }
@@ -42,12 +42,12 @@ export function cronAt(slotMs: number): string {
 export interface JobWatch {
   /** When each new Job was seen, epoch ms. */
   readonly seen: number[];
-  /** Waits until so many were seen, or the time is over. */
+  /** Waits until `count` Jobs were seen, or the time is over. */
   until(count: number, deadlineMs: number): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Watches Jobs from now on. The creation time of an object has whole seconds only; a watch is told within milliseconds. */
+/** Watches Jobs from now on. Creation times of objects are in whole seconds; a watch notices within milliseconds. */
 export async function watchJobs(
   plane: ControlPlane,
   onJob: (job: Job) => void = () => {},
@@ -58,7 +58,7 @@ export async function watchJobs(
   const reflector = new Reflector<Job>({
     resource: plane.all.jobs,
     store: new Store<Job>({
-      // Kept small: only the name is used.
+      // Only the name is used: keep no more.
       trim: (job) => ({ metadata: job.metadata, spec: {} }) as Job,
       onChange: ({ type, object }) => {
         if (!live || type !== 'added') return;

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** What users run. From source, Node.js would keep its type stripper in memory. */
+/** The built program, as users run it. From source, Node.js would keep its type stripper in memory. */
 const PROGRAM = join(ROOT, 'dist/km-backup-operator.js');
 const TICKS_PER_SECOND = 100;
 
@@ -53,20 +53,20 @@ export interface OperatorProcess {
   metrics(): Promise<string>;
   /** Milliseconds from the start of the process to /readyz. */
   readonly readyMs: number;
-  /** Resolves when it has nothing to do. */
+  /** Resolves once the operator is idle. */
   settled(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Nothing that is waited for takes longer. */
+/** Timeout of everything that is awaited. */
 const LONGEST_MS = 4 * 60_000;
-/** So long with so little CPU a second, and nothing is being done. */
+/** The operator counts as idle after this long with so little CPU time a second. */
 const CALM_SECONDS = 4;
 const CALM_CPU_SECONDS = 0.05;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The operator as users run it, as a process of its own. `npm run build` comes before. */
+/** Starts the operator as users run it, in a separate process. Needs `npm run build` first. */
 export async function startOperatorProcess(
   kubeconfig: string,
   options: readonly string[],
@@ -78,7 +78,7 @@ export async function startOperatorProcess(
   const child: ChildProcess = spawn(
     process.execPath,
     [
-      // As the image starts it.
+      // The same options as in the image.
       '--max-semi-space-size=4',
       ...nodeOptions,
       PROGRAM,
@@ -113,7 +113,7 @@ export async function startOperatorProcess(
   }
   const readyMs = performance.now() - started;
   const metrics = async () => {
-    // A connection that the server closed while it was idle is no failure.
+    // The server may have closed an idle connection, which is not a failure.
     const page = await get('/metrics').catch(() => get('/metrics'));
     return page.text();
   };
@@ -122,7 +122,7 @@ export async function startOperatorProcess(
     readyMs,
     metrics,
     async settled() {
-      // Told by its CPU: a page of metrics of ten thousand schedules would be a load of its own.
+      // Measured by CPU time: reading the metrics of ten thousand schedules would itself be a load.
       const deadline = performance.now() + LONGEST_MS;
       for (let calm = 0; calm < CALM_SECONDS; ) {
         if (performance.now() > deadline)

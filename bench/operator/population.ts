@@ -16,7 +16,7 @@ export interface Wanted {
   cron: string;
 }
 
-/** So many schedules, spread over namespaces of 100 each, named `bench-0` and so on unless told otherwise. */
+/** Schedules, 100 to a namespace; the namespaces are named `bench-0` and so on by default. */
 export function schedules(count: number, prefix: string, cron: string, namespaces = 'bench'): Wanted[] {
   return Array.from({ length: count }, (_, index) => ({
     namespace: `${namespaces}-${Math.floor(index / 100)}`,
@@ -25,7 +25,7 @@ export function schedules(count: number, prefix: string, cron: string, namespace
   }));
 }
 
-/** Makes the namespaces, and the claim that each of the wanted backs up. */
+/** Creates the namespaces, and the claim that each schedule backs up. */
 export async function makeNamespaces(plane: ControlPlane, wanted: readonly Wanted[]): Promise<void> {
   const { client, all } = plane;
   const names = new Set(wanted.map(({ namespace }) => namespace));
@@ -108,7 +108,7 @@ export function withStatus(schedule: KmBackupSchedule, backups: readonly KmBacku
   return write ? { ...schedule, status: write.status } : schedule;
 }
 
-/** CronJobs that ask for the same as the schedules do: Forbid, one container, one claim. */
+/** CronJobs equivalent to the schedules: Forbid, one container, one claim. */
 export async function makeCronJobs(plane: ControlPlane, wanted: readonly Wanted[]): Promise<void> {
   await makeNamespaces(plane, wanted);
   await eachOf(wanted, CONCURRENCY, ({ namespace, name, cron }) =>
@@ -148,7 +148,7 @@ export async function makeCronJobs(plane: ControlPlane, wanted: readonly Wanted[
   );
 }
 
-/** Finished runs of schedules, each with an archive that is still there. */
+/** Finished runs of schedules, each with an archive that still exists. */
 export function* finishedRuns(owners: readonly KmBackupSchedule[], each: number): Generator<KmBackup> {
   for (const { metadata } of owners) {
     const names = Array.from({ length: each }, (_, index) => `km-backup-2026010${index}T000000Z.tgz`);

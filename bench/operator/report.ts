@@ -2,7 +2,7 @@ import { POD_TAKES, type RequestsPair, type Scale } from './cases.ts';
 import type { Lag } from './lag.ts';
 import type { Memory } from './operator-process.ts';
 
-/** What a run of the bench found; parts that were not asked for are absent. */
+/** What the bench measured. Parts that were not asked for are absent. */
 export interface Figures {
   at: string;
   machine: string;
@@ -41,7 +41,7 @@ function lagSection({ ours, tuned, shipped, dueAtOnce }: Figures): string[] {
   const ratio = shipped.p99Ms / ours.p99Ms;
   return [
     `## ${dueAtOnce.toLocaleString('en')} schedules due in one minute`,
-    'From the slot to the Job, as a watch beside the controllers sees it. The Jobs stay pending. The operator runs with `--api-qps=2000 --workers=50` and without a cap; the tuned CronJob controller with 2,000 requests a second and 50 workers; the shipped one with 20 and 5.',
+    'Time from the scheduled time to the creation of the Job, as a separate watch sees it. The Jobs stay pending. The operator runs with `--api-qps=2000 --workers=50` and without a concurrency limit; the tuned CronJob controller with 2,000 requests a second and 50 workers; the shipped one with 20 and 5.',
     table(
       ['', 'Jobs', 'p50', 'p99', 'max', 'peak RSS'],
       [
@@ -67,9 +67,9 @@ function requestSection({ requests }: Figures): string[] {
   const jobStatus = peer.byAgent['job-controller']?.['update jobs/status'] ?? 0;
   return [
     '## Requests a run',
-    `Counted in the audit log of the API server over one slot of ${ours.runs} schedules each, after enough earlier runs that each run also removes an old one. ${STUB} docs/api-requests.md says what each request is for.`,
+    `Counted in the audit log of the API server over one scheduled time of ${ours.runs} schedules each, after enough earlier runs that each run also removes an old one. ${STUB} docs/api-requests.md says what each request is for.`,
     table(
-      ['Who', 'a run', 'of it'],
+      ['Client', 'Requests a run', 'Of these'],
       [
         ['operator', operator, list(ours.byAgent['operator'])],
         ['CronJob controller', cron, list(peer.byAgent['cronjob-controller'])],
@@ -92,12 +92,12 @@ function scaleSection({ scale }: Figures): string[] {
   const others = Object.entries(idle.requests).filter(([name]) => !name.endsWith(' leases'));
   return [
     `## ${n(hourly.schedules)} schedules each hour, spread by H`,
-    `\`H * * * *\` gives each schedule a minute of the hour: ${Math.round(hourly.schedules / 60)} are due at the start of each. The bench watches ${hourly.minutes} whole minutes of the hour in real time (${n(hourly.slots)} slots, those that \`nextScheduleTime\` named before). ${STUB}`,
+    `\`H * * * *\` gives each schedule a minute of the hour: ${Math.round(hourly.schedules / 60)} are due at the start of each. The bench watches ${hourly.minutes} whole minutes of the hour in real time: ${n(hourly.slots)} scheduled times, which \`nextScheduleTime\` named in advance. ${STUB}`,
     table(
-      ['Slots', 'served', 'p50', 'p99', 'max'],
+      ['Scheduled times', 'served', 'p50', 'p99', 'max'],
       [[hourly.slots, hourly.jobs, seconds(hourly.p50Ms), seconds(hourly.p99Ms), seconds(hourly.maxMs)]],
     ),
-    `Aim every slot served: ${met(hourly.jobs === hourly.slots)}. Aim p99 <= 2 s: ${met(hourly.p99Ms <= 2_000)}.`,
+    `Aim every scheduled time served: ${met(hourly.jobs === hourly.slots)}. Aim p99 <= 2 s: ${met(hourly.p99Ms <= 2_000)}.`,
     `## Idle with ${n(idle.schedules)} schedules and ${n(idle.backups)} runs`,
     `Over ${idle.seconds} s; requests from the audit log, without watches.`,
     table(
@@ -113,10 +113,10 @@ function scaleSection({ scale }: Figures): string[] {
         ],
       ],
     ),
-    `Aim no request but watches and Lease: ${met(others.length === 0)}. Aim CPU <= 1 %: ${met(idle.cpuPercent <= 1)}. Aim RSS <= 250 MB: ${met(idle.rssMb <= 250)}. Schedules and runs were put into etcd.`,
+    `Aim no request but watches and Lease: ${met(others.length === 0)}. Aim CPU <= 1 %: ${met(idle.cpuPercent <= 1)}. Aim RSS <= 250 MB: ${met(idle.rssMb <= 250)}. Schedules and runs were written straight into etcd.`,
     `## Start with ${n(ready.schedules)} schedules and ${n(ready.backups)} runs`,
     table(
-      ['start to ready', 'until everything was looked at', 'RSS when ready'],
+      ['start to ready', 'start to all reconciled', 'RSS when ready'],
       [[seconds(ready.readyMs), seconds(ready.settledMs), `${ready.rssMb} MB`]],
     ),
     `Aim ready within 10 s: ${met(ready.readyMs <= 10_000)}.`,
@@ -138,9 +138,9 @@ function scaleSection({ scale }: Figures): string[] {
 /** docs/benchmarks-operator.md. */
 export function report(figures: Figures): string {
   return `${[
-    '# The operator beside the CronJob controller',
+    '# Benchmarks of the operator and the CronJob controller',
     '<!-- Written by "npm run bench:operator -- --write". Do not edit. -->',
-    `${figures.machine}; everything (etcd, API server, controllers, operator, bench) on it; Kubernetes of the cluster tool, ${figures.at}.${figures.quick ? ' Quick sizes.' : ''}`,
+    `${figures.machine}; etcd, API server, controllers, operator and bench share the machine; Kubernetes of the cluster tool, ${figures.at}.${figures.quick ? ' Quick sizes.' : ''}`,
     ...lagSection(figures),
     ...requestSection(figures),
     ...scaleSection(figures),

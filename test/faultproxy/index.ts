@@ -11,12 +11,12 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { ApiServer } from '../../src/kube/api-server.ts';
 import { fromKubeconfig } from '../../src/kube/config.ts';
 
-/** What a rule matches; every part that is given must hold. */
+/** What a rule matches. Every given part must match. */
 export interface Match {
   readonly method?: string;
   /** Tried on the path with its query. */
   readonly path?: RegExp;
-  /** Only watches, or only what is no watch. */
+  /** True: only watches. False: only other requests. */
   readonly watch?: boolean;
 }
 
@@ -43,7 +43,7 @@ export type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
   /** The answer stops after so many bytes, and the connection stays open. */
   | { readonly kind: 'freeze'; readonly afterBytes: number }
-  /** The answer ends properly after so long, whatever else was to come. */
+  /** The answer ends properly after this long, even if there is more to send. */
   | { readonly kind: 'endAfter'; readonly ms: number }
   /** A watch that is answered and at once ended, properly and without an event. */
   | { readonly kind: 'emptyWatch' }
@@ -53,14 +53,14 @@ export type Fault =
 export interface Rule {
   readonly match: Match;
   readonly fault: Fault;
-  /** How many requests it strikes; without end when absent. */
+  /** How many requests it affects. Absent: all. */
   readonly times?: number;
-  /** How often it strikes of the requests that match, 0 to 1; always when absent. */
+  /** The share of matching requests that it affects, 0 to 1. Absent: all. */
   readonly probability?: number;
 }
 
 export interface ActiveRule {
-  /** Requests it has struck. */
+  /** Requests it has affected. */
   readonly struck: number;
   remove(): void;
 }
@@ -87,20 +87,20 @@ export interface FaultProxy {
   readonly url: string;
   /** The API server, through the proxy. */
   readonly apiServer: ApiServer;
-  /** A kubeconfig for programs that shall go through the proxy. */
+  /** A kubeconfig for programs that are to use the proxy. */
   kubeconfig(): string;
-  /** Adds a rule; of several that match, the one added first strikes. */
+  /** Adds a rule. If several match, the one added first applies. */
   add(rule: Rule): ActiveRule;
   clear(): void;
-  /** In order of arrival; the oldest of very many are forgotten. */
+  /** In order of arrival. The oldest are dropped if there are very many. */
   readonly seen: readonly Seen[];
-  /** Connections that clients have opened in all. */
+  /** How many connections clients have opened so far. */
   readonly connections: number;
   /** Breaks every answer under way that `match` fits, in the middle. */
   cutAll(match?: Match): number;
-  /** Lets every answer under way that `match` fits fall silent, for good; the connections stay open. */
+  /** Silences every answer under way that `match` fits. The connections stay open. */
   freezeAll(match?: Match): number;
-  /** Refuses connections and breaks those there are, until `up`. */
+  /** Breaks all connections and refuses new ones, until `up`. */
   down(): Promise<void>;
   up(): Promise<void>;
   close(): Promise<void>;
@@ -142,8 +142,8 @@ async function bodyOf(message: IncomingMessage): Promise<Buffer> {
 }
 
 /**
- * An HTTP proxy on loopback in front of one API server, that injects faults by rules. It authenticates upstream
- * with the credentials given; whoever reaches its port has their rights.
+ * An HTTP proxy on loopback in front of one API server, which injects faults by rules. It uses the given credentials
+ * upstream, so anyone who reaches its port has their rights.
  */
 export async function startFaultProxy(
   upstream: ApiServer,
@@ -191,7 +191,7 @@ export async function startFaultProxy(
       method: incoming.method,
       path: incoming.url,
       headers: { ...headers, ...(await upstream.authenticate()), 'content-length': body.length },
-      // A connection of its own, so that cutting one answer harms no other.
+      // A separate connection, so that cutting one answer affects no other.
       agent: false,
       signal,
     });
@@ -231,7 +231,7 @@ export async function startFaultProxy(
       response.destroy();
       return;
     }
-    // These speak of the connection upstream, not of the client's.
+    // These headers are about the upstream connection, not the client's.
     const { connection: _, 'keep-alive': __, 'transfer-encoding': ___, ...headers } = upstreamAnswer.headers;
     one.seen.status = upstreamAnswer.statusCode;
     response.writeHead(upstreamAnswer.statusCode ?? 502, headers);
@@ -241,7 +241,7 @@ export async function startFaultProxy(
       fault?.kind === 'cut' || fault?.kind === 'freeze' ? fault.afterBytes : Number.POSITIVE_INFINITY;
     const limit = async () => {
       if (fault?.kind === 'freeze') one.frozen = true;
-      // What was written shall arrive before the connection breaks.
+      // Let what was written arrive before the connection breaks.
       else await new Promise<void>((resolve) => setImmediate(() => resolve(void response.destroy())));
     };
     if (left === 0) return limit();
@@ -297,7 +297,7 @@ export async function startFaultProxy(
   }
 
   const server: Server = createServer(handle);
-  // Streams are silent for as long as they like.
+  // Streams may be silent for any time.
   server.requestTimeout = 0;
   server.timeout = 0;
   server.keepAliveTimeout = 0;

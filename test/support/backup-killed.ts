@@ -1,8 +1,8 @@
 import { type RunOptions, runBackup } from '../../src/archive/create/run-backup.ts';
 
 /*
- * Runs one backup and kills this process (SIGKILL) at the step of the given number; without one it runs to
- * its end and prints the names of its steps.
+ * Runs one backup and kills this process (SIGKILL) at the failpoint of the given number. Without a number it runs to
+ * the end and prints the names of the failpoints.
  */
 const [source, destination, time, number] = process.argv.slice(2) as [
   string,

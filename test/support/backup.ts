@@ -7,12 +7,12 @@ import { type Run, type RunOptions, runBackup } from '../../src/archive/create/r
 export const checkout = path.join(import.meta.dirname, '../..');
 export const program = path.join(checkout, 'bin/km-backup');
 
-/** A directory with a `source` and a place for a `destination`, removed by `dispose`. */
+/** A temporary directory with a `source` and a path for a `destination`. `dispose` removes it. */
 export class Sandbox implements Disposable {
   readonly root = fs.mkdtempSync(path.join(os.tmpdir(), 'km-archive-'));
   readonly source = path.join(this.root, 'source');
   readonly destination = path.join(this.root, 'destination');
-  /** What the clock of runs is ahead: 2 s or more, and what was written before a run has settled for the next. */
+  /** How far the clock of runs is ahead. With 2 s or more, files written before a run count as settled in the next. */
   clockAheadMs = 0;
 
   constructor() {

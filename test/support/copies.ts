@@ -9,7 +9,7 @@ import type { Location } from '../../src/offsite/location.ts';
 import { initLocation } from '../../src/offsite/location-identity.ts';
 import type { Sandbox } from './backup.ts';
 
-/** Sizes of objects that were stored, by key, and what is done before each. */
+/** The sizes of stored objects by key, and a hook that runs before each is stored. */
 export class CountingLocation extends DirectoryLocation {
   readonly puts: string[] = [];
   before: (verb: string, key: string) => void = () => {};

@@ -13,9 +13,9 @@ import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
 import { encodeHeader, encodeSparseMap, packedSize } from '../../src/archive/format/tar-header.ts';
 import { endOfArchive, pax, rawEntry, sealed } from './raw-tar.ts';
 
-/* Archives as somebody makes them who wants harm: every checksum is right, what they guard is not. */
+/* Archives as an attacker would make them: every checksum is right, but the content is not. */
 
-/** A directory that absolute names and links of these archives point to; the test makes it. */
+/** A directory that absolute names and links in these archives point to. The test creates it. */
 export const OUTSIDE = path.join(os.tmpdir(), `km-hostile-outside-${process.pid}`);
 
 const names = [
@@ -48,7 +48,7 @@ const number = fc.oneof(
   fc.constantFrom(2 ** 32 - 1, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 2 ** 64),
   fc.nat(2000),
 );
-/** A numeric field's bytes: octal, base 256 of either sign, and what is neither. */
+/** Bytes of a numeric field: octal, base 256 of either sign, and invalid ones. */
 const field = fc.oneof(
   number.map((value) => Buffer.from(value.toString(8), 'latin1')),
   fc.tuple(number, fc.boolean()).map(([value, negative]) => base256(negative ? -value : value)),
@@ -98,7 +98,7 @@ function mutated(block: Buffer, mutations: readonly Mutation[]): Buffer {
     const [at, width] =
       typeof place === 'number' ? [place, Math.min(bytes.length, 512 - place)] : fields[place];
     copy.fill(0, at, at + width);
-    // Base 256 fills a field from its end.
+    // Base 256 is right-aligned in its field.
     const fitting = bytes.length > width && (bytes[0]! & 0x80) !== 0 ? narrowed(bytes, width) : bytes;
     fitting.copy(copy, at, 0, width);
   }
@@ -226,7 +226,7 @@ const file = (path: string, text = 'through') => rawEntry({ name: path, content:
 const symlink = (path: string, link: string) => rawEntry({ name: path, type: '2', link });
 const hardlink = (path: string, link: string) => rawEntry({ name: path, type: '1', link });
 const directory = (path: string) => rawEntry({ name: path, type: '5', mode: 0o755 });
-/** Each alone is known to have harmed some program. */
+/** Attacks, each of which is known to have harmed some program. */
 const sequence: fc.Arbitrary<readonly Buffer[]> = fc.constantFrom(
   [symlink('link', '../outside'), file('link/canary')],
   [symlink('link', OUTSIDE), file('link/canary')],
@@ -247,7 +247,7 @@ const sequence: fc.Arbitrary<readonly Buffer[]> = fc.constantFrom(
   [pax({ 'GNU.sparse.name': '../new', 'GNU.sparse.size': '5', 'GNU.sparse.map': '0,5' }), file('a', '12345')],
 );
 
-/** The tar's pieces in turn; each may become a gzip member of its own. */
+/** The pieces of a tar, in order. Each may become a separate gzip member. */
 const pieces: fc.Arbitrary<readonly Buffer[]> = fc
   .tuple(
     fc.boolean(),
@@ -268,7 +268,7 @@ const pieces: fc.Arbitrary<readonly Buffer[]> = fc
   )
   .map(([rooted, groups, end]) => [...(rooted ? [directory('./')] : []), ...groups.flat(), ...end]);
 
-/** A tar of any lies, in gzip members cut between its pieces. */
+/** A tar with arbitrary lies, in gzip members that end between its pieces. */
 export const hostileTar: fc.Arbitrary<Buffer> = fc
   .tuple(pieces, fc.integer({ min: 1, max: 8 }))
   .map(([all, size]) =>
@@ -281,7 +281,7 @@ function grouped<T>(all: readonly T[], size: number): T[][] {
   return groups;
 }
 
-/** What a manifest may say of an entry; small sizes that its content bears out, for most. */
+/** What a manifest may say of an entry. Most sizes are small and match the content. */
 const listed: fc.Arbitrary<{ entry: Entry; body: Buffer }> = fc
   .record({
     name: name.map((text) => text.replaceAll('\0', '_').slice(0, 3500)),
@@ -347,7 +347,7 @@ const listed: fc.Arbitrary<{ entry: Entry; body: Buffer }> = fc
     };
     const body = isFile ? packed(given, text) : Buffer.alloc(0);
     if (!isFile || given.sha256 !== undefined || given.parts !== undefined) return { entry: given, body };
-    // No one waits for the digest of a petabyte of holes, here or there.
+    // Computing the digest of a petabyte of holes would take too long.
     return { entry: { ...given, sha256: size < 2 ** 24 ? digest(given, body) : 'f'.repeat(64) }, body };
   });
 
@@ -365,7 +365,7 @@ function digest(entry: Entry, body: Buffer): string {
   }
 }
 
-/** Writes an archive and a manifest that agree with each other, whatever they say. */
+/** Writes an archive and a manifest that agree with each other, even if both are wrong. */
 export interface Forged {
   readonly archive: Buffer;
   readonly manifest: Buffer;

@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '../..');
 /** Where the chart is installed, and the name of its Deployment and Service. */
 export const OPERATOR = { namespace: 'km-system', name: 'km-backup-operator' } as const;
 
-/** Builds the image from this checkout and loads it into the cluster; gives its name. */
+/** Builds the image from this checkout, loads it into the cluster, and returns its name. */
 export async function loadOperatorImage(cluster: Cluster, log: Log): Promise<string> {
   const { tag, tarball } = await buildImage({ log });
   await cluster.loadImage(tarball);

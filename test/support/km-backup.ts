@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 /** The program under test; `KM_PROGRAM` names another build of it. */
 export const PROGRAM = process.env['KM_PROGRAM'] ?? path.join(import.meta.dirname, '../../bin/km-backup');
 
-/** Neither root nor the owner of anything. */
+/** A user that is not root and owns nothing. */
 export const STRANGER = 65_532;
 
 export interface Ended {
@@ -16,14 +16,14 @@ export interface Ended {
 
 export interface RunHow {
   readonly env?: Record<string, string>;
-  /** As a user without rights, where this test runs as root. */
+  /** Run as a user without rights, if this test runs as root. */
   readonly asStranger?: boolean;
   /** A shell's redirections and pipes, such as `> /dev/full`. */
   readonly redirect?: string;
   readonly cwd?: string;
 }
 
-/** Runs km-backup as a person would; ends it after a minute. */
+/** Runs km-backup as a person would, for at most a minute. */
 export function kmBackup(args: readonly (string | Buffer)[], how: RunHow = {}): Promise<Ended> {
   const { env = {}, asStranger = false, redirect, cwd } = how;
   const drop =
@@ -49,7 +49,7 @@ export function kmBackup(args: readonly (string | Buffer)[], how: RunHow = {}): 
   });
 }
 
-/** As a word of bash, any byte but NUL. */
+/** Quotes any bytes except NUL as one word for bash. */
 function quote(argument: string | Buffer): string {
   const bytes = Buffer.from(argument);
   const plain = /^[\w./=,:+-]+$/.test(bytes.toString('latin1'));
@@ -58,7 +58,7 @@ function quote(argument: string | Buffer): string {
     : `$'${[...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}'`;
 }
 
-/** What holds of any answer to a foreseeable cause: it ended by itself, in words, without a trace of the stack. */
+/** Checks the answer to a foreseeable cause: km-backup exited by itself, with a message and without a stack trace. */
 export function expectWords({ code, stdout, stderr }: Ended): void {
   expect(code, 'it hung or was killed').not.toBeNull();
   expect(stderr + stdout).not.toMatch(/^\s+at .+:\d+/m);

@@ -44,7 +44,7 @@ export async function ownNamespace(): Promise<OwnNamespace> {
   };
 }
 
-/** Resolves once the condition holds; rejects after 20 s with what was waited for. */
+/** Resolves once the condition holds. Rejects after 20 s, and says what it waited for. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + 20_000;
   while (!(await holds())) {

@@ -1,6 +1,6 @@
 import { run } from '../cluster/process.ts';
 
-/** A Kubernetes object as JSON; tests read of it what they need. */
+/** A Kubernetes object as JSON. Tests read the fields they need. */
 export interface KubeObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -24,7 +24,7 @@ export interface KubeObject {
 }
 
 const POLL_MS = 500;
-/** Far longer than anything takes on a busy machine of two cores. Milliseconds. */
+/** Far longer than anything takes on a busy machine with two cores. Milliseconds. */
 const PATIENCE_MS = 180_000;
 
 /** kubectl on one cluster, in one namespace. */
@@ -47,7 +47,7 @@ export class Kubectl {
     return ['--kubeconfig', this.kubeconfig, '--namespace', this.namespace, ...args];
   }
 
-  /** Runs kubectl; gives its stdout, or rejects with its stderr. */
+  /** Runs kubectl. Resolves with its stdout, or rejects with its stderr. */
   async run(args: readonly string[], input?: string): Promise<string> {
     const { stdout } = await run(this.program, this.arguments(args), input === undefined ? {} : { input });
     return stdout;
@@ -72,12 +72,12 @@ export class Kubectl {
     return JSON.parse(await this.run(['get', kind, ...selector, '-o', 'json'])).items;
   }
 
-  /** Runs a program in a pod; gives its stdout. */
+  /** Runs a program in a pod. Resolves with its stdout. */
   async exec(pod: string, command: readonly string[], input?: string): Promise<string> {
     return this.run(['exec', ...(input === undefined ? [] : ['-i']), pod, '--', ...command], input);
   }
 
-  /** The object once `holds`; rejects with its last state when that takes longer than `timeoutMs`. */
+  /** Resolves with the object once `holds` returns true. Rejects with its last state after `timeoutMs`. */
   async until(
     kind: string,
     name: string,
@@ -94,7 +94,7 @@ export class Kubectl {
   }
 }
 
-/** The first value that `holds`; asks again until then. A rejected question is asked again too. */
+/** Calls `ask` until `holds` returns true for its value, and resolves with that. Also repeats it if it rejects. */
 export async function eventually<T>(
   ask: () => Promise<T>,
   holds: (value: T) => boolean,

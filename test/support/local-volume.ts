@@ -9,8 +9,8 @@ export interface LocalVolume {
 }
 
 /**
- * A PersistentVolume of type `local` and its claim in the namespace of `kubectl`. Unlike a hostPath volume, the
- * kubelet treats it as most CSI volumes: it gives the files to a pod's `fsGroup`.
+ * A PersistentVolume of type `local` and its claim in the namespace of `kubectl`. As with most CSI volumes, and unlike a
+ * hostPath volume, the kubelet gives the files to a pod's `fsGroup`.
  */
 export function localVolume(kubectl: Kubectl, node: string, claimName: string) {
   const name = `${kubectl.namespace}-${claimName}`;
@@ -50,7 +50,7 @@ export function localVolume(kubectl: Kubectl, node: string, claimName: string) {
   };
 }
 
-/** A pod that is root on the node's folder of local volumes; not for a namespace that enforces Pod Security. */
+/** A pod that runs as root on the node's folder of local volumes. It needs a namespace without Pod Security. */
 export function nodeRoot(name: string, image: string): object {
   return {
     apiVersion: 'v1',

@@ -31,7 +31,7 @@ export async function forwardOperatorHttp(kubectl: Kubectl, service: string): Pr
   };
 }
 
-/** The value of a metric with exactly these labels among others; `undefined` when there is no such series. */
+/** The value of the series that has at least these labels; undefined if there is none. */
 export function sample(
   metrics: string,
   name: string,

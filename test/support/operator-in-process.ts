@@ -8,7 +8,7 @@ import { type Resources, resources } from '../../src/operator/resources.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** The system's clock, moved at will. */
+/** The system's clock with an offset that a test can set. */
 export class ShiftedClock implements Clock {
   offsetMs = 0;
   now = () => Date.now() + this.offsetMs;

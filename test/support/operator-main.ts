@@ -1,13 +1,13 @@
 /**
- * The operator with its clock set: `operator-main.ts OFFSET_MS [OPTION…]`. Lets a test stand right after a slot
- * instead of waiting for it.
+ * The operator with its clock moved: `operator-main.ts OFFSET_MS [OPTION…]`. A test can start right after a scheduled
+ * time instead of waiting for it.
  */
 import { flushCompileCache } from 'node:module';
 import { parseArguments } from '../../src/cli/operator/arguments.ts';
 import { runOperator } from '../../src/cli/operator/run.ts';
 import { systemClock } from '../../src/clock/index.ts';
 
-// Of what they compiled, killed processes leave nothing by themselves.
+// A killed process would not write its compile cache by itself.
 flushCompileCache();
 const [, , offset = '0', ...options] = process.argv;
 const stop = new AbortController();

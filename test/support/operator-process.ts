@@ -5,16 +5,16 @@ const main = join(import.meta.dirname, 'operator-main.ts');
 
 export interface OperatorProcess {
   kubeconfig: string;
-  /** The one it serves, in which its Lease is too. */
+  /** The namespace that it serves and that holds its Lease. */
   namespace: string;
-  /** What its clock is ahead of the system's. */
+  /** How far its clock is ahead of the system's. */
   offsetMs: number;
-  /** Absent: it asks for no Lease. */
+  /** Absent: no leader election. */
   podName?: string;
   options?: readonly string[];
 }
 
-/** An operator as a process of its own, to be killed and frozen; its errors go to this process's. */
+/** An operator in a separate process, which tests can kill and freeze. It shares this process's standard error. */
 export function spawnOperator(operator: OperatorProcess): ChildProcess {
   const { kubeconfig, namespace, offsetMs, podName, options = [] } = operator;
   const all = [

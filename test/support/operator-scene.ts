@@ -23,13 +23,13 @@ import { type StubKubeletOptions, startStubKubelet } from './stub-kubelet.ts';
 
 const MINUTE_MS = 60_000;
 
-/** A namespace of its own, with a claim, so that tests can run beside one another. */
+/** A separate namespace with a claim, so that tests can run at the same time. */
 export class OperatorScene {
   readonly kubeconfig: string;
   readonly client: KubeClient;
   readonly all: Resources;
   readonly namespace: string;
-  /** UIDs of every Job there ever was, in the order of their making. */
+  /** UIDs of all Jobs that ever existed, in order of creation. */
   readonly jobsEverMade: string[] = [];
   readonly #ends: (() => Promise<unknown>)[] = [];
 
@@ -53,7 +53,7 @@ export class OperatorScene {
     return scene;
   }
 
-  /** Tells of every change of a kind in the namespace, from now until the scene closes. */
+  /** Reports every change of a kind in the namespace, from now until the scene closes. */
   async follow<T extends KubeObject>(
     kind: ResourceClient<T>,
     onChange: (change: Change<T>) => void,
@@ -70,7 +70,7 @@ export class OperatorScene {
     await reflector.synced;
   }
 
-  /** Ends come in the opposite order. */
+  /** Registers a cleanup. Cleanups run in reverse order. */
   onEnd(end: () => Promise<unknown>): void {
     this.#ends.push(end);
   }
@@ -104,7 +104,7 @@ export class OperatorScene {
     return running.operator;
   }
 
-  /** An operator for this namespace, as a process of its own. */
+  /** An operator for this namespace, in a separate process. */
   spawnOperator(options: Partial<OperatorProcess> = {}): ChildProcess {
     const { kubeconfig, namespace } = this;
     const child = spawnOperator({ kubeconfig, namespace, offsetMs: 0, ...options });
@@ -112,7 +112,7 @@ export class OperatorScene {
     return child;
   }
 
-  /** Ends this namespace's pods: other tests' are none of its business. */
+  /** Ends the pods of this namespace only. */
   async kubelet(report?: StubKubeletOptions['report']): Promise<void> {
     const { namespace } = this;
     this.onEnd((await startStubKubelet(this.kubeconfig, { report, namespace })).stop);
@@ -132,7 +132,7 @@ export class OperatorScene {
     });
   }
 
-  /** One that is due once a year, unless the spec says otherwise. */
+  /** Creates a schedule that is due once a year, unless `spec` says otherwise. */
   schedule(name: string, spec: Record<string, unknown> = {}): Promise<KmBackupSchedule> {
     return this.all.schedules.create(this.namespace, {
       apiVersion: API_VERSION,
@@ -142,7 +142,7 @@ export class OperatorScene {
     });
   }
 
-  /** One whose first slot, given in epoch milliseconds, is so far from the next that a test sees no second. */
+  /** Creates a schedule whose second scheduled time is too far away for a test to see. The first is in epoch milliseconds. */
   async scheduleWithOneSlot(name: string): Promise<number> {
     const intervalMinutes = 10;
     const { metadata } = await this.schedule(name, { cron: undefined, intervalMinutes });
@@ -171,7 +171,7 @@ export class OperatorScene {
     return this.all.pods.list(this.namespace, { labelSelector: MANAGED_SELECTOR }).then(({ items }) => items);
   }
 
-  /** The Job controller's pod, while there is one only. */
+  /** The pod of the Job controller, while there is only one. */
   async pod(): Promise<Pod> {
     const [pod] = await eventually(
       () => this.pods(),
@@ -181,7 +181,7 @@ export class OperatorScene {
     return pod!;
   }
 
-  /** Resolves once there is a pod that is not this one. */
+  /** Resolves once another pod exists. */
   async anotherPod(than: Pod): Promise<void> {
     await eventually(
       () => this.pods(),
@@ -190,12 +190,12 @@ export class OperatorScene {
     );
   }
 
-  /** Says of a pod what a kubelet or a scheduler would. */
+  /** Sets a pod's status as a kubelet or a scheduler would. */
   async podStatus(name: string, status: object): Promise<void> {
     await this.all.pods.mergePatch(this.namespace, name, { status }, 'status');
   }
 
-  /** Resolves once there are so many Jobs. */
+  /** Resolves once `count` Jobs exist. */
   async jobCount(count: number): Promise<void> {
     await eventually(
       () => this.jobs(),
@@ -228,7 +228,7 @@ export class OperatorScene {
     );
   }
 
-  /** Every one of these schedules has run its one slot, once, and missed none. */
+  /** Checks that each of these schedules ran exactly once, at its only scheduled time, and missed none. */
   async oneRunOfEach(schedules: readonly string[]): Promise<void> {
     for (const name of schedules) {
       const { status } = await this.succeeded(name, 1);
@@ -243,7 +243,7 @@ export class OperatorScene {
     expect(this.jobsEverMade).toHaveLength(schedules.length);
   }
 
-  /** The schedule, once so many of its runs have succeeded and none goes on. */
+  /** Resolves with the schedule once this many of its runs have succeeded and none is active. */
   succeeded(name: string, count: number): Promise<KmBackupSchedule> {
     return this.scheduleUntil(
       name,
@@ -252,7 +252,7 @@ export class OperatorScene {
   }
 }
 
-/** A test that gets a scene of its own before its arguments. */
+/** Defines a test that gets a new scene as its first argument. */
 export function inScene<A extends unknown[], R>(
   test: (scene: OperatorScene, ...args: A) => Promise<R>,
 ): (...args: A) => Promise<R> {

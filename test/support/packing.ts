@@ -37,7 +37,7 @@ class MeddlingPool extends WorkerPool<CreateJobs> {
   }
 }
 
-/** Packs the sandbox's source while something else happens in it. */
+/** Packs the sandbox's source while hooks change it. */
 export async function packWhile(
   box: Sandbox,
   meddling: Meddling,
@@ -66,7 +66,7 @@ export async function packWhile(
     failpoint: () => {},
   });
   const startedAt = realTime();
-  // Until what is made now is younger than the run, by the coarse clock of the file system.
+  // Wait until the file system's coarse clock has moved, so that new files are younger than the run.
   while (realTime() < startedAt + 2e7);
   const walk = new Walk({ root, selection, warn });
   await packer.pack(watched(walk, meddling.found ?? (() => {})));

@@ -14,7 +14,7 @@ export interface PrometheusPrograms {
   readonly promtool: string;
 }
 
-/** Those on PATH, else unpacked from the Debian package, without installing it (which would start a service). */
+/** The programs on PATH, or from the Debian package, unpacked but not installed: installing would start a service. */
 export async function ensurePrometheus(): Promise<PrometheusPrograms> {
   if ((await succeeds('prometheus', ['--version'])) && (await succeeds('promtool', ['--version']))) {
     return { prometheus: 'prometheus', promtool: 'promtool' };
@@ -45,7 +45,7 @@ export interface Prometheus {
   stop(): Promise<void>;
 }
 
-/** A port that nothing listens on now. */
+/** A free port. */
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().listen(0, '127.0.0.1', () => {

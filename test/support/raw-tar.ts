@@ -1,13 +1,13 @@
 import { gzipSync } from 'node:zlib';
 
-/** One header as bytes say it, sound or not: for archives that no tar would write. Names are Latin-1. */
+/** One header from its raw fields, valid or not: for archives that no tar would write. Names are Latin-1. */
 export interface RawEntry {
   readonly name: string;
   readonly type?: string;
   readonly link?: string;
   readonly mode?: number;
   readonly content?: string | Buffer;
-  /** What the header claims, where that is not the content's length. */
+  /** The size in the header, if it differs from the content's length. */
   readonly size?: number;
   readonly uid?: number;
 }
@@ -37,7 +37,7 @@ export function rawEntry({
   return Buffer.concat([sealed(block), body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
 }
 
-/** The block with its checksum made right. */
+/** The block with a correct checksum. */
 export function sealed(block: Buffer): Buffer {
   block.fill(0x20, 148, 156);
   const sum = block.subarray(0, 512).reduce((total, byte) => total + byte, 0);

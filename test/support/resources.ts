@@ -9,7 +9,7 @@ export function schedule(name: string, spec: object): object {
 const FINISHED = ['Succeeded', 'Incomplete', 'Failed', 'Skipped'];
 export const isFinished = (backup: KubeObject): boolean => FINISHED.includes(backup.status?.phase);
 
-/** Runs a schedule now, as a person does, and gives the finished KmBackup. */
+/** Starts a run of a schedule, as a person does, and resolves with the finished KmBackup. */
 export async function runNow(kubectl: Kubectl, scheduleName: string): Promise<KubeObject> {
   const { metadata } = await kubectl.create({
     apiVersion: API_VERSION,

@@ -8,7 +8,7 @@ export interface Ended {
   readonly output: string;
 }
 
-/** Runs command lines of km-backup as another user, in one process that is started once: rights are a process's. */
+/** Runs km-backup command lines as another user, in a separate process that is started once. */
 export class ProgramAs implements Disposable {
   readonly #child: ChildProcess;
 

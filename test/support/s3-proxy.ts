@@ -15,7 +15,7 @@ export type Fault =
   | { readonly kind: 'alter-answer' }
   | { readonly kind: 'alter-request' }
   | { readonly kind: 'delay'; readonly ms: number }
-  /** A listing that says it goes on, but not where. */
+  /** A listing that says it is truncated, without a continuation token. */
   | { readonly kind: 'edit-answer'; readonly edit: (body: string) => string };
 
 export interface Seen {

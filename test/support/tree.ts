@@ -4,7 +4,7 @@ import { getXattrs } from '../../src/posix/xattr.ts';
 
 const bytes = (name: string) => Buffer.from(name, 'latin1');
 
-/** All that a restore must bring back of each entry, by its path (one character a byte); '' is the root. */
+/** Everything that a restore must restore of each entry, by its path (one character for each byte); '' is the root. */
 export function describeTree(
   root: string,
   skip: (path: string) => boolean = () => false,

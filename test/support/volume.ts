@@ -15,7 +15,7 @@ const MOUNT_ROOT = '/claims';
 /** Where `toolbox` mounts a claim. */
 export const mountOf = (claimName: string): string => `${MOUNT_ROOT}/${claimName}`;
 
-/** A pod that idles with claims mounted, as the user the Jobs run as: the way to look into a volume. */
+/** An idle pod with claims mounted, as the user of the Jobs, to look into volumes. */
 export function toolbox(name: string, image: string, claims: readonly string[]): object {
   return {
     apiVersion: 'v1',
@@ -48,7 +48,7 @@ export function toolbox(name: string, image: string, claims: readonly string[]):
   };
 }
 
-/** Runs a program of Node.js in a toolbox; gives what it prints. */
+/** Runs a Node.js program in a toolbox. Resolves with its output. */
 export function nodeIn(kubectl: Kubectl, pod: string, program: string): Promise<string> {
   return kubectl.exec(pod, ['node', '--input-type=module', '-'], program);
 }

@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "km.image" -}}
 {{- $repository := .Values.image.repository -}}
 {{- with (.Values.global).imageRegistry -}}
-{{- /* In place of the host that the repository names. */ -}}
+{{- /* Replaces the registry in the repository's name. */ -}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "") -}}
 {{- end -}}
 {{- if .Values.image.digest -}}
