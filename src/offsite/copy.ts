@@ -33,7 +33,7 @@ export interface CopyOptions {
   readonly retainUntil?: Date | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: CopyProgress) => void) | undefined;
-  /** Packs under way at once; each takes about 40 MiB of memory. */
+  /** Packs under way at once; each takes about 16 MiB of memory. */
   readonly uploads?: number | undefined;
   /** Bytes after which a pack is closed. */
   readonly packBytes?: number | undefined;

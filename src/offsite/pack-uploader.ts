@@ -20,7 +20,6 @@ interface PackUploaderOptions {
 
 interface OpenPack {
   readonly name: string;
-  readonly bytes: Buffer[];
   readonly members: [digest: string, length: number][];
   length: number;
 }
@@ -36,6 +35,8 @@ export class PackUploader {
   /** Members of this copy, so that equal ones are stored once. */
   readonly #placed = new KnownMembers();
   readonly #running = new Set<Promise<void>>();
+  /** What the open pack holds; used again from pack to pack. */
+  #plain = Buffer.alloc(0);
   #open: OpenPack | undefined;
   #failure: unknown;
 
@@ -59,10 +60,11 @@ export class PackUploader {
   /** Puts a member into the open pack. @param bytes are copied */
   async add(digest: Uint8Array, bytes: Uint8Array): Promise<Place> {
     this.#throwIfFailed();
-    this.#open ??= { name: this.#options.nameOf(), bytes: [], members: [], length: 0 };
+    this.#open ??= { name: this.#options.nameOf(), members: [], length: 0 };
     const pack = this.#open;
     const place = { pack: pack.name, offset: pack.length };
-    pack.bytes.push(Buffer.from(bytes));
+    this.#reserve(pack.length, bytes.length);
+    this.#plain.set(bytes, pack.length);
     pack.members.push([Buffer.from(digest).toString('hex'), bytes.length]);
     pack.length += bytes.length;
     this.#placed.add({ digest, ...place, length: bytes.length });
@@ -83,23 +85,35 @@ export class PackUploader {
     await Promise.allSettled(this.#running);
   }
 
+  #reserve(used: number, more: number): void {
+    if (used + more <= this.#plain.length) return;
+    const { packBytes } = this.#options;
+    // Twice as large, but not much beyond what a pack holds.
+    const size = Math.max(used + more, Math.min(2 * this.#plain.length, packBytes + (packBytes >> 3)));
+    const larger = Buffer.allocUnsafe(size);
+    this.#plain.copy(larger, 0, 0, used);
+    this.#plain = larger;
+  }
+
   async #close(): Promise<void> {
     const pack = this.#open;
     this.#open = undefined;
     if (!pack) return;
-    const upload = this.#upload(pack).catch((error: unknown) => {
+    const { sealer, uploads } = this.#options;
+    // Room first, so that no more than `uploads` sealed packs exist at once.
+    while (this.#running.size >= uploads) await Promise.race(this.#running);
+    this.#throwIfFailed();
+    const plain = this.#plain.subarray(0, pack.length);
+    const stored = sealer ? await sealer.seal(plain) : Buffer.from(plain);
+    const upload = this.#upload(pack, stored).catch((error: unknown) => {
       this.#failure ??= error;
     });
     this.#running.add(upload);
     void upload.finally(() => this.#running.delete(upload));
-    while (this.#running.size >= this.#options.uploads) await Promise.race(this.#running);
-    this.#throwIfFailed();
   }
 
-  async #upload({ name, bytes, members }: OpenPack): Promise<void> {
-    const { location, prefix, sealer, retainUntil, confirmed } = this.#options;
-    const plain = Buffer.concat(bytes);
-    const stored = sealer ? await sealer.seal(plain) : plain;
+  async #upload({ name, members }: OpenPack, stored: Buffer): Promise<void> {
+    const { location, prefix, retainUntil, confirmed } = this.#options;
     await location.put(prefix + name, stored, { retainUntil });
     this.uploadedBytes += stored.length;
     this.packs++;
