@@ -1,11 +1,14 @@
 /** Brings an archive back from a location: whole, or only the members that are wanted. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import { ArchiveError, type Member, readSummary } from '../archive/index.ts';
+import path from 'node:path';
+import { ArchiveError, type Member, readSummary, type Summary } from '../archive/index.ts';
+import { syncDirectory } from '../posix/sync.ts';
+import { codeOf } from '../posix/system-error.ts';
 import type { Opener } from './age.ts';
-import type { ArchiveList, Run } from './list-file.ts';
+import type { ArchiveList } from './list-file.ts';
 import type { Location } from './location.ts';
-import { PackReader } from './pack-reader.ts';
+import { type Piece, piecesOf, readPieces } from './pack-reader.ts';
 import { readList, readManifestParts } from './stored-archives.ts';
 
 export interface FetchOptions {
@@ -28,47 +31,80 @@ export async function findList({ location, series, archive }: FetchOptions): Pro
 }
 
 /**
- * Writes the archive, bit for bit, to a new file, and its manifest next to it.
- * @throws {ArchiveError} ArchiveCorrupt when the digest differs: the file is removed; PackMissing, IdentityMismatch.
+ * Writes the archive, bit for bit, to a new file, and its manifest next to it. Neither exists before both are whole.
+ * @throws {ArchiveError} ArchiveCorrupt when the digest differs; OutputExists, NoSpace, PackMissing, IdentityMismatch.
  */
 export async function fetchArchive(options: FetchOptions, file: string): Promise<ArchiveList> {
   const list = await findList(options);
-  await fetchManifest(options, list, `${file}.manifest`);
-  const reader = new PackReader(options.location, options.series, options.opener);
-  const hash = createHash('sha256');
-  const fd = fs.openSync(file, 'wx', 0o640);
-  let isWhole = false;
+  // Under the final names only when whole: half an archive has the length of a whole one.
+  const partial = path.join(path.dirname(file), `.km-backup-fetch-${randomBytes(8).toString('hex')}`);
+  const partialManifest = `${partial}.manifest`;
   try {
-    let done = 0;
-    for (const [index, run] of list.runs.entries()) {
-      options.signal?.throwIfAborted();
-      const next = list.runs[index + 1];
-      if (next) reader.expect(next.pack);
-      const bytes = await reader.read(run);
-      hash.update(bytes);
-      writeAll(fd, bytes, done);
-      done += bytes.length;
-      options.progress?.(done, list.sizeBytes);
-    }
-    if (hash.digest('hex') !== list.sha256) {
+    await fetchManifest(options, list, partialManifest);
+    await writePieces(options, list, partial);
+    if ((await sha256Of(partial)) !== list.sha256) {
       throw new ArchiveError(
         'ArchiveCorrupt',
         `${options.location.url}: ${options.archive} does not have the digest that its list says. A pack was altered or exchanged. Use another copy.`,
       );
     }
-    fs.fsyncSync(fd);
-    isWhole = true;
+    for (const [from, to] of [
+      [partialManifest, `${file}.manifest`],
+      [partial, file],
+    ] as const) {
+      moveTo(from, to);
+    }
+    syncDirectory(path.dirname(file));
+  } catch (error) {
+    throw localError(error, file);
   } finally {
-    fs.closeSync(fd);
-    if (!isWhole) for (const one of [file, `${file}.manifest`]) fs.rmSync(one, { force: true });
+    for (const one of [partial, partialManifest]) fs.rmSync(one, { force: true });
   }
   return list;
 }
 
+async function writePieces(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
+  const fd = fs.openSync(file, 'wx', 0o640);
+  try {
+    fs.ftruncateSync(fd, list.sizeBytes);
+    let done = 0;
+    await readPieces(options, piecesOf(list.runs), ({ position }, bytes) => {
+      writeAll(fd, bytes, position);
+      done += bytes.length;
+      options.progress?.(done, list.sizeBytes);
+    });
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Never replaces a file, where the file system has hard links. */
+function moveTo(from: string, to: string): void {
+  try {
+    fs.linkSync(from, to);
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'].includes(codeOf(error) ?? '')) throw error;
+    fs.renameSync(from, to);
+  }
+}
+
+/** What the system says when a file cannot be written here. */
+function localError(error: unknown, file: string): unknown {
+  const code = codeOf(error);
+  if (error instanceof ArchiveError || code === undefined) return error;
+  const cause = { cause: error };
+  if (code === 'EEXIST') return new ArchiveError('OutputExists', `${file} exists already.`, cause);
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new ArchiveError('NoSpace', `There is no room for ${file}. Choose another directory.`, cause);
+  }
+  return new ArchiveError('DestinationUnusable', `${file} cannot be written (${code}).`, cause);
+}
+
 /** The manifest must be that of the archive: nobody may exchange it for another one of the series. */
-function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, manifest: string): void {
+function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, manifest: string): Summary {
   const summary = readSummary(manifest);
-  if (summary?.sha256 === list.sha256 && summary.sizeBytes === list.sizeBytes) return;
+  if (summary?.sha256 === list.sha256 && summary.sizeBytes === list.sizeBytes) return summary;
   fs.rmSync(manifest, { force: true });
   throw new ArchiveError(
     'ArchiveCorrupt',
@@ -80,9 +116,13 @@ function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, m
  * Writes the manifest of a copy to a new file.
  * @throws {ArchiveError} ArchiveCorrupt when it is that of another archive; PackMissing, IdentityMismatch.
  */
-export async function fetchManifest(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
+export async function fetchManifest(
+  options: FetchOptions,
+  list: ArchiveList,
+  file: string,
+): Promise<Summary> {
   await writeManifest(options, list, file);
-  checkManifest(options, list, file);
+  return checkManifest(options, list, file);
 }
 
 async function writeManifest(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
@@ -93,6 +133,7 @@ async function writeManifest(options: FetchOptions, list: ArchiveList, file: str
       writeAll(fd, part, at);
       at += part.length;
     }
+    fs.fsyncSync(fd);
   } catch (error) {
     fs.rmSync(file, { force: true });
     throw error;
@@ -107,39 +148,45 @@ async function writeManifest(options: FetchOptions, list: ArchiveList, file: str
  * @param members in the archive's order
  */
 export async function fetchMembers(
-  { location, series, opener, signal }: FetchOptions,
+  options: FetchOptions,
   list: ArchiveList,
   members: Iterable<Member>,
   file: string,
 ): Promise<{ readonly packs: number }> {
-  const reader = new PackReader(location, series, opener);
+  const pieces: Piece[] = [];
+  let run = 0;
+  let runStart = 0;
+  for (const { offset, size } of members) {
+    for (let at = offset; at < offset + size; ) {
+      while (list.runs[run] && runStart + list.runs[run]!.length <= at) runStart += list.runs[run++]!.length;
+      const current = list.runs[run];
+      if (!current) {
+        throw new ArchiveError(
+          'ArchiveCorrupt',
+          `${options.location.url}: the list of ${list.archive} ends early.`,
+        );
+      }
+      const skip = at - runStart;
+      const length = Math.min(offset + size - at, current.length - skip);
+      pieces.push({ pack: current.pack, offset: current.offset + skip, length, position: at });
+      at += length;
+    }
+  }
   const fd = fs.openSync(file, 'wx', 0o600);
   try {
     fs.ftruncateSync(fd, list.sizeBytes);
-    let run = 0;
-    let runStart = 0;
-    for (const { offset, size } of members) {
-      signal?.throwIfAborted();
-      for (let at = offset; at < offset + size; ) {
-        while (list.runs[run] && runStart + list.runs[run]!.length <= at)
-          runStart += list.runs[run++]!.length;
-        const current = list.runs[run];
-        if (!current)
-          throw new ArchiveError(
-            'ArchiveCorrupt',
-            `${location.url}: the list of ${list.archive} ends early.`,
-          );
-        const skip = at - runStart;
-        const length = Math.min(offset + size - at, current.length - skip);
-        const piece: Run = { pack: current.pack, offset: current.offset + skip, length };
-        writeAll(fd, await reader.read(piece), at);
-        at += length;
-      }
-    }
+    const packs = await readPieces(options, pieces, ({ position }, bytes) => writeAll(fd, bytes, position));
+    return { packs };
   } finally {
     fs.closeSync(fd);
   }
-  return { packs: reader.fetched };
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of fs.createReadStream(file, { highWaterMark: 1 << 20 }))
+    hash.update(chunk as Buffer);
+  return hash.digest('hex');
 }
 
 function writeAll(fd: number, bytes: Uint8Array, position: number): void {

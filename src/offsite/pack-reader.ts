@@ -1,4 +1,4 @@
-/** Reads bytes of packs: each pack is fetched, checked and decrypted once, and the last few are kept. */
+/** Reads pieces of archives pack by pack: each pack is fetched, checked and decrypted once, however often it is used. */
 import { ArchiveError } from '../archive/index.ts';
 import type { Opener } from './age.ts';
 import { packsPrefix } from './keys.ts';
@@ -6,60 +6,74 @@ import type { Run } from './list-file.ts';
 import type { Location } from './location.ts';
 import { openObject } from './stored-archives.ts';
 
-/** Decrypted packs kept; a run of an archive may go back and forth between an old and a new one. */
-const KEPT = 4;
+/** A piece of a pack, and where it belongs in the archive. */
+export interface Piece extends Run {
+  readonly position: number;
+}
 
-export class PackReader {
-  /** Packs fetched so far. */
-  fetched = 0;
-  readonly #location: Location;
-  readonly #prefix: string;
-  readonly #opener: Opener | undefined;
-  /** Least recently used first. */
-  readonly #packs = new Map<string, Promise<Buffer>>();
+/** The runs of a list with their positions. */
+export function piecesOf(runs: readonly Run[]): Piece[] {
+  let position = 0;
+  return runs.map((run) => {
+    const piece = { ...run, position };
+    position += run.length;
+    return piece;
+  });
+}
 
-  constructor(location: Location, series: string, opener: Opener | undefined) {
-    this.#location = location;
-    this.#prefix = packsPrefix(series);
-    this.#opener = opener;
-  }
+export interface PackSource {
+  readonly location: Location;
+  readonly series: string;
+  readonly opener: Opener | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
-  /** Starts to fetch a pack that will be read soon. */
-  expect(pack: string): void {
-    void this.#pack(pack).catch(() => {});
-  }
-
-  /** @throws {ArchiveError} PackMissing when the pack is not there or too short; ArchiveCorrupt, IdentityMismatch. */
-  async read({ pack, offset, length }: Run): Promise<Buffer> {
-    const plain = await this.#pack(pack);
-    if (offset + length > plain.length) {
-      throw new ArchiveError(
-        'PackMissing',
-        `${this.#location.url}: pack ${this.#prefix}${pack} has ${plain.length} bytes, but the list needs ${offset + length}. It was cut or replaced.`,
-      );
+/**
+ * Gives each piece with its bytes, in the order of the packs' first use. One pack is fetched ahead.
+ * @returns how many packs were fetched
+ * @throws {ArchiveError} PackMissing when a pack is not there or too short; ArchiveCorrupt, IdentityMismatch.
+ */
+export async function readPieces(
+  source: PackSource,
+  pieces: readonly Piece[],
+  each: (piece: Piece, bytes: Buffer) => void,
+): Promise<number> {
+  const byPack = [...Map.groupBy(pieces, ({ pack }) => pack)];
+  const start = (index: number) => {
+    const [pack] = byPack[index] ?? [];
+    if (pack === undefined) return undefined;
+    const fetching = fetchPack(source, pack);
+    // Handled when its turn comes.
+    fetching.catch(() => {});
+    return fetching;
+  };
+  let next = start(0);
+  for (const [index, [pack, wanted]] of byPack.entries()) {
+    source.signal?.throwIfAborted();
+    const plain = await next!;
+    next = start(index + 1);
+    for (const piece of wanted) {
+      const end = piece.offset + piece.length;
+      if (end > plain.length) {
+        throw new ArchiveError(
+          'PackMissing',
+          `${source.location.url}: pack ${packsPrefix(source.series)}${pack} has ${plain.length} bytes, but the list needs ${end}. It was cut or replaced.`,
+        );
+      }
+      each(piece, plain.subarray(piece.offset, end));
     }
-    return plain.subarray(offset, offset + length);
   }
+  return byPack.length;
+}
 
-  #pack(pack: string): Promise<Buffer> {
-    const kept = this.#packs.get(pack) ?? this.#fetch(pack);
-    this.#packs.delete(pack);
-    this.#packs.set(pack, kept);
-    const [oldest] = this.#packs.keys();
-    if (this.#packs.size > KEPT && oldest !== undefined) this.#packs.delete(oldest);
-    return kept;
+async function fetchPack({ location, series, opener }: PackSource, pack: string): Promise<Buffer> {
+  const key = packsPrefix(series) + pack;
+  const bytes = await location.get(key);
+  if (!bytes) {
+    throw new ArchiveError(
+      'PackMissing',
+      `${location.url}: pack ${key} is missing. Archives that need it cannot be restored from here; the next copy uploads its members again.`,
+    );
   }
-
-  async #fetch(pack: string): Promise<Buffer> {
-    this.fetched++;
-    const key = this.#prefix + pack;
-    const bytes = await this.#location.get(key);
-    if (!bytes) {
-      throw new ArchiveError(
-        'PackMissing',
-        `${this.#location.url}: pack ${key} is missing. Archives that need it cannot be restored from here; the next copy uploads its members again.`,
-      );
-    }
-    return await openObject(key, bytes, this.#opener, this.#location.url);
-  }
+  return await openObject(key, bytes, opener, location.url);
 }

@@ -1,11 +1,10 @@
 /** Whether a copy can be restored: every pack is there with its length, or, deep, every byte is right. */
-import { createHash } from 'node:crypto';
 import { ArchiveError } from '../archive/index.ts';
 import type { Opener } from './age.ts';
 import { packsPrefix } from './keys.ts';
 import type { Location } from './location.ts';
-import { PackReader } from './pack-reader.ts';
-import { type ListedArchive, readList, readManifestParts, sizesOfPacks } from './stored-archives.ts';
+import { type ListedArchive, readList, sizesOfPacks } from './stored-archives.ts';
+import { verifyContent } from './verify-content.ts';
 
 export interface CopyVerification {
   readonly archive: string;
@@ -69,24 +68,6 @@ async function verify(
         : `pack ${packsPrefix(series)}${pack} has ${there} bytes, not ${bytes}`,
     );
   }
-  if (deep) {
-    const reader = new PackReader(location, series, opener);
-    const hash = createHash('sha256');
-    let done = 0;
-    for (const run of list.runs) {
-      signal?.throwIfAborted();
-      hash.update(await reader.read(run));
-      done += run.length;
-      progress?.(done);
-    }
-    if (hash.digest('hex') !== list.sha256) {
-      throw new ArchiveError(
-        'ArchiveCorrupt',
-        'its content does not have the digest that its list says: a pack was altered or exchanged',
-      );
-    }
-    // Read to the end, which checks what is encrypted.
-    for await (const _ of readManifestParts(location, list, opener)) signal?.throwIfAborted();
-  }
+  if (deep) await verifyContent({ location, series, archive, opener, signal }, list, progress);
   return { packs: list.packBytes.size, bytes: list.sizeBytes };
 }

@@ -7,6 +7,8 @@ import { readMemberLines } from '../../src/archive/index.ts';
 import { generateKeyPair, type KeyPair, Opener, Sealer } from '../../src/offsite/age.ts';
 import { fetchMembers, findList } from '../../src/offsite/fetch.ts';
 import { openLocation } from '../../src/offsite/location-identity.ts';
+import { listedArchives } from '../../src/offsite/stored-archives.ts';
+import { verifyCopies } from '../../src/offsite/verify.ts';
 import { ensurePackages } from '../cluster/packages.ts';
 import { silent } from '../cluster/progress.ts';
 import { Sandbox } from '../support/backup.ts';
@@ -189,6 +191,13 @@ test('a lost, cut, altered or exchanged pack is named, and no archive is made of
     damage();
     const outcome = await fetchFrom(box, location, path.basename(archive)).catch(String);
     expect([name, outcome]).toEqual([name, expect.stringMatching(message)]);
+    const [verdict] = await Array.fromAsync(
+      verifyCopies(await listedArchives(location, ''), { location, deep: true }),
+    );
+    expect([name, verdict]).toEqual([
+      name,
+      expect.objectContaining({ sound: false, problem: expect.stringMatching(/pack/) }),
+    ]);
     fs.writeFileSync(one!, original);
   }
   fs.rmSync(one!);
@@ -274,6 +283,48 @@ test('reading one file fetches only the pack that holds its member', async () =>
   const piece = (from: string) =>
     fs.readFileSync(from).subarray(member!.offset, member!.offset + member!.size);
   expect(piece(file).equals(piece(archive))).toBe(true);
+});
+
+test('every pack is fetched once, however often archives go back and forth between old and new ones', async () => {
+  fill(30, 10);
+  for (let turn = 0; turn < 3; turn++) {
+    await copyTo(location, await backUp(), { packBytes: 300_000 });
+    for (let folder = turn; folder < 30; folder += 6) box.write(`f${folder}/3`, randomBytes(20_000));
+  }
+  const [newest] = await listedArchives(location, '');
+  const list = await findList({ location, series: '', archive: newest!.archive, opener: undefined });
+  const packs = new Set(list.runs.map(({ pack }) => pack));
+  expect(list.runs.length).toBeGreaterThan(packs.size);
+  const gets = new Map<string, number>();
+  location.before = (verb, key) => {
+    if (verb === 'get' && key.startsWith('packs/')) gets.set(key, (gets.get(key) ?? 0) + 1);
+  };
+  await fetchFrom(box, location, newest!.archive);
+  expect([...gets.values()]).toEqual(Array.from(packs, () => 1));
+  gets.clear();
+  await Array.fromAsync(verifyCopies([newest!], { location, deep: true }));
+  expect([...gets.values()]).toEqual(Array.from(packs, () => 1));
+});
+
+test('a manifest of another archive is not taken', async () => {
+  fill(1, 3);
+  const first = await backUp();
+  box.write('f0/0', 'changed');
+  const second = await backUp();
+  for (const archive of [first, second]) await copyTo(location, archive);
+  const folder = path.join(box.root, 'location/archives/_');
+  fs.copyFileSync(
+    path.join(folder, `${path.basename(first)}.manifest`),
+    path.join(folder, `${path.basename(second)}.manifest`),
+  );
+  const verdicts = await Array.fromAsync(
+    verifyCopies(await listedArchives(location, ''), { location, deep: true }),
+  );
+  expect(verdicts.map(({ archive, sound }) => [archive, sound])).toEqual([
+    [path.basename(second), false],
+    [path.basename(first), true],
+  ]);
+  await expect(fetchFrom(box, location, path.basename(second))).rejects.toThrow(/belongs to another archive/);
 });
 
 test('another location at the same address is refused', async () => {
