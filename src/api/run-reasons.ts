@@ -124,6 +124,13 @@ export const RUN_REASONS = {
     kubectl: 'Look at `status.plan`, then create the restore again with its digest.',
     shell: 'Look at the plan again (`--plan`), then pass its digest.',
   },
+  ContentCheckFailed: {
+    exit: 'failure',
+    meaning:
+      'The archive is intact, but files in it are damaged, or a check found no file. Nothing was changed.',
+    kubectl: 'Restore an earlier archive, or correct `spec.checks`.',
+    shell: 'Restore an earlier archive, or correct `--check-sqlite`, `--check-json` and `--check-gzip`.',
+  },
   ArchiveReplaced: {
     exit: 'failure',
     meaning:

@@ -1,5 +1,7 @@
 /** The only door of the archive room: other rooms import nothing else from it. */
+
 export type { PackTotals } from './create/pack.ts';
+export { compilePatterns } from './create/patterns.ts';
 export { type Run, type RunOptions, runBackup } from './create/run-backup.ts';
 export { SourceRoot } from './create/source-root.ts';
 export { ensureDirectoryInVolume } from './create/volume.ts';
@@ -16,6 +18,7 @@ export type { Member, Summary } from './format/manifest.ts';
 export { readMemberLines, readSummary } from './format/manifest-reader.ts';
 export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
+export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
 export {
   commitRestore,

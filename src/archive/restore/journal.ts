@@ -19,6 +19,15 @@ const RootMetadata = z.object({
 /** What a directory that stays in place (a mount point) takes over from the tree that moves in. */
 export type RootMetadata = z.infer<typeof RootMetadata>;
 
+export const ContentCheckResult = z.object({
+  check: z.enum(['sqlite', 'json', 'gzip']),
+  files: z.int().nonnegative(),
+  failed: z.int().nonnegative(),
+  /** First failures, `path: what is wrong`; escaped and bounded. */
+  samples: z.array(z.string()),
+});
+export type ContentCheckResult = z.infer<typeof ContentCheckResult>;
+
 export const StagedTotals = z.object({
   entries: z.int().nonnegative(),
   files: z.int().nonnegative(),
@@ -26,6 +35,7 @@ export const StagedTotals = z.object({
   /** Of `bytes`, those that were cloned or linked from the live tree instead of being written. */
   reusedBytes: z.int().nonnegative(),
   warnings: z.object({ count: z.int().nonnegative(), samples: z.array(z.string()) }),
+  checks: z.array(ContentCheckResult).optional(),
 });
 export type StagedTotals = z.infer<typeof StagedTotals>;
 
@@ -101,6 +111,8 @@ const TEMPORARY = 'journal.tmp';
 export const LOCK = 'lock';
 export const NEW = 'new';
 export const OLD = 'old';
+/** Private copies for checks of content. */
+export const CHECK = 'check';
 const ownNames: ReadonlySet<string> = new Set([
   JOURNAL,
   TEMPORARY,
@@ -109,6 +121,7 @@ const ownNames: ReadonlySet<string> = new Set([
   LOCK,
   NEW,
   OLD,
+  CHECK,
 ]);
 
 /**

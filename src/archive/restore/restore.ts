@@ -10,11 +10,12 @@ import { allowedThreads } from '../pool/allowed-threads.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import { compareStaged, RefusedAttributes } from './compare-staged.ts';
+import { checkContents, type WantedCheck } from './content-checks.ts';
 import type { RestorePolicy } from './entry-gate.ts';
 import { messageOf, refused, shown, stagingError } from './failures.ts';
 import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers, unfinished } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
-import type { Journal } from './journal.ts';
+import type { ContentCheckResult, Journal } from './journal.ts';
 import { PinnedArchive, type Pins } from './pinned-archive.ts';
 import { checkPlace, type Place, placeOf } from './place.ts';
 import { checkPlan, type Plan, planChanges } from './plan-restore.ts';
@@ -42,6 +43,8 @@ export interface RestoreOptions {
   readonly pins?: Pins | undefined;
   /** Digest of the plan that was approved: another one is refused. */
   readonly expectPlan?: string | undefined;
+  /** Checks of the staged content; a failure leaves the target unchanged. */
+  readonly checks?: readonly WantedCheck[];
   readonly policy: RestorePolicy;
   readonly ignoreManifest?: boolean;
   /** Continue even if processes write below the target. */
@@ -80,6 +83,7 @@ export interface RestoreDone {
   readonly oldState: string | undefined;
   /** Undefined when none was asked for. */
   readonly plan: Plan | undefined;
+  readonly checks: readonly ContentCheckResult[] | undefined;
 }
 
 /**
@@ -149,7 +153,13 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   if (dryRun) {
     if (source.against === 'manifest') await check(source, validated, stageOptions, pool);
     pinned.check();
-    return { ...base, outcome: 'would-restore', warnings: warnings.summary, oldState: undefined };
+    return {
+      ...base,
+      outcome: 'would-restore',
+      warnings: warnings.summary,
+      checks: undefined,
+      oldState: undefined,
+    };
   }
 
   using state = RestoreState.open(place);
@@ -183,15 +193,22 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     await stageTree({ source, validated }, state, stageOptions, pool, failpoint);
     signal?.throwIfAborted();
     pinned.check();
+    const checks = await contentChecks(state, options, pool);
     const { count, samples } = warnings.summary;
     const staged: Journal = {
       ...journal,
-      staged: { ...stagedTotals(totals), warnings: { count, samples: [...samples] } },
+      staged: { ...stagedTotals(totals), warnings: { count, samples: [...samples] }, ...checks },
     };
     if (options.stageOnly) {
       failpoint('journal staged');
       state.write({ ...staged, phase: 'staged' });
-      return { ...base, outcome: 'staged', warnings: warnings.summary, oldState: undefined };
+      return {
+        ...base,
+        outcome: 'staged',
+        warnings: warnings.summary,
+        checks: checks.checks,
+        oldState: undefined,
+      };
     }
     ready = await prepareSwap(state, staged, swapOptions);
   } catch (error) {
@@ -205,7 +222,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     throw await discard(state, pool, failpoint, stagingError(error, place));
   }
   const oldState = await swapIn(state, ready.journal, swapOptions);
-  return { ...base, outcome: 'restored', warnings: warnings.summary, oldState };
+  const checks = ready.journal.staged?.checks;
+  return { ...base, outcome: 'restored', warnings: warnings.summary, checks, oldState };
 }
 
 /** Swaps in what an earlier run of this request staged. A failure before the swap leaves it staged. */
@@ -227,6 +245,10 @@ async function goOn(options: RestoreOptions, failpoint: Failpoint): Promise<Earl
     );
   }
   const swapOptions = swapOptionsOf(options, failpoint, journal.staged?.files ?? 0);
+  if (journal.staged && !journal.staged.checks) {
+    await using pool = new WorkerPool<RestoreJobs>(1);
+    Object.assign(journal.staged, await contentChecks(state, options, pool));
+  }
   using ready = await prepareSwap(state, journal, swapOptions);
   failpoint('journal swapping');
   state.write(ready.journal);
@@ -249,6 +271,15 @@ function checkPinned({ archive, pinned }: Journal, pins: Pins): void {
       `refused: what is staged of ${shown(archive)} has another digest than expected (${pinned?.[key] ?? 'unknown'}, not ${pins[key]}). Nothing was changed. Remove it (--discard) and run again.`,
     );
   }
+}
+
+async function contentChecks(
+  state: RestoreState,
+  { checks = [], signal }: RestoreOptions,
+  pool: WorkerPool<RestoreJobs>,
+): Promise<{ checks?: ContentCheckResult[] }> {
+  if (checks.length === 0) return {};
+  return { checks: await checkContents(state.new, state.place.state, checks, pool, signal) };
 }
 
 function swapOptionsOf(

@@ -11,6 +11,7 @@ import { DeepPaths } from './deep-paths.ts';
 import { messageOf, refused, shown } from './failures.ts';
 import { rememberDone } from './history.ts';
 import {
+  CHECK,
   foreignNames,
   type Journal,
   LOCK,
@@ -103,7 +104,7 @@ export class RestoreState implements Disposable {
    */
   async remove(failpoint: Failpoint, signal?: AbortSignal): Promise<void> {
     const { target, state } = this.place;
-    for (const tree of [this.old, this.new]) {
+    for (const tree of [this.old, this.new, path.join(state, CHECK)]) {
       if (!present(tree)) continue;
       const journal = this.journal;
       // The tree that was live may have got another archive after the swap. Staged copies are not archives.

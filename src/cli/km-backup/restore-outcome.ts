@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { RunReason } from '../../api/reasons.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
-import { ArchiveError, type PlanReport, type RestoreReport } from '../../archive/index.ts';
+import { ArchiveError, ContentCheckError, type PlanReport, type RestoreReport } from '../../archive/index.ts';
 import { isSystemError } from '../../posix/system-error.ts';
 import { formatBytes } from './table.ts';
 
@@ -38,7 +38,8 @@ export function outcomeOf(report: RestoreReport): Outcome {
       },
     }),
     warnings: { count, samples: [...samples] },
-    ...('plan' in report && report.plan && { plan: { ...report.plan, samples: [...report.plan.samples] } }),
+    ...('plan' in report && report.plan && { plan: copyOf(report.plan) }),
+    ...(staged?.checks && { checks: staged.checks.map((check) => copyOf(check)) }),
   };
 }
 
@@ -74,7 +75,17 @@ export function planLines(report: PlanReport): string[] {
 
 export function outcomeOfError(error: unknown): Outcome {
   const message = error instanceof Error ? error.message : String(error);
-  return { outcome: 'Failed', reason: failureReason(error), message, warnings: noWarnings };
+  return {
+    outcome: 'Failed',
+    reason: failureReason(error),
+    message,
+    warnings: noWarnings,
+    ...(error instanceof ContentCheckError && { checks: error.checks.map(copyOf) }),
+  };
+}
+
+function copyOf<T extends { readonly samples: readonly string[] }>(of: T): T & { samples: string[] } {
+  return { ...of, samples: [...of.samples] };
 }
 
 function failureReason(error: unknown): RunReason {

@@ -4,6 +4,7 @@ import {
   ArchiveError,
   checkPlan,
   commitRestore,
+  compilePatterns,
   discardRestore,
   type PlanReport,
   planRestore,
@@ -14,10 +15,11 @@ import {
   restoreStatus,
   resumeRestore,
   rollbackRestore,
+  type WantedCheck,
 } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { addCopyFlags, type CopyFlags, isLocation } from './location-flags.ts';
-import { digest } from './option-values.ts';
+import { collect, digest } from './option-values.ts';
 import { print, printJson, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import {
@@ -44,6 +46,9 @@ interface Flags extends CopyFlags {
   expectManifest?: string;
   expectSha256?: string;
   expectPlan?: string;
+  checkSqlite: string[];
+  checkJson: string[];
+  checkGzip: string[];
   resultFile?: string;
   preserveSetid: boolean;
   skipDevices: boolean;
@@ -106,6 +111,9 @@ export function command(context: CliContext): Command {
     .option('--expect-manifest <sha256>', 'refuse an archive whose manifest file has another SHA-256', digest)
     .option('--expect-sha256 <sha256>', 'refuse an archive file with another SHA-256', digest)
     .option('--expect-plan <digest>', 'refuse when the plan no longer has this digest', digest)
+    .option('--check-sqlite <pattern>', 'check SQLite files before the swap; may be repeated', collect, [])
+    .option('--check-json <pattern>', 'check that JSON files parse; may be repeated', collect, [])
+    .option('--check-gzip <pattern>', 'check that gzip files unpack; may be repeated', collect, [])
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
     .option('--preserve-setid', 'keep setuid and setgid bits and capabilities of files', false)
     .option('--skip-devices', 'leave out device nodes instead of refusing the archive', false)
@@ -177,6 +185,11 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     id: flags.id,
     pins: { manifestSha256, sha256 },
     expectPlan: flags.expectPlan,
+    checks: [
+      ...checksOf('sqlite', flags.checkSqlite),
+      ...checksOf('json', flags.checkJson),
+      ...checksOf('gzip', flags.checkGzip),
+    ],
     policy: { preserveSetid: flags.preserveSetid, skipDevices: flags.skipDevices },
     ignoreManifest: flags.ignoreManifest,
     ignoreWriters: flags.ignoreWriters,
@@ -193,6 +206,14 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
   if (flags.json) printJson(report);
   else print(outcome.message);
   return outcome;
+}
+
+function checksOf(check: WantedCheck['check'], patterns: readonly string[]): WantedCheck[] {
+  return patterns.map((pattern) => {
+    const compiled = compilePatterns([pattern]);
+    if (!compiled) throw new ArchiveError('Usage', `--check-${check} needs a pattern.`);
+    return { check, pattern, matches: (file, isDirectory) => compiled.matches(file, isDirectory) };
+  });
 }
 
 async function plan(options: RestoreOptions, { json, expectPlan }: Flags): Promise<Outcome> {
