@@ -127,7 +127,7 @@ export const BACKUP_REASONS = {
   FoundOnDestination: {
     state: 'ended',
     meaning:
-      'A run found this archive on the destination, and it had no KmBackup. The message says what its manifest tells.',
+      'A run found this archive on the destination, and it had no KmBackup. The message says what its manifest records.',
   },
 } as const satisfies Record<string, BackupExplanation>;
 

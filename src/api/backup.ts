@@ -35,7 +35,7 @@ export type BackupPhase = z.infer<typeof BackupPhase>;
 
 export const KmBackupStatus = z.object({
   phase: BackupPhase.optional().describe(
-    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination. Found: an archive that had no KmBackup; the message says what its manifest tells.',
+    'Succeeded: a verified archive of every file. Incomplete: a verified archive, but some files changed or could not be read. Skipped: another run held the destination. Found: an archive that had no KmBackup; the message says what its manifest records.',
   ),
   reason: z.string().optional(),
   message: z.string().optional().describe('What happened, and what to do about it.'),

@@ -4,7 +4,7 @@
  */
 import type { ValidationRule } from './schema.ts';
 
-/** @param hashed what may stand in `H(a-b)`, where that is less than `value` */
+/** @param hashed The values allowed in `H(a-b)`, if fewer than `value` allows. */
 function field(value: string, hashed = value): string {
   const range = `(?:${value})(?:-(?:${value}))?`;
   const hash = `H(?:\\((?:${hashed})-(?:${hashed})\\))?`;
@@ -35,7 +35,7 @@ export const BACKWARD_NAMES = `(?i:${[MONTHS, DAYS]
 
 const SHORT_MONTHS = [2, 4, 6, 9, 11];
 
-/** Items of the month field that name no month but these, whatever the UID that `H` hashes. */
+/** Items of the month field that can only match these months, whatever `H` hashes to. */
 function onlyMonths(months: readonly number[]): string {
   const name = (month: number) => `(?:0?${month}|(?i:${MONTHS[month - 1]}))`;
   const steps = Array.from({ length: 11 }, (_, index) => index + 1);

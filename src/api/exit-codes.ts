@@ -15,7 +15,7 @@ export type ExitCode = (typeof ExitCode)[ExitName];
 
 interface ExitExplanation {
   readonly meaning: string;
-  /** Phase of a KmBackup whose container ended with this code; absent where no run ends with it. */
+  /** Phase of a KmBackup whose container ended with this code; absent if no run ends with it. */
   readonly phase?: string;
   /** Whether the Job starts another pod, up to `spec.backoffLimit`. */
   readonly retried: boolean;
@@ -49,7 +49,7 @@ export const EXIT_CODES: Readonly<Record<ExitName, ExitExplanation>> = {
   terminated: { meaning: 'Ended by SIGTERM, after cleaning up.', phase: 'Failed', retried: true },
 };
 
-/** Exit codes after which another try would end the same way: the Job gives up at once. */
+/** Exit codes after which another attempt would end the same way. The Job then fails at once. */
 export const NOT_RETRIED: readonly ExitCode[] = (Object.keys(ExitCode) as ExitName[])
   .filter((name) => name !== 'ok' && !EXIT_CODES[name].retried)
   .map((name) => ExitCode[name]);

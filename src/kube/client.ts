@@ -17,7 +17,7 @@ export interface ApiRequest {
   attempts?: number | undefined;
 }
 
-/** Told of every answer; `status` is 0 when none came. */
+/** Called for every answer. `status` is 0 if none came. */
 export type RequestObserver = (request: {
   method: string;
   path: string;
@@ -27,23 +27,23 @@ export type RequestObserver = (request: {
 
 export interface KubeClientOptions {
   userAgent?: string;
-  /** Requests a second, and how many may come at once; unlimited when absent. */
+  /** Requests a second, and the size of a burst. Absent: unlimited. */
   rate?: { qps: number; burst: number };
   observe?: RequestObserver;
   clock?: Clock;
-  /** Tries of one request, the first included. */
+  /** Attempts of each request, including the first. */
   attempts?: number;
-  /** For one try, from when it is sent to the end of its answer; milliseconds. */
+  /** Timeout of one attempt, from sending it to the end of the answer; milliseconds. */
   timeoutMs?: number;
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Enough to keep an API server busy; each connection costs both sides a TLS handshake. */
 const CONNECTIONS = 16;
-/** A request that is asked to wait longer fails at once, and its caller decides. Milliseconds. */
+/** If the server asks to wait longer, the request fails at once and the caller decides. Milliseconds. */
 const LONGEST_PAUSE_MS = 60_000;
 
-/** Spends one token a request; tokens come back at `qps`. */
+/** A token bucket: each request takes a token, and `qps` tokens are added a second. */
 class TokenBucket {
   readonly #qps: number;
   readonly #burst: number;
@@ -93,7 +93,7 @@ async function refusal(response: Dispatcher.ResponseData, what: string): Promise
 /** Reads the body of an answer. */
 export type ReadBody<T> = (body: AsyncIterable<Uint8Array>) => Promise<T>;
 
-/** Limits of one try, in milliseconds: for all of it, or for the gaps between chunks of its answer. */
+/** Timeouts of one attempt, in milliseconds: for all of it, or for the gaps between chunks of its answer. */
 interface TimeLimit {
   wholeMs?: number;
   silenceMs?: number;
@@ -115,7 +115,7 @@ export class KubeClient {
     this.#clock = options.clock ?? systemClock;
     this.#bucket = options.rate && new TokenBucket(options.rate, this.#clock);
     const common = {
-      // On one HTTP/2 connection, answers delay the watches, and the API server then ends these as unresponsive.
+      // On a shared HTTP/2 connection, large answers delay the watches until the API server ends them as unresponsive.
       allowH2: false,
       connect: { ...server.tls, timeout: 10_000 },
       keepAliveTimeout: 60_000,
@@ -136,7 +136,7 @@ export class KubeClient {
    *
    * @param read Reads a long answer as it arrives, instead of parsing it whole. Each retry calls it again, and the
    *   timeout then applies to gaps between chunks.
-   * @throws {KubeError} When the last try failed.
+   * @throws {KubeError} when the last attempt failed.
    */
   async request<T>(request: ApiRequest, read?: ReadBody<T>): Promise<T> {
     const backoff = new Backoff({ baseMs: 200, capMs: 10_000 });
@@ -187,7 +187,7 @@ export class KubeClient {
     const url = new URL(this.#server.url + path);
     for (const [name, value] of Object.entries(query ?? {}))
       if (value !== undefined) url.searchParams.set(name, String(value));
-    // The time spent waiting for a token does not count.
+    // The timeout does not include waiting for a token.
     const timeout = limit.wholeMs === undefined ? undefined : AbortSignal.timeout(limit.wholeMs);
     const signals = [signal, timeout].filter((one) => one !== undefined);
     const started = this.#clock.monotonic();
@@ -232,7 +232,7 @@ export class KubeClient {
   }
 }
 
-/** Reasons of requests that never reached the API server. */
+/** Reasons for which a request never reached the API server. */
 const NOT_SENT = new Set(['ConnectionRefused', 'NoCredentials']);
 
 function mayRetry(error: KubeError, method: ApiRequest['method']): boolean {

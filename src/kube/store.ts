@@ -9,13 +9,13 @@ export interface Change<T> {
 export interface StoreOptions<T extends KubeObject> {
   indexers?: Record<string, Indexer<T>>;
   packing?: Packing<T>;
-  /** Drops what nobody reads. By default only `metadata.managedFields`, which is often half of an object. */
+  /** Drops fields that nobody reads. Default: only `metadata.managedFields`, which is often half of an object. */
   trim?: (object: T) => T;
   /** Called after each change, whether a watch or this process's own write brought it. */
   onChange?: (change: Change<T>) => void;
 }
 
-/** An object to delete, as it was seen. */
+/** An object to delete, and the version that the decision was based on. */
 export interface DeleteTarget {
   name: string;
   namespace?: string;
@@ -23,29 +23,28 @@ export interface DeleteTarget {
   resourceVersion: string;
 }
 
-/** More deletions than can happen while one write of this process is under way. */
+/** More deletions than can happen during one write of this process. */
 const REMEMBERED_DELETIONS = 1_000;
 
-/** Takes in a list that is being read. Holds for what the store had when the list began. */
+/** Replaces what the store had when a list began with the objects of that list, as they arrive. */
 export interface ListIntake<T> {
   put(object: T): void;
-  /** The list is complete: what it did not name is gone. */
+  /** Ends a complete list: removes the objects that it did not contain. */
   complete(): void;
-  /** Must be called in any case, also after `complete`. */
+  /** Must always be called, even after `complete` or a failure. */
   end(): void;
 }
 
 /**
- * Objects of one kind as this process knows them: what lists and watches brought, and what it wrote itself. An object
- * is never replaced by an older version of it, so that a decision never starts from a state before this process's own
- * last write.
+ * Objects of one kind from lists, watches, and the answers to this process's own writes. An older version never replaces
+ * a newer one, so a decision always sees this process's own last write.
  */
 export class Store<T extends KubeObject> {
   readonly #objects: IndexedObjects<T>;
   readonly #trim: (object: T) => T;
   readonly #onChange: (change: Change<T>) => void;
   readonly #writeListeners = new Set<(metadata: KubeObject['metadata']) => void>();
-  /** UIDs that a watch or list lately told to be gone: the answer to a write may arrive after that. */
+  /** UIDs of objects that were lately deleted: the answer to an earlier write may still arrive. */
   readonly #gone = new Set<string>();
   /** Keys written by this process since each list that is under way began. */
   readonly #writtenDuring = new Set<Set<string>>();
@@ -76,25 +75,25 @@ export class Store<T extends KubeObject> {
     return this.#objects.byIndex(index, value);
   }
 
-  /** Takes in an object that a watch brought. */
+  /** Adds or updates an object from a watch. */
   put(raw: T): void {
     const known = this.#objects.get(keyOf(raw));
     if (known && isOlder(raw.metadata.resourceVersion, known.metadata.resourceVersion)) return;
     this.#replace(known, raw);
   }
 
-  /** Takes in a deletion that a watch brought; `last` is the object in its last state. */
+  /** Removes an object that a watch reported as deleted. `last` is its last state. */
   remove(last: T): void {
     const known = this.#objects.get(keyOf(last));
-    // Another object has taken the name since.
+    // Another object has this name now.
     if (known && known.metadata.uid !== last.metadata.uid && !isOlder(versionOf(known), versionOf(last)))
       return;
     this.#drop(keyOf(last), last);
   }
 
   /**
-   * Begins to take in a list. A list is the truth about everything that was here when it began, even where its
-   * versions are older: etcd may have been restored from a backup.
+   * Begins a list. It replaces everything that the store had before it, even newer versions: etcd may have been restored
+   * from a backup.
    * @param namespace Undefined: the list covers all namespaces.
    */
   beginList(namespace: string | undefined): ListIntake<T> {
@@ -126,15 +125,15 @@ export class Store<T extends KubeObject> {
     };
   }
 
-  /** Takes in the answer to a create or an update of this process. */
+  /** Adds the answer to this process's create or update. */
   wrote(answer: T): void {
     this.#noteWrite(answer.metadata);
     if (!this.#gone.has(answer.metadata.uid)) this.put(answer);
   }
 
   /**
-   * The API server accepted this process's deletion of the object as it was seen: until the watch confirms it, the
-   * object counts as being deleted.
+   * Records that the API server accepted this process's deletion: until the watch confirms it, the object counts as being
+   * deleted, so it is not deleted twice.
    * @param at RFC 3339.
    */
   wroteDeletion(target: DeleteTarget, at: string): void {
@@ -144,7 +143,10 @@ export class Store<T extends KubeObject> {
     this.#set({ ...known, metadata: { ...known.metadata, deletionTimestamp: at } });
   }
 
-  /** Tells the listener of every object that this process wrote; the answer ends that. */
+  /**
+   * Calls the listener for every object that this process writes.
+   * @returns A function that removes the listener.
+   */
   onWrite(listener: (metadata: KubeObject['metadata']) => void): () => void {
     this.#writeListeners.add(listener);
     return () => void this.#writeListeners.delete(listener);
@@ -168,7 +170,7 @@ export class Store<T extends KubeObject> {
     this.#onChange({ type: replaced ? 'updated' : 'added', object });
   }
 
-  /** @param last Its state, for the case that it was never here. */
+  /** @param last Its last state, if the store never had it. */
   #drop(key: string, last?: T): void {
     const object = this.#objects.delete(key) ?? (last && this.#trim(last));
     if (!object) return;

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../clock/index.ts';
 
 export interface WorkQueueMetrics {
-  /** A key began (1) or ended (-1) to wait for a worker. */
+  /** A key starts (1) or stops (-1) waiting for a worker. */
   onWaiting?(key: string, change: 1 | -1): void;
   /** Seconds a key waited for a worker. */
   onLatency?(key: string, seconds: number): void;
@@ -13,11 +13,11 @@ export interface WorkQueueMetrics {
 export interface WorkQueueOptions {
   clock?: Clock;
   /**
-   * For each priority, how long a key may wait behind more urgent ones, in milliseconds. The first priority is the
-   * most urgent, and waits for none.
+   * For each priority, how long a key may wait behind more urgent ones, in milliseconds. The first priority is the most
+   * urgent.
    */
   patienceMs?: readonly number[];
-  /** First and longest delay after failures of a key; milliseconds. */
+  /** First and longest delay after a key's failures; milliseconds. */
   backoff?: { baseMs: number; capMs: number };
   /** From 0 to 1, for jitter. */
   random?: () => number;
@@ -28,15 +28,15 @@ export interface RunOptions {
   concurrency: number;
   signal: AbortSignal;
   /**
-   * Works on a key. If it throws, the key comes back as by `addRateLimited`.
-   * @param priority The one that the key waited with.
+   * Works on a key. If it throws, the key is added again by `addRateLimited`.
+   * @param priority The priority with which the key waited.
    */
   process: (key: string, priority: number) => Promise<void>;
 }
 
 /**
- * Keys to be looked at, most urgent first, in order of arrival within a priority. A key is in the queue once however
- * often it is added, and never with two workers at once: a key added while it is worked on comes back afterwards.
+ * A queue of keys, most urgent first, and in order of arrival within a priority. Adding a key twice queues it once, and
+ * two workers never have the same key: one that is added while a worker has it is queued again afterwards.
  */
 export class WorkQueue {
   readonly #clock: Clock;
@@ -75,7 +75,7 @@ export class WorkQueue {
     return this.#ready.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Whether a key waits that is more urgent than this priority. */
+  /** Whether a key of a more urgent priority waits. */
   waitsBefore(priority: number): boolean {
     return this.#ready.slice(0, priority).some(({ size }) => size > 0);
   }
@@ -96,7 +96,7 @@ export class WorkQueue {
     this.#wake.shift()?.();
   }
 
-  /** Adds the key after the delay. Of several delays of a key the shortest counts. */
+  /** Adds the key after the delay. If it has several delays, the shortest counts. */
   addAfter(key: string, delayMs: number, priority = 0): void {
     if (delayMs <= 0) {
       this.add(key, priority);
@@ -121,7 +121,7 @@ export class WorkQueue {
     this.#failures.delete(key);
   }
 
-  /** Works until the signal, then finishes what is under way. */
+  /** Works until the signal aborts, then finishes the keys that workers have. */
   async run({ concurrency, signal, process }: RunOptions): Promise<void> {
     const wakeAll = () => {
       for (const wake of this.#wake.splice(0)) wake();
@@ -159,7 +159,7 @@ export class WorkQueue {
     this.#timerAt = Number.POSITIVE_INFINITY;
   }
 
-  /** The first key of the most urgent priority, or the one that has waited beyond its patience. */
+  /** The first key of the most urgent priority, or one that has waited longer than it may. */
   #next(): { key: string; priority: number; since: number } | undefined {
     let chosen: { key: string; priority: number; since: number } | undefined;
     const now = this.#clock.monotonic();
@@ -187,7 +187,7 @@ export class WorkQueue {
   }
 }
 
-/** A binary heap of due times. Of several entries for a key only the earliest counts. */
+/** A binary heap of due times. If a key has several entries, only the earliest counts. */
 class DelayHeap {
   readonly #heap: { key: string; at: number }[] = [];
   readonly #due = new Map<string, { at: number; priority: number }>();

@@ -3,7 +3,7 @@ import type { KmBackupSchedule, KmBackupScheduleSpec } from '../api/backup-sched
 import type { BackupReason } from '../api/reasons.ts';
 import type { PersistentVolumeClaim } from './workloads.ts';
 
-/** Claim and folder in which the archives of a schedule lie. */
+/** Claim and folder of a schedule's archives. */
 export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; path: string } {
   return {
     claimName:
@@ -12,7 +12,7 @@ export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; 
   };
 }
 
-/** Source first, destination second where it is another. */
+/** The source, then the destination if it is another claim. */
 export function claimNamesOf(spec: KmBackupScheduleSpec): string[] {
   return [...new Set([spec.source.persistentVolumeClaim.claimName, destinationOf(spec).claimName])];
 }
@@ -26,7 +26,7 @@ export interface ClaimProblem {
   message: string;
 }
 
-/** Why no run can use a claim; undefined when one can. */
+/** Why runs cannot use a claim; undefined if they can. */
 export function claimProblem(
   namespace: string,
   name: string,

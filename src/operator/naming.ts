@@ -15,16 +15,16 @@ export function shortHash(uid: string): string {
 }
 
 /**
- * The name of the run that serves a slot: the same for everyone who computes it, different for a
- * schedule deleted and made again. Slots are at least a minute apart.
+ * The name of the run for a scheduled time (epoch ms). Every operator computes the same one; a schedule that was
+ * deleted and created again has another. Minutes are enough, because scheduled times are at least a minute apart.
  */
-export function backupName(scheduleName: string, scheduleUid: string, slotMs: number): string {
-  const slot = new Date(slotMs).toISOString().replace(/[-:T]/g, '').slice(0, 12);
-  const suffix = `-${slot}-${shortHash(scheduleUid)}`;
+export function backupName(scheduleName: string, scheduleUid: string, scheduledMs: number): string {
+  const minute = new Date(scheduledMs).toISOString().replace(/[-:T]/g, '').slice(0, 12);
+  const suffix = `-${minute}-${shortHash(scheduleUid)}`;
   return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
 }
 
-/** The name of the KmBackup that stands for an archive which no run of the schedule made. */
+/** The name of the KmBackup for an archive that no run of the schedule made. */
 export function foundName(scheduleName: string, scheduleUid: string, archiveName: string): string {
   const suffix = `-found-${shortHash(`${scheduleUid}/${archiveName}`)}`;
   return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;

@@ -33,14 +33,14 @@ export interface OperatorOptions {
   namespaces: readonly string[];
   jobs: JobSettings;
   limits: ConcurrencyLimits;
-  /** Reconciles at once, of each kind. */
+  /** Reconciles at a time: schedules and runs share twice this many. */
   workers: number;
   clock: Clock;
   logger: KubeLogger;
   events: EventRecorder;
   /** Throws when this process may no longer lead. */
   assertLeading: () => void;
-  /** Told of every schedule that changed or went, for metrics. */
+  /** Called with the key of every schedule that changed or was deleted, for metrics. */
   onSchedule?: (key: string) => void;
   metrics?: OperatorObservers;
 }
@@ -48,7 +48,7 @@ export interface OperatorOptions {
 export interface OperatorObservers {
   queue?: WorkQueueMetrics;
   reflector?: ReflectorMetrics;
-  /** From a scheduled time to the creation of its Job, in seconds. */
+  /** Seconds from a scheduled time to the creation of its Job. */
   observeDispatchLag?: (seconds: number) => void;
   observeReconcileError?: (kind: string) => void;
 }

@@ -121,7 +121,7 @@ export interface Destination {
 
 export const destinationText = ({ claimName, path }: Destination): string => `${claimName}/${path}`;
 
-/** Where the run of this Job writes, as its schedule said when the Job was created; or where a found archive lies. */
+/** Where the run of this Job writes, from its schedule when the Job was created; or where a found archive is. */
 export function annotatedDestination({ metadata }: { metadata: ObjectMeta }): Destination | undefined {
   const text = metadata.annotations?.[ANNOTATIONS.destination];
   const slash = text?.indexOf('/') ?? -1;
@@ -136,7 +136,7 @@ export interface Deadlines {
 export const deadlinesText = ({ startSeconds, activeSeconds }: Deadlines): string =>
   `${startSeconds}/${activeSeconds}`;
 
-/** The deadlines of the run, as its schedule said when the Job was created. */
+/** The deadlines of the run, from its schedule when the Job was created. */
 export function deadlinesOfJob({ metadata }: Job): Deadlines | undefined {
   const [startSeconds, activeSeconds] = (metadata.annotations?.[ANNOTATIONS.deadlines] ?? '')
     .split('/')
@@ -157,7 +157,7 @@ export function trimJob(job: Job): Job {
   };
 }
 
-/** Drops what no decision reads: most claims of a cluster may belong to no schedule. */
+/** Drops what no decision reads, because most claims of a cluster may belong to no schedule. */
 export function trimClaim({ metadata, spec }: PersistentVolumeClaim): PersistentVolumeClaim {
   const { labels: _labels, ownerReferences: _owners, ...meta } = trimmedMeta(metadata);
   const { accessModes, volumeMode } = spec;

@@ -2,9 +2,9 @@ import { lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * Who may use a path, and who this process is, for a message about EACCES or EPERM:
- * `/a/b belongs to user 0 and group 0 with mode 0600; this process runs as user 1000, group 1000`. Of a path that
- * cannot be looked at, the directory that stands in the way is named.
+ * The owner and mode of a path, and the user of this process, for a message about EACCES or EPERM:
+ * `/a/b belongs to user 0 and group 0 with mode 0600; this process runs as user 1000, group 1000`. If the
+ * path cannot be examined, it describes the directory that prevents it.
  */
 export function describeAccess(file: string): string {
   return `${describeOwner(path.resolve(file))}; this process runs as ${describeProcess()}`;

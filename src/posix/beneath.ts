@@ -41,8 +41,8 @@ export function openAt(directory: number, name: string, flags: number): number {
 }
 
 /**
- * Opens a relative path below an open directory, whatever anybody renames meanwhile. The path may be longer than
- * the kernel takes at once.
+ * Opens a relative path below an open directory, safe against concurrent renames. The path may be longer than one
+ * system call takes.
  * @param path one character a byte; '' is the directory itself
  * @throws {SystemError} ELOOP where a symlink lies on the way, EXDEV where the path leads out of the directory
  */
@@ -98,7 +98,7 @@ function probe(): boolean {
   return true;
 }
 
-/** As openBeneath, without openat2: every symlink is refused, with ENOTDIR where it stands on the way. */
+/** Like openBeneath, without openat2. Refuses every symlink; one on the way gives ENOTDIR. */
 export function openByComponents(directory: number, path: string, flags: number): number {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
   const last = names.pop() ?? '.';

@@ -99,7 +99,7 @@ export class FileLock implements Disposable {
     return this.#fd;
   }
 
-  /** Releases the lock, also for children that inherited it. Harmless when called again. */
+  /** Releases the lock, also for children that inherited it. Calling it again does nothing. */
   release(): void {
     const fd = this.#fd;
     if (fd === undefined) return;

@@ -71,7 +71,7 @@ export class Copier {
     options.onChange(this.#state);
   }
 
-  /** There is an archive to copy. */
+  /** Called when there is an archive to copy. */
   request(): void {
     if (this.#abort.signal.aborted) return;
     this.#cancelRetry?.();
@@ -170,7 +170,7 @@ function load(file: string, to: string): CopyState {
     const state = CopyState.parse(JSON.parse(readFileSync(file, 'utf8')));
     if (state.to === to) return state;
   } catch {
-    // None yet, or damaged: only what metrics show starts from zero.
+    // Missing or damaged: only the totals of the metrics start from zero.
   }
   return { version: 1, to, success: 0, failure: 0, uploadedBytes: 0, reusedBytes: 0 };
 }

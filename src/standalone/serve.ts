@@ -229,7 +229,7 @@ async function serveEnabled(settings: Settings, options: ServeOptions): Promise<
     'serving',
   );
   scheduler.start({ runNow: options.runNow });
-  // What was not copied before the last end.
+  // Copy what was not copied before the last stop.
   if (listArchives(destination).some(({ class: kind }) => kind === 'complete')) copier?.request();
   options.onListening?.(server.url);
   await untilAborted(signal);

@@ -34,7 +34,7 @@ export const VARIABLES = {
     names: ['KM_BACKUP_DEST', 'KM_BACKUP_DEST_PATH'],
     default: '`backups/archives` in the source',
     readBy: 'all',
-    meaning: 'Directory of the archives. Made when missing, never packed.',
+    meaning: 'Directory of the archives. Created if missing, never packed.',
   },
   intervalMinutes: {
     names: ['KM_BACKUP_INTERVAL_MINUTES'],
@@ -169,7 +169,7 @@ export function variableWarnings(env: Environment): string[] {
   for (const { names } of table) {
     const [first, ...others] = names.filter((name) => env[name] !== undefined && env[name].trim() !== '');
     for (const other of others) {
-      // A trailing slash is no difference.
+      // A trailing slash makes no difference.
       if (path.resolve(env[first!]!) !== path.resolve(env[other]!))
         warnings.push(`${first} and ${other} are both set and differ: ${first} takes precedence`);
     }

@@ -13,14 +13,14 @@ import { type ManagedFile, managedFiles } from './directory.ts';
 export interface ArchiveInfo extends ManagedFile {
   /** From the summary in its manifest and its first bytes; no archive is read whole for it. */
   readonly class: ArchiveClass;
-  /** From its name, or its modification time when the name holds none. */
+  /** From its name, or its modification time if the name has none. */
   readonly timestamp: Date;
   readonly summary: Summary | undefined;
-  /** Whether there is a manifest, sound or damaged. False also when the system does not tell. */
+  /** Whether there is a manifest, sound or damaged. Also false if the system refuses to look. */
   readonly hasManifest: boolean;
   /** Why it is corrupt or unreadable. */
   readonly problem: string | undefined;
-  /** Zero bytes after its end, which a copy through tape or dd may leave. They are harmless, as they are to gzip. */
+  /** Zero bytes after its end, which a copy through tape or dd may leave. They do no harm; gzip accepts them too. */
   readonly paddingBytes: number;
 }
 
@@ -33,8 +33,8 @@ export function listArchives(directory: string): ArchiveInfo[] {
 }
 
 /**
- * One archive by its path, whatever its name.
- * @throws {ArchiveError} ArchiveMissing when there is no such file, ArchiveUnreadable when the system does not tell.
+ * One archive by its path. It may have any name.
+ * @throws {ArchiveError} ArchiveMissing when the file does not exist, ArchiveUnreadable when the system refuses to look.
  */
 export function archiveInfo(file: string): ArchiveInfo {
   let stats: Stats;

@@ -19,7 +19,7 @@ export interface PruneOptions {
   readonly policy: RetentionPolicy | undefined;
   readonly now: Date;
   readonly dryRun: boolean;
-  /** Never removed, whatever the rules say: the archive that this run made. */
+  /** The archive that this run made. It is never removed. */
   readonly keep?: string | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
 }

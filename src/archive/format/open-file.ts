@@ -12,7 +12,7 @@ export function openFile(file: string): number {
   return fd;
 }
 
-/** The same; undefined when there is no such file. */
+/** Like openFile, but returns undefined if the file does not exist. */
 export function openFileIfPresent(file: string): number | undefined {
   let fd: number;
   try {

@@ -8,8 +8,8 @@ import { endsInZeros } from './padding.ts';
 import { type TarHandler, TarReader } from './tar-reader.ts';
 
 /**
- * The compression of an archive, by its first bytes.
- * @throws {ArchiveError} ArchiveCorrupt when they are those of neither.
+ * Detects the compression of an archive by its first bytes.
+ * @throws {ArchiveError} ArchiveCorrupt when they match neither gzip nor zstd.
  */
 export function compressionOf(file: string): Compression {
   const fd = openFile(file);
@@ -30,8 +30,8 @@ export function compressionOf(file: string): Compression {
 
 /**
  * Reads a whole archive through one decompressor: checksums, headers, the end mark, and that nothing but zeros
- * follows. Zeros after the compressed data are padding, as GNU gzip has it.
- * @param handler its `read` gets the number of compressed bytes consumed so far.
+ * follows. Zeros after the compressed data count as padding, as in GNU gzip.
+ * @param handler Its `read` is called with the number of compressed bytes consumed so far.
  * @throws {ArchiveError} ArchiveCorrupt, RestoreRefused or ArchiveUnreadable. What the handler throws passes through.
  */
 export async function readTar(
@@ -63,7 +63,7 @@ export async function readTar(
   }
 }
 
-/** The decoder's output. Its errors are damage, those of its input are not. */
+/** Yields the decoder's output. An error of the decoder means damage; one of its input does not. */
 async function* decompressed(decoder: AsyncIterable<Buffer>, file: string): AsyncGenerator<Buffer> {
   const chunks = decoder[Symbol.asyncIterator]();
   for (;;) {

@@ -21,7 +21,7 @@ export interface Extension {
   readonly sparsePairs: number[];
 }
 
-/** What global headers say about all entries that follow. Nothing else of them is kept. */
+/** What global headers say about all entries that follow. Their other records are ignored. */
 export type GlobalExtension = Pick<Extension, 'size' | 'uid' | 'gid' | 'mtime'>;
 
 export function emptyExtension(): Extension {
@@ -38,7 +38,7 @@ export function applyPax(extension: Extension, body: Buffer, at: number): void {
   }
 }
 
-/** GNU's `L` and `K` headers. A pax record wins over them. */
+/** GNU's `L` and `K` headers. A pax record takes precedence. */
 export function applyLongName(extension: Extension, type: string, body: Buffer): void {
   if (type === 'L') extension.path ??= untilNul(body);
   else extension.linkpath ??= untilNul(body);

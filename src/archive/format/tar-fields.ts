@@ -69,7 +69,7 @@ export function parseDecimal(text: string | undefined, what: string, at: number)
   return value;
 }
 
-/** A pax time as nanoseconds, decimal. Finer digits are cut towards the past, as GNU tar does. */
+/** A pax time as nanoseconds, decimal. Finer digits are rounded down, as in GNU tar. */
 export function parseTime(text: string, at: number): string {
   const match = /^(-?)(\d{1,19})(?:\.(\d*))?$/.exec(text);
   if (!match) throw corrupt(at, 'a malformed mtime');

@@ -16,8 +16,8 @@ import { pairedExtents, readOldExtents, SparseMapText, sparseEntry } from './tar
 /*
  * Reads tars of any POSIX or GNU origin: v7, ustar, pax (with sparse maps 0.0, 0.1 and 1.0), GNU long names
  * and GNU's old sparse files. node-tar's Header and Parser are not used: they take names as UTF-8, cut pax
- * values at newlines, read times as milliseconds and do not know sparse files. Where readers disagree about a
- * header, this one refuses it, so that nobody can smuggle an entry past a check.
+ * values at newlines, read times as milliseconds and do not know sparse files. A header that
+ * readers interpret differently is refused, so that an entry cannot evade a check.
  */
 
 export interface TarHandler {
@@ -86,7 +86,7 @@ export class TarReader {
     this.#rest = Buffer.from(input);
   }
 
-  /** Whether the reader stands between two entries, with nothing held back. */
+  /** Whether the reader is between two entries, with no input left over. */
   get atBoundary(): boolean {
     return this.#state.at === 'header' && this.#extension === undefined && this.#rest.length === 0;
   }

@@ -7,18 +7,19 @@ import { type ByteString, fromText } from '../format/byte-string.ts';
 import { manifestNameOf } from '../format/names.ts';
 import { checkSwap } from './check-swap.ts';
 import { settledBefore } from './compare-entry.ts';
+import type { RestorePolicy } from './entry-gate.ts';
 import { messageOf } from './failures.ts';
 import { refuseAfterUnfinished, refuseUsers } from './finish.ts';
 import { ForeseenLosses, type Restorer } from './foreseen-losses.ts';
 import { isKeptName } from './kept-names.ts';
 import { LiveTree } from './live-tree.ts';
 import { mergeWalk } from './merge-walk.ts';
-import { digestOf, PinnedArchive } from './pinned-archive.ts';
+import { digestOf, PinnedArchive, type Pins } from './pinned-archive.ts';
 import { type Place, placeOf } from './place.ts';
 import { PlanBuilder, type PlannedChanges } from './plan.ts';
 import { findArchivesAnd, type PreservedArchives } from './preserved-archives.ts';
+import type { RestoreProgress } from './progress.ts';
 import { withRecorded } from './recorded.ts';
-import type { RestoreOptions } from './restore.ts';
 import { restorer } from './restorer.ts';
 import { type Source, sourceOf } from './source.ts';
 import { freeSpace, lackOfSpace, spaceNeeded } from './space.ts';
@@ -26,6 +27,19 @@ import type { StageOptions } from './stage-options.ts';
 import { noArchives } from './swap-in.ts';
 import { checkNames, type Totals, validate } from './validate.ts';
 import { type RestoreWarnings, Warnings } from './warnings.ts';
+
+/** What a plan depends on: `RestoreOptions` has all of it. */
+export interface PlanOptions {
+  readonly archive: string;
+  readonly target: string;
+  readonly id?: string | undefined;
+  readonly pins?: Pins | undefined;
+  readonly policy: RestorePolicy;
+  readonly ignoreManifest?: boolean;
+  readonly ignoreWriters?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((progress: RestoreProgress) => void) | undefined;
+}
 
 export interface PlanReport {
   readonly target: string;
@@ -49,7 +63,7 @@ export interface Plan extends PlannedChanges {
  * @throws {ArchiveError} RestoreRefused, ArchiveReplaced, ArchiveCorrupt or ManifestInvalid when the archive cannot be
  *   restored to that target at all.
  */
-export async function planRestore(options: RestoreOptions): Promise<PlanReport> {
+export async function planRestore(options: PlanOptions): Promise<PlanReport> {
   const { signal, policy, target } = options;
   const archive = path.resolve(options.archive);
   refuseAfterUnfinished(target, options.id);
@@ -139,7 +153,7 @@ function withAncestors(files: readonly ByteString[]): ReadonlySet<ByteString> {
 }
 
 /** What would refuse the restore as things are now. */
-function obstacles(place: Place, options: RestoreOptions): string[] {
+function obstacles(place: Place, options: PlanOptions): string[] {
   const mode = place.kind === 'inside' ? 'children' : place.exists ? 'exchange' : 'rename';
   const checks = [
     () => refuseUsers(place, options),

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { ArchiveError, type ArchiveInfo, listArchives } from '../../archive/index.ts';
+import { type ArchiveInfo, listArchives } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
-import { addLocationFlags, isLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
+import { addLocationFlags, checkLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
 import { printJsonText, warn } from './output.ts';
 import { formatBytes, table } from './table.ts';
 
@@ -24,12 +24,7 @@ export function command(context: CliContext): Command {
     .option('--recipe', 'print how anybody restores a copy with standard tools', false)
     .action(async (url: string | undefined, flags: Flags) => {
       if (url !== undefined) {
-        if (!isLocation(url)) {
-          throw new ArchiveError(
-            'Usage',
-            `${url} is not a location (${LOCATION_HELP}). For a directory, pass --destination.`,
-          );
-        }
+        checkLocation(url);
         const { listLocation } = await import('./on-location.ts');
         return await listLocation(url, flags, context);
       }

@@ -41,6 +41,15 @@ export function isLocation(text: string | undefined): text is string {
   return text !== undefined && /^(s3:\/\/|dir:)/.test(text);
 }
 
+/** @throws {ArchiveError} Usage when the argument is not the address of a location. */
+export function checkLocation(text: string): void {
+  if (isLocation(text)) return;
+  throw new ArchiveError(
+    'Usage',
+    `${text} is not a location (${LOCATION_HELP}). For a directory, pass --destination.`,
+  );
+}
+
 /** `10M`, `512K`, `1G`: bytes (powers of 1,024). */
 export function byteCount(value: string): number {
   const match = /^(\d{1,12})([KMG]?)$/.exec(value);

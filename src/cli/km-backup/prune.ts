@@ -9,7 +9,7 @@ import {
 import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
-import { addLocationFlags, isLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
+import { addLocationFlags, checkLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { printJson, warn } from './output.ts';
 import { addRetentionOptions } from './retention-options.ts';
@@ -47,12 +47,7 @@ async function run(url: string | undefined, flags: Flags, context: CliContext): 
     throw new ArchiveError('Usage', 'No rule is given: pass --retention-limit, --keep-daily… or --max-age.');
   }
   if (url !== undefined) {
-    if (!isLocation(url)) {
-      throw new ArchiveError(
-        'Usage',
-        `${url} is not a location (${LOCATION_HELP}). For a directory, pass --destination.`,
-      );
-    }
+    checkLocation(url);
     const { pruneLocation } = await import('./on-location.ts');
     return await pruneLocation(url, policy, flags.destination ?? destinationOf(context.env), flags, context);
   }

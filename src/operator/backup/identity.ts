@@ -1,4 +1,4 @@
-/** As whom a run reads the source and writes the destination. Pure. */
+/** The user and groups with which a run reads the source and writes the destination. Pure. */
 import type { V1PodSecurityContext } from '@kubernetes/client-node';
 import type { KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, FIELD_MANAGER, LABELS } from '../../api/names.ts';
@@ -40,7 +40,7 @@ function mountOf(pod: Pod, claimName: string): Mount | undefined {
   return { pod, container, writes: writer !== undefined };
 }
 
-/** The container's own security context wins over its pod's, as in Kubernetes. */
+/** The container's security context takes precedence over its pod's, as in Kubernetes. */
 const userOf = ({ pod, container }: Mount): number | undefined =>
   container?.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser;
 
@@ -61,7 +61,7 @@ function describeUser(user: number | undefined): string {
   return user === 0 ? 'root' : `user ${user}`;
 }
 
-/** Why the user of these pods is not, or not obviously, the one to take. */
+/** Why the user of these pods cannot be used, or is not clear. */
 function noteOn(chosen: Mount, mounts: readonly Mount[], claimName: string): string | undefined {
   const user = userOf(chosen);
   const { name } = chosen.pod.metadata;
@@ -139,7 +139,7 @@ export function identityOf(
 
 const DENIED = /\b(EACCES|EPERM)\b|permission denied|operation not permitted/i;
 
-/** Adds to the message of a run that was denied access as whom it ran, why, and which field changes that. */
+/** Adds to the message of a run that was denied access: which user it ran as, why, and which field changes that. */
 export function withIdentity(outcome: Finished, identity: JobIdentity | undefined): Finished {
   const said = [outcome.message, ...(outcome.result?.warnings.samples ?? [])];
   const denied = outcome.phase === 'Incomplete' || outcome.phase === 'Failed';

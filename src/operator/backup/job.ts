@@ -30,7 +30,7 @@ function literal(argument: string): string {
   return argument.replaceAll('$', '$$$$');
 }
 
-/** Every option as `--name=value`, so that no value is ever taken for an option. */
+/** Every option as `--name=value`, so that a value cannot be parsed as an option. */
 function programArguments(schedule: KmBackupSchedule): string[] {
   const { source, retention, compression, script } = schedule.spec;
   const { subPath } = source.persistentVolumeClaim;
@@ -70,7 +70,7 @@ function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<
   const script = spec.script?.configMapKeyRef;
   return {
     volumes: [
-      // Where only the source is on it, neither the kubelet nor the container runtime changes the volume.
+      // Read-only if only the source is on it, so that neither kubelet nor container runtime changes the volume.
       { name: 'source', persistentVolumeClaim: { claimName, ...(!shared && { readOnly: true }) } },
       ...(shared ? [] : [{ name: 'destination', persistentVolumeClaim: { claimName: destination } }]),
       ...(script
@@ -117,8 +117,8 @@ function affinityOn(affinity: V1Affinity | undefined, node: string | undefined):
 const MAX_SECONDS = 2_147_483_647;
 
 /**
- * What all tries may take together: each waits for its pod, for the start, and runs. The operator ends a run at the
- * deadline of each of these; this ends a Job that no operator watches, or whose pods are evicted again and again.
+ * The longest that all attempts together may take: each waits for its pod, for the start, and runs. The operator ends a
+ * run at the deadline of each of these. This limit ends a Job while no operator runs, or whose pods are evicted repeatedly.
  */
 function longestSeconds(spec: KmBackupScheduleSpec): number {
   const each = 2 * spec.startDeadlineSeconds + spec.activeDeadlineSeconds + LONGEST_BACKOFF_SECONDS;

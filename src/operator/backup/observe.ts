@@ -23,7 +23,7 @@ import { needsEvents } from './waits.ts';
 /** Everything that `decideBackup` reads. */
 export interface ObservedBackup {
   backup: KmBackup;
-  /** Undefined: there is no such schedule. */
+  /** Undefined if the schedule does not exist. */
   schedule: KmBackupSchedule | undefined;
   /**
    * - `none`: no Job was ever recorded.
@@ -96,7 +96,7 @@ function queueOf(backup: KmBackup, cache: Cache): { ahead: string | undefined; b
   };
 }
 
-/** The cache can lag behind: only the API server can say that there is no such claim. */
+/** Asks the API server if the cache has no such claim: the cache can lag behind. */
 async function claimOf(
   namespace: string,
   name: string,
@@ -160,7 +160,7 @@ async function observeSchedule(
   }
 }
 
-/** Observes a run. Also takes its place under the concurrency limit, or gives it back once the run is over. */
+/** Observes a run. Also counts it toward the concurrency limit, or no longer once it is over. */
 export async function observeBackup(
   backup: KmBackup,
   cache: Cache,
@@ -201,7 +201,7 @@ export async function observeBackup(
       }
     }
   } else {
-    // A run that waits for another one must not hold the place that the other one needs.
+    // A run that waits for another must not take up the concurrency that the other one needs.
     slots.release(key, namespace);
   }
   const warning =

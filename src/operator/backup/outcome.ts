@@ -28,7 +28,7 @@ export interface Waiting {
 export interface Ended {
   state: 'ended';
   pod: string;
-  /** What the run ends as if nothing else follows. */
+  /** How the run ends if nothing else follows. */
   verdict: Finished;
   podEnded: boolean;
   /** Names of the containers that keep the pod from ending. */
@@ -63,7 +63,7 @@ function newestFirst(pods: readonly Pod[]): Pod[] {
   return [...pods].sort((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
 }
 
-/** The pod's report of an archive that it made. */
+/** The pod's report, if it made an archive. */
 function archiveReport(pod: Pod): RunResult | undefined {
   const ended = container(pod)?.terminated;
   const result = parseResult(ended?.message);
@@ -73,7 +73,7 @@ function archiveReport(pod: Pod): RunResult | undefined {
   return matchesExit ? result : undefined;
 }
 
-/** The Job controller may start a program twice: then one pod makes an archive, and the other finds its lock. */
+/** The report of an archive. The Job controller may start two pods: one makes the archive, the other finds the lock held. */
 function archiveReported(pods: readonly Pod[]): RunResult | undefined {
   const reports = pods.map(archiveReport).filter((report) => report !== undefined);
   return reports.find(({ outcome }) => outcome === 'Succeeded') ?? reports[0];
@@ -130,7 +130,7 @@ function withoutArchive(pod: Pod): Finished {
   );
 }
 
-/** What a run ends as whose last pod ended like this, unless it reported an archive. */
+/** How a run ends whose last pod ended like this and reported no archive. */
 function verdictOf(pod: Pod): Finished {
   const ended = container(pod)?.terminated;
   const result = parseResult(ended?.message);
@@ -161,10 +161,10 @@ function initContainerWaiting(pod: Pod): { reason: string; message: string } | u
   return undefined;
 }
 
-/** Reasons that the kubelet gives of every pod for a moment. */
+/** Reasons that the kubelet gives for every pod while it starts. */
 const STARTING = new Set(['ContainerCreating', 'PodInitializing']);
 
-/** What a pod that does not run waits for, in the words of the scheduler or the kubelet. */
+/** What a pod that has not started waits for, in the words of the scheduler or the kubelet. */
 function waitingForStart(pod: Pod): Waiting {
   const { name } = pod.metadata;
   const wait = { state: 'waiting', event: 'PodStarted', pod: name, unexplained: false } as const;

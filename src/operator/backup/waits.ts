@@ -15,7 +15,7 @@ const LOOK_AGAIN_MS = { least: USUAL_START_MS, most: 60_000 };
 const POD_END_MS = 60_000;
 /** The Job controller waits at most this long between two tries. */
 export const LONGEST_BACKOFF_SECONDS = 600;
-/** Where the schedule is gone, or not there yet. */
+/** For a run whose schedule was deleted or does not exist yet. */
 const DEFAULT_DEADLINES: Deadlines = { startSeconds: 600, activeSeconds: 86_400 };
 
 export function deadlinesOf(schedule: KmBackupSchedule | undefined, job?: Job): Deadlines {
@@ -42,19 +42,19 @@ export function awaited(
 
 export const deadlineMs = ({ since }: Awaited, seconds: number): number => fromTime(since) + seconds * 1000;
 
-/** When a pod that has not ended by itself is no longer waited for. */
+/** Until when to wait for a pod to end by itself; epoch ms. */
 export const podEndMs = (since: string): number => fromTime(since) + POD_END_MS;
 
-/** The start under way, which goes from `PodCreated` to `PodStarted` within moments. */
+/** The wait for the pod's creation or start, if the run is at that point. */
 export function startUnderWay({ status }: KmBackup): Awaited | undefined {
   const { awaiting } = status ?? {};
   return awaiting?.event === 'PodCreated' || awaiting?.event === 'PodStarted' ? awaiting : undefined;
 }
 
-/** Until when the start counts as usual, and so is told in one status for all its steps. */
+/** Until when a start is as fast as usual, so that one status covers all of its steps; epoch ms. */
 export const usualUntilMs = ({ since }: Awaited): number => fromTime(since) + USUAL_START_MS;
 
-/** Whether only an Event can say why no pod starts, and it takes longer than usual. */
+/** Whether the start takes longer than usual and only an Event can say why. */
 export function needsEvents(backup: KmBackup, outcome: Outcome, nowMs: number): boolean {
   const start = startUnderWay(backup);
   const unexplained = outcome.state === 'waiting' ? outcome.unexplained : outcome.state === 'ended';

@@ -46,7 +46,7 @@ export function slotOf(backup: Run): number | undefined {
 export interface Due {
   /** Scheduled time (epoch ms) to run now. */
   slot: number | undefined;
-  /** Some scheduled time waits for its run, now or once the misses are written and the run before it has ended. */
+  /** A scheduled time waits for its run: due now, or once missed times are recorded and the earlier run has ended. */
   pending: boolean;
   /** Scheduled times newly found to have passed without a run. */
   missed: number;

@@ -2,7 +2,7 @@ import type { KmBackupSchedule, SourceIdentity } from '../../api/backup-schedule
 import { identityOfJob } from '../backup/identity.ts';
 import type { Job } from '../workloads.ts';
 
-/** What the latest run saw of the pod that mounts the source claim, or an earlier one while its Job is gone. */
+/** What the latest run whose Job still exists saw of the pod that mounts the source claim. */
 export function latestSourceIdentity(
   { spec, status }: KmBackupSchedule,
   jobs: readonly Job[],

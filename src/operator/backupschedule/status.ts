@@ -30,12 +30,12 @@ interface RunCounts {
 }
 
 /**
- * Counted runs that are not seen, and are remembered all the same, latest first to stay: mostly they were removed,
- * but a new leader's view of runs may also be behind its view of schedules.
+ * How many of the latest counted runs to remember although the cache has them no longer. Most were deleted, but the
+ * cache of a new leader may also lack runs that the schedule's status has counted.
  */
 const UNSEEN_REMEMBERED = 8;
 
-/** Adds every finished run once: those counted before are known by UID. */
+/** Counts every finished run once. Runs that were counted before are recognized by UID. */
 function countRuns(status: KmBackupScheduleStatus | undefined, finished: readonly FinishedRun[]): RunCounts {
   const before = status?.countedBackups ?? [];
   const counted = new Set(before);
@@ -158,9 +158,9 @@ export interface Runs {
   /** Finished runs of the series in the order of completion. */
   records: readonly FinishedRun[];
   inventory: Inventory;
-  /** Those of them that are runs of this schedule, not of a deleted one of the same name. */
+  /** The records of this schedule, without those of a deleted one of the same name. */
   counted: readonly FinishedRun[];
-  /** Of the latest slot that has a run; epoch ms. */
+  /** The latest scheduled time that has a run; epoch ms. */
   latestSlotMs: number | undefined;
   active: readonly string[];
   sourceIdentity: SourceIdentity | undefined;
