@@ -1,6 +1,6 @@
 /**
  * The rooms of `src/` and what each may import. From this table come the import rules of biome.json and the table in
- * ARCHITECTURE.md; test/unit/rooms.test.ts holds the sources to it.
+ * ARCHITECTURE.md. test/unit/rooms.test.ts checks the sources against it.
  */
 export interface Room {
   /** Folder below `src/`. */
@@ -17,7 +17,7 @@ export interface Room {
 }
 
 const ARCHIVE_ERRORS = 'archive/errors.ts';
-/** The one escaping of text for people, without the logger. */
+/** Escaping of text for people, without the logger. */
 const PRINTABLE = 'log/printable.ts';
 
 /** From the bottom up: a room imports only rooms that stand above it here. */
@@ -60,7 +60,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'archive/pool',
-    what: 'worker threads, whatever their jobs are',
+    what: 'a pool of worker threads, for any kind of job',
     imports: [ARCHIVE_ERRORS, 'posix'],
   },
   {
@@ -70,7 +70,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'archive/create',
-    what: 'walk a source, pack it, reuse what did not change, publish',
+    what: 'walk a source, pack it, reuse what did not change, name the archive',
     imports: [
       ARCHIVE_ERRORS,
       'archive/format',
@@ -112,7 +112,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'kube',
-    what: 'client, reflector, store, workqueue, lease, events. No word of backups',
+    what: 'client, reflector, store, workqueue, lease, events. Knows nothing of backups',
     imports: ['clock', 'log'],
     packages: ['@kubernetes/client-node', 'undici', 'yaml'],
   },
@@ -182,7 +182,7 @@ export function importFault(from: string, to: string): string | undefined {
   const room = roomOf(from);
   const inner = roomOf(to);
   if (!room || !inner) return `${room ? to : from} belongs to no room: add its folder to scripts/rooms.ts`;
-  // From another house, a wing is part of the room that it belongs to.
+  // Seen from another room, a wing is part of the room that contains it.
   const [house] = inner.path.split('/');
   const other = room.path.split('/')[0] === house ? inner : ROOMS.find(({ path }) => path === house)!;
   if (room === other || room.imports.includes(to)) return undefined;
