@@ -1,6 +1,7 @@
 /** Copies to a real S3 server through a proxy that breaks requests. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -16,7 +17,7 @@ import {
   verifyCopies,
   writerOf,
 } from '../../src/offsite/index.ts';
-import { Sandbox } from '../support/backup.ts';
+import { program, Sandbox } from '../support/backup.ts';
 import { copyTo, fetchFrom, sha256 } from '../support/copies.ts';
 import { type Fault, S3Proxy, type Seen } from '../support/s3-proxy.ts';
 import { S3Server } from '../support/s3-server.ts';
@@ -122,6 +123,32 @@ describe.each<[string, Fault]>([
       expect(sha256(await fetchFrom(box, location, name))).toBe(sha256(archive));
     }
   });
+});
+
+test('a process that is killed leaves no lock, and the next one stores no confirmed pack again', async () => {
+  const url = freshUrl();
+  const km = () =>
+    spawn(program, ['copy', name, url, '--destination', box.destination, '--no-encryption', '--path-style'], {
+      env: { ...process.env, AWS_ENDPOINT_URL_S3: proxy.endpoint },
+      stdio: 'ignore',
+    });
+  let child = km();
+  // Its list is what it would store last.
+  proxy.faultOf = ({ method, path: at }) => {
+    if (method !== 'PUT' || !at.endsWith('.index?x-id=PutObject')) return undefined;
+    child.kill('SIGKILL');
+    return { kind: 'drop' };
+  };
+  await once(child, 'exit');
+  expect(child.signalCode).toBe('SIGKILL');
+  expect(packPuts()).toHaveLength(1);
+  const location = await at(url, 0);
+  expect(await listedArchives(location, '')).toEqual([]);
+  proxy.reset();
+  child = km();
+  const [status] = await once(child, 'exit');
+  expect([status, packPuts()]).toEqual([0, []]);
+  expect(sha256(await fetchFrom(box, location, name))).toBe(sha256(archive));
 });
 
 test.each<[string, Fault]>([

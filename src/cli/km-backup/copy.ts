@@ -83,6 +83,8 @@ async function run(words: readonly string[], flags: Flags, context: CliContext):
       sealer,
       signal: context.signal,
       progress: progress.update,
+    }).catch((error: unknown) => {
+      throw stopped(error) ?? error;
     });
     progress.clear();
     if (flags.json) printJson(report);
@@ -93,6 +95,13 @@ async function run(words: readonly string[], flags: Flags, context: CliContext):
   }
   progress.end({ fields: totals });
   context.exitCode = ExitCode.ok;
+}
+
+/** The words of a signal are those of a backup. */
+function stopped(error: unknown): ArchiveError | undefined {
+  if (!(error instanceof ArchiveError)) return undefined;
+  if (error.reason !== 'Terminated' && error.reason !== 'Interrupted') return undefined;
+  return new ArchiveError(error.reason, 'Stopped. What the location has confirmed is not uploaded again.');
 }
 
 function chosen(names: readonly string[], directory: string, { newest, all }: Flags): string[] {
