@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { ArchiveClass } from '../retention/index.ts';
 
 /**
  * What one run of `km-backup` reports: one line of JSON, written to `--result-file`. In a pod that is the container's
@@ -61,21 +60,3 @@ export const RunResult = z.object({
   }),
 });
 export type RunResult = z.infer<typeof RunResult>;
-
-export type { ArchiveClass };
-
-const CLASS_OF: Readonly<Record<string, ArchiveClass>> = {
-  c: 'complete',
-  i: 'incomplete',
-  u: 'unverified',
-  x: 'corrupt',
-};
-const LETTER_OF = Object.fromEntries(Object.entries(CLASS_OF).map(([letter, name]) => [name, letter]));
-
-/** One letter for each class: the result must fit the termination message. */
-export const classLetters = (classes: readonly ArchiveClass[]): string =>
-  classes.map((name) => LETTER_OF[name]).join('');
-
-/** The class that the letter at this index stands for; undefined where the report does not say. */
-export const classAt = (letters: string | undefined, index: number): ArchiveClass | undefined =>
-  CLASS_OF[letters?.[index] ?? ''];

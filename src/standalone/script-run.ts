@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { classLetters } from '../api/archive-class.ts';
 import type { FailureReason, RunReason } from '../api/reasons.ts';
-import { classLetters, type RunResult } from '../api/run-result.ts';
+import type { RunResult } from '../api/run-result.ts';
 import {
   type ArchiveError,
   ExitCode,

@@ -1,4 +1,5 @@
-import { classLetters, type RunResult } from '../../api/run-result.ts';
+import { classLetters } from '../../api/archive-class.ts';
+import type { RunResult } from '../../api/run-result.ts';
 import { isSystemError } from '../../posix/system-error.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
 import { sweep } from '../destination/directory.ts';

@@ -1,5 +1,5 @@
 /** What runs have reported about the archives on their destinations. Pure. */
-import { type ArchiveClass, classAt } from '../../api/run-result.ts';
+import { type ArchiveClass, classAt } from '../../api/archive-class.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import type { FinishedRun } from '../finished-run.ts';
 import { fromTime, toTime } from '../time.ts';

@@ -1,0 +1,31 @@
+/** What the bundle of each command loads at once: every library costs time and memory in every run. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { checkout } from '../support/backup.ts';
+
+const CHUNKS = path.join(checkout, 'dist/chunks');
+
+function loadedWith(chunk: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(chunk)) return seen;
+  seen.add(chunk);
+  const text = fs.readFileSync(path.join(CHUNKS, chunk), 'utf8');
+  for (const [, next] of text.matchAll(/^(?:import|export)[^;]*?"\.\/([^"]+)"/gm)) loadedWith(next!, seen);
+  return seen;
+}
+
+test.each(['create', 'list', 'ls', 'verify', 'prune', 'copy'])(
+  '%s loads no schema library, no S3 client and no age',
+  (name) => {
+    const [chunk] = fs.readdirSync(CHUNKS).filter((file) => {
+      if (!new RegExp(`^${name}-[\\w-]{8}\\.js$`).test(file)) return false;
+      return /export \{[^}]*\bcommand\b/.test(fs.readFileSync(path.join(CHUNKS, file), 'utf8'));
+    });
+    expect(chunk).toBeDefined();
+    const loaded = [...loadedWith(chunk!)];
+    const heavy = loaded.filter((file) =>
+      /ZodError|class S3Client |age-encryption\.org/.test(fs.readFileSync(path.join(CHUNKS, file), 'utf8')),
+    );
+    expect(heavy).toEqual([]);
+  },
+);
