@@ -111,7 +111,7 @@ ${helpBlock(operatorCommand())}
 
 ## What it measures of itself
 
-Beside the [metrics of backups](metrics.md), and those of Node.js (\`process_*\`, \`nodejs_*\`):
+In addition to the [metrics of backups](metrics.md) and those of Node.js (\`process_*\`, \`nodejs_*\`):
 
 ${renderMetricsPage(own)}`;
 }

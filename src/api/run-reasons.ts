@@ -15,7 +15,7 @@ export const RUN_REASONS = {
   },
   TreeStaged: {
     exit: 'ok',
-    meaning: 'The restored tree is unpacked and verified beside the live one, which is unchanged.',
+    meaning: 'The restored tree is unpacked and verified next to the live one, which is unchanged.',
   },
   TreeRestored: { exit: 'ok', meaning: 'The restored tree is live.' },
   AlreadyRestored: {

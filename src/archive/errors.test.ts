@@ -16,7 +16,7 @@ test.each([
   expect(error.message).toContain('/d/file');
 });
 
-test('what is told already stays as it is; what is no system error is internal', () => {
+test('keeps an ArchiveError as it is; an error that is not a system error is internal', () => {
   const told = new ArchiveError('Locked', 'busy');
   expect(writeError(told, 'x')).toBe(told);
   expect(writeError(new TypeError('oops'), 'x')).toMatchObject({ reason: 'Internal' });

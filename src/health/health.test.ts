@@ -191,7 +191,7 @@ describe('over HTTP', () => {
     expect(errors).toHaveLength(1);
   });
 
-  test('an address in use is told', async () => {
+  test('an address in use is reported', async () => {
     const { port } = new URL(await serve({}));
     await expect(startHttpServer({ host: '127.0.0.1', port: Number(port), routes: {} })).rejects.toThrow(
       'EADDRINUSE',

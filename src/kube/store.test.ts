@@ -34,7 +34,7 @@ function list(objects: readonly Item[], meanwhile = () => {}): void {
 }
 
 describe('what this process wrote', () => {
-  it('is there at once, and told once: the watch brings nothing new', () => {
+  it('is there at once, and reported once: the watch brings nothing new', () => {
     store.put(item('a', 5));
     store.wrote(item('a', 8));
     store.put(item('a', 8));
@@ -83,7 +83,7 @@ describe('what this process wrote', () => {
     expect([version(), version('b')]).toEqual(['9', '8']);
   });
 
-  it('is told to whoever waits for the watch to bring it', () => {
+  it('is reported to listeners that wait for the watch to bring it', () => {
     const told: string[] = [];
     const end = store.onWrite(({ name }) => told.push(name));
     store.wrote(item('a', 1));

@@ -38,7 +38,7 @@ async function series(registry: Registry): Promise<string[]> {
 }
 
 describe('with labels', () => {
-  test('tells what each snapshot says, under the names of the playbook', async () => {
+  test('shows what each snapshot says, under the names of the playbook', async () => {
     const registry = new Registry();
     const metrics = new BackupMetrics(registry, { labelled: true });
     metrics.set('a', 'busy', busy);
@@ -108,7 +108,7 @@ test('without labels', async () => {
   expect(await series(registry)).toContain('km_backup_last_status 0');
 });
 
-test('every metric tells its unit and follows the naming of Prometheus', () => {
+test('every metric names its unit and follows the naming of Prometheus', () => {
   for (const metric of BACKUP_METRICS) {
     expect(metric.name).toMatch(/^km_backup_[a-z_]+$/);
     expect(metric.name.endsWith('_total')).toBe(metric.type === 'counter');

@@ -11,12 +11,13 @@ describe('the cap on concurrent runs', () => {
         fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 60 }),
         (total, perNamespace, namespaces) => {
           const granted: string[] = [];
-          const slots = new ConcurrencyLimiter({ total, perNamespace }, (key) => granted.push(key));
+          const limiter = new ConcurrencyLimiter({ total, perNamespace }, (key) => granted.push(key));
           const keys = namespaces.map((namespace, index) => ({
             namespace: `ns${namespace}`,
             key: `ns${namespace}/${index}`,
           }));
-          for (const { key, namespace } of keys) if (slots.request(key, namespace).granted) granted.push(key);
+          for (const { key, namespace } of keys)
+            if (limiter.request(key, namespace).granted) granted.push(key);
           const served = new Set<string>();
           while (granted.length > 0) {
             expect(granted.length).toBeLessThanOrEqual(total);
@@ -24,10 +25,10 @@ describe('the cap on concurrent runs', () => {
             for (const list of perNs.values()) expect(list.length).toBeLessThanOrEqual(perNamespace);
             const done = granted.shift()!;
             served.add(done);
-            slots.release(done, done.split('/')[0]!);
+            limiter.release(done, done.split('/')[0]!);
           }
           expect(served.size).toBe(keys.length);
-          expect([slots.running, slots.waiting]).toEqual([0, 0]);
+          expect([limiter.running, limiter.waiting]).toEqual([0, 0]);
         },
       ),
     );
@@ -35,12 +36,12 @@ describe('the cap on concurrent runs', () => {
 
   it('alternates between namespaces', () => {
     const granted: string[] = [];
-    const slots = new ConcurrencyLimiter({ total: 1, perNamespace: 1 }, (key) => granted.push(key));
-    slots.hold('x/0', 'x');
-    for (const key of ['a/1', 'a/2', 'b/1']) slots.request(key, key.split('/')[0]!);
-    slots.release('x/0', 'x');
-    slots.release('a/1', 'a');
-    slots.release('b/1', 'b');
+    const limiter = new ConcurrencyLimiter({ total: 1, perNamespace: 1 }, (key) => granted.push(key));
+    limiter.hold('x/0', 'x');
+    for (const key of ['a/1', 'a/2', 'b/1']) limiter.request(key, key.split('/')[0]!);
+    limiter.release('x/0', 'x');
+    limiter.release('a/1', 'a');
+    limiter.release('b/1', 'b');
     expect(granted).toEqual(['a/1', 'b/1', 'a/2']);
   });
 });

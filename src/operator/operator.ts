@@ -78,7 +78,7 @@ export const kindOf = (work: string) => work.slice(0, work.indexOf(' ')) as Kind
  */
 export class Operator {
   readonly cache: Cache;
-  readonly slots: ConcurrencyLimiter;
+  readonly limiter: ConcurrencyLimiter;
   readonly #options: OperatorOptions;
   readonly #queue: WorkQueue;
   readonly #resources: Resources;
@@ -97,7 +97,7 @@ export class Operator {
       patienceMs: PATIENCE_MS,
       ...(metrics?.queue && { metrics: metrics.queue }),
     });
-    this.slots = new ConcurrencyLimiter(options.limits, (key) => this.#addBackup(key));
+    this.limiter = new ConcurrencyLimiter(options.limits, (key) => this.#addBackup(key));
     this.cache = new Cache(
       {
         resources: this.#resources,
@@ -144,7 +144,7 @@ export class Operator {
   async reconcile(signal: AbortSignal): Promise<void> {
     await this.cache.synced();
     for (const backup of this.cache.unfinishedRuns())
-      if (this.cache.jobOf(backup)) this.slots.hold(keyOf(backup), backup.metadata.namespace);
+      if (this.cache.jobOf(backup)) this.limiter.hold(keyOf(backup), backup.metadata.namespace);
     await Promise.all([
       this.#watchClock(signal),
       this.#queue.run({
@@ -234,7 +234,7 @@ export class Operator {
   async #reconcileBackup(key: string, priority: number): Promise<void> {
     const backup = this.cache.backups.get(key);
     if (!backup) {
-      this.slots.release(key, key.slice(0, key.indexOf('/')));
+      this.limiter.release(key, key.slice(0, key.indexOf('/')));
       return;
     }
     const { clock, jobs } = this.#options;
@@ -242,7 +242,7 @@ export class Operator {
       backup,
       this.cache,
       this.#resources,
-      this.slots,
+      this.limiter,
       this.#podsOnNodes,
       clock.now(),
     );
@@ -253,7 +253,7 @@ export class Operator {
     } catch (error) {
       if (!(error instanceof StepRefusedError) || error.step.kind !== 'createJob') throw error;
       // Others may run until the next try.
-      this.slots.release(key, backup.metadata.namespace);
+      this.limiter.release(key, backup.metadata.namespace);
       const current = this.cache.backups.get(key) ?? backup;
       const refused = decideRefused({ ...observed, backup: current }, refusalOfJob(error), clock.now());
       await this.#apply(workOf('KmBackup', key), priority, refused.plan);

@@ -97,7 +97,7 @@ describe('what is refused, and how', () => {
   });
 });
 
-describe('hashed slots', () => {
+describe('hashed scheduled times', () => {
   test('never change between releases', () => {
     expect(fieldsOf('H H * * *', 'd5b9e9f0-7a3c-4b43-9a51-0c1f5c3e0001')).toMatchObject({
       minutes: [30],
@@ -135,7 +135,7 @@ describe('hashed slots', () => {
     }
   });
 
-  test('a step wider than its range leaves one slot', () => {
+  test('a step wider than its range leaves one scheduled time', () => {
     expect(fieldsOf('H(0-5)/30 * * * *').minutes).toHaveLength(1);
   });
 });

@@ -21,7 +21,7 @@ describe('what is due', () => {
     { name: 'nothing yet', after: '10:00', now: '10:59:59', due: null, missed: 0, last: null },
     { name: 'on the second', after: '10:00', now: '11:00', due: '11:00', missed: 0, last: null },
     { name: 'late', after: '10:00', now: '11:59', due: '11:00', missed: 0, last: null },
-    { name: 'a slot is due once', after: '11:00', now: '11:00', due: null, missed: 0, last: null },
+    { name: 'a scheduled time is due once', after: '11:00', now: '11:00', due: null, missed: 0, last: null },
     { name: 'only the latest of many', after: '10:00', now: '14:10', due: '14:00', missed: 3, last: '13:00' },
     {
       name: 'within its deadline',
@@ -98,7 +98,7 @@ describe('any sequence of evaluations', () => {
     cron('30 2 * * *', 'America/New_York'),
     cron('15,45 * * * *', 'Australia/Lord_Howe'),
   );
-  test('each slot runs once or is counted missed once, in order', () => {
+  test('each scheduled time runs once or is counted missed once, in order', () => {
     fc.assert(
       fc.property(
         cadences,

@@ -40,7 +40,7 @@ describe('daylight saving', () => {
       expected: ['2026-03-29T01:00:00Z', '2026-03-30T00:00:00Z'],
     },
     {
-      name: 'Berlin gap: the slot of the gap and one right after it are one',
+      name: 'Berlin gap: the scheduled time of the gap and one right after it are one',
       expression: '0 1-4 * * *',
       zone: 'Europe/Berlin',
       from: '2026-03-28T23:30:00Z',
@@ -103,7 +103,7 @@ describe('daylight saving', () => {
       expected: ['2026-04-04T14:45:00Z', '2026-04-05T15:15:00Z'],
     },
     {
-      name: 'Apia lost 30 December 2011: its slot comes at once after',
+      name: 'Apia lost 30 December 2011: its scheduled time comes at once after',
       expression: '0 12 * * *',
       zone: 'Pacific/Apia',
       from: '2011-12-29T12:00:00Z',
@@ -189,7 +189,7 @@ const anyZone = fc.constantFrom(
 const anyInstant = fc.integer({ min: ms('2009-01-01T00:00:00Z'), max: ms('2029-01-01T00:00:00Z') });
 
 describe('properties', () => {
-  test('in UTC the slots are those of cron-parser', () => {
+  test('in UTC the scheduled times are those of cron-parser', () => {
     fc.assert(
       fc.property(anyExpression, anyInstant, (expression, after) => {
         const peer = CronExpressionParser.parse(expression, { tz: 'UTC', currentDate: new Date(after) });
@@ -217,7 +217,7 @@ describe('properties', () => {
     );
   });
 
-  test('around each change of offset the slots are those of a clock watched minute by minute', () => {
+  test('around each change of offset the scheduled times are those of a clock watched minute by minute', () => {
     const changes = [
       ['Europe/Berlin', '2026-03-29T01:00:00Z'],
       ['Europe/Berlin', '2026-10-25T01:00:00Z'],

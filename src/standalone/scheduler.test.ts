@@ -83,7 +83,7 @@ function cronDaily(): Cadence {
 }
 
 describe('a day', () => {
-  test('each slot runs once; metrics and health follow', async () => {
+  test('each scheduled time runs once; metrics and health follow', async () => {
     const w = world(every(60));
     const scheduler = boot(w);
     scheduler.start();
@@ -115,7 +115,7 @@ describe('a day', () => {
     expect(w.snapshot?.runs).toEqual({ success: 1, incomplete: 0, failure: 1, skipped_lock: 0 });
   });
 
-  test('a slot that comes during a run is refused and counted', async () => {
+  test('a scheduled time that comes during a run is refused and counted', async () => {
     const w = world(every(10));
     w.takesMs = 25 * MINUTE;
     boot(w).start();
@@ -133,7 +133,7 @@ describe('a day', () => {
   });
 });
 
-describe('far slots', () => {
+describe('far scheduled times', () => {
   test('beyond 2^31 ms', async () => {
     const w = world(every(25 * 24 * 60));
     boot(w).start();
@@ -289,7 +289,7 @@ describe('stop and start again', () => {
     expect(scheduler.check().status).toBe('stopped');
   });
 
-  test('a slot run before is not repeated', async () => {
+  test('a scheduled time run before is not repeated', async () => {
     const w = world(every(60));
     const first = boot(w);
     first.start();
@@ -300,7 +300,7 @@ describe('stop and start again', () => {
     expect(w.slots).toHaveLength(1);
   });
 
-  test('slots passed meanwhile: the latest runs, the others are missed', async () => {
+  test('scheduled times passed meanwhile: the latest runs, the others are missed', async () => {
     const w = world(every(60));
     const first = boot(w);
     first.start();
@@ -327,7 +327,7 @@ describe('stop and start again', () => {
     expect(w.saved.runs).toMatchObject({ success: 1, failure: 0 });
   });
 
-  test('taken up after later slots: the latest takes its place', async () => {
+  test('taken up after later scheduled times: the latest takes its place', async () => {
     const w = world(every(60));
     w.takesMs = undefined;
     const first = boot(w);
@@ -358,7 +358,7 @@ describe('stop and start again', () => {
     expect(w.saved.lastFailure?.error).toMatch(/cut short 2 times/);
   });
 
-  test('an edited schedule fires no slot of the past', () => {
+  test('an edited schedule starts no run for a past time', () => {
     const state = { ...freshState('every 60m', START), missedSlots: 3 };
     const now = START + 10 * 60 * MINUTE;
     expect(resume(state, 'every 5m', now)).toMatchObject({
@@ -369,7 +369,7 @@ describe('stop and start again', () => {
   });
 });
 
-test('any history of restarts, kills excluded, runs or counts each slot exactly once', async () => {
+test('any history of restarts, kills excluded, runs or counts each scheduled time exactly once', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(

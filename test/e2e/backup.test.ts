@@ -63,7 +63,7 @@ afterAll(async () => {
 describe('a schedule of every minute', () => {
   let slot: KubeObject;
 
-  it('makes one Job for a slot, and the KmBackup names a verified archive', async () => {
+  it('makes one Job for a scheduled time, and the KmBackup names a verified archive', async () => {
     await kubectl.apply([
       schedule('minutely', {
         cron: '* * * * *',
@@ -102,7 +102,7 @@ describe('a schedule of every minute', () => {
     expect(digest.trim()).toBe(slot.status.archive.sha256);
   });
 
-  it('gives each slot its own minute and never two runs', async () => {
+  it('gives each scheduled time its own minute and never two runs', async () => {
     const scheduled = await eventually(
       async () => (await kubectl.list('kmbackups')).filter((backup) => backup.spec.scheduledTime),
       (backups) => backups.filter(isFinished).length >= 2,

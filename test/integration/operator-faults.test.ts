@@ -567,7 +567,7 @@ describe.concurrent('time', () => {
   );
 
   it(
-    'makes one Job a slot when two operators lead at once',
+    'makes one Job for each scheduled time when two operators lead at once',
     inScene(async (scene) => {
       await scene.kubelet();
       await scene.schedule('minutely', { cron: '* * * * *' });
@@ -592,7 +592,7 @@ describe.concurrent('time', () => {
   );
 
   it(
-    'fires no past slot after an edit or a resume',
+    'starts no run for a past time after an edit or a resume',
     inScene(async (scene) => {
       const clock = new ShiftedClock();
       await scene.operator({ clock });

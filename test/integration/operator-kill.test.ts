@@ -85,7 +85,7 @@ async function runAll(round: Round, writes: number): Promise<string[]> {
 }
 
 describe('an operator killed at a write', () => {
-  it('makes one Job for the slot, whichever write it was, whether or not it was carried out', async () => {
+  it('makes one Job for the scheduled time, whichever write it was, whether or not it was carried out', async () => {
     const round: Round = { schedules: ['notes'], options: [], podsEnd: 'at once' };
     const writes = await run(round, undefined);
     // The run, its Job, their statuses and Events.

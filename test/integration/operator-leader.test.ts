@@ -70,7 +70,7 @@ async function wake({ child, errors }: Started): Promise<void> {
 
 describe.concurrent('a leader', () => {
   it(
-    'killed with the usual times is followed within 20 s, and the slot that came meanwhile is served',
+    'killed with the usual times is followed within 20 s, and the scheduled time that came meanwhile is served',
     // Real seconds, which tests beside it may take from the standby.
     { retry: 2 },
     inScene(async (scene) => {
@@ -102,7 +102,7 @@ describe.concurrent('a leader', () => {
   );
 
   it(
-    'frozen before its slots are due makes nothing when it wakes',
+    'frozen before its scheduled times are due makes nothing when it wakes',
     inScene(async (scene) => {
       const slotInMs = 25_000;
       const slotMs = Date.now() + slotInMs;

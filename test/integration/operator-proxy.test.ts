@@ -39,7 +39,7 @@ describe.concurrent('a node that is lost', () => {
   );
 });
 
-describe.concurrent('a slot is run once, and recorded', () => {
+describe.concurrent('a scheduled time is run once, and recorded', () => {
   const every: [what: string, match: Match, fault: Fault, times?: number][] = [
     ['every request is delayed', {}, { kind: 'delay', ms: 300 }],
     ['every write arrives twice', { method: 'POST' }, { kind: 'duplicate' }],
@@ -233,7 +233,7 @@ describe.concurrent('the clock', () => {
     ['skips', '2027-03-27T12:00:00Z', '2027-03-28T12:00:00Z', '2027-03-28T01:00:00Z'],
     ['shows twice', '2027-10-30T12:00:00Z', '2027-10-31T12:00:00Z', '2027-10-31T00:30:00Z'],
   ])(
-    'of a zone that %s the time of a slot: one run',
+    'in a zone that %s a scheduled time: one run',
     inScene(async (scene, _, before, after, slot) => {
       const clock = new ShiftedClock();
       await scene.kubelet();

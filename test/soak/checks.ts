@@ -75,7 +75,7 @@ const RESULTS = {
   Skipped: 'skipped_lock',
 } as const;
 
-/** Slots of `* * * * *` after one instant, up to another. */
+/** Scheduled times of `* * * * *` after one instant, up to another. */
 const slotsBetween = (afterMs: number, untilMs: number) =>
   Math.floor(untilMs / MINUTE_MS) - Math.floor(afterMs / MINUTE_MS);
 
@@ -115,7 +115,7 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
 
   return [
     check(
-      'no slot has two runs',
+      'no scheduled time has two runs',
       bySlot,
       ([slot, runs]) => runs.length > 1 && `${slot}: ${runs.length} KmBackups`,
     ),
@@ -130,7 +130,7 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
       const owner = ownerOf(job);
       return !backups.some((run) => run.metadata.uid === owner) && `${keyOf(job)}: its KmBackup is not there`;
     }),
-    check('every slot was run or counted as missed', schedules, (schedule) => {
+    check('every scheduled time was run or counted as missed', schedules, (schedule) => {
       const { settledUntil, missedSlots = 0 } = schedule.status ?? {};
       const runs = runsOf.get(keyOf(schedule))?.length ?? 0;
       const slots = slotsBetween(
@@ -139,10 +139,10 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
       );
       return (
         runs + missedSlots !== slots &&
-        `${keyOf(schedule)}: ${slots} slots, ${runs} runs, ${missedSlots} missed`
+        `${keyOf(schedule)}: ${slots} scheduled times, ${runs} runs, ${missedSlots} missed`
       );
     }),
-    check('no slot up to the end is left over', schedules, (schedule) => {
+    check('no scheduled time up to the end is left over', schedules, (schedule) => {
       const settled = Date.parse(schedule.status?.settledUntil ?? '');
       return (
         !(settled >= Math.floor(nowMs / MINUTE_MS) * MINUTE_MS) &&
@@ -172,7 +172,7 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
         `${key}: ${wrong.map(([phase, field]) => `${field} ${told?.[field]} instead of ${totals(key, phase)}`).join(', ')}`
       );
     }),
-    check('every status names the last slot and the last success', schedules, (schedule) => {
+    check('every status names the last scheduled time and the last success', schedules, (schedule) => {
       const runs = runsOf.get(keyOf(schedule)) ?? [];
       const slot = latest(runs.map((run) => run.spec.scheduledTime));
       const success = latest(
@@ -180,7 +180,7 @@ export function checksOf(remains: Remains, nowMs: number): Check[] {
       );
       const { lastScheduleTime, lastSuccessfulTime, active = [] } = schedule.status ?? {};
       if (lastScheduleTime !== slot)
-        return `${keyOf(schedule)}: last slot ${lastScheduleTime} instead of ${slot}`;
+        return `${keyOf(schedule)}: last scheduled time ${lastScheduleTime} instead of ${slot}`;
       if (lastSuccessfulTime !== success)
         return `${keyOf(schedule)}: last success ${lastSuccessfulTime} instead of ${success}`;
       return active.length > 0 && `${keyOf(schedule)}: still active ${active.join(', ')}`;

@@ -134,7 +134,7 @@ async function carryThrough({ cluster, dir, client, all, replicas }: Stage): Pro
   await makeSchedules(client, all);
   const random = seeded(seed);
   const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
-  log('no more faults; new processes, whose clock all but stands still so that no more slots come');
+  log('no more faults; new processes, whose clock all but stands still so that no more scheduled times come');
   const stoppedMs = Date.now();
   for (const replica of replicas) {
     replica.proxy.clear();
@@ -156,7 +156,7 @@ async function carryThrough({ cluster, dir, client, all, replicas }: Stage): Pro
   };
   const missed = remains.schedules.reduce((sum, { status }) => sum + (status?.missedSlots ?? 0), 0);
   console.log(
-    `${remains.backups.length} runs, ${missed} slots counted as missed, replicas ended ${lost} times for a lost Lease`,
+    `${remains.backups.length} runs, ${missed} scheduled times counted as missed, replicas ended ${lost} times for a lost Lease`,
   );
   console.log(`faults: ${[...faults].map(([name, times]) => `${times} ${name}`).join(', ')}`);
   return [inflicted, crashed, ...checksOf(remains, stoppedMs)];

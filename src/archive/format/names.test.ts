@@ -32,7 +32,7 @@ test.each([
   ['km-backup-20240231T120000Z.tgz', undefined],
   ['km-backup-20240201T250000Z.tgz', undefined],
   ['km-backup-x.tgz', undefined],
-])('%s tells %s', (name, time) => expect(timeOfName(name)?.toISOString()).toBe(time));
+])('%s has the time %s', (name, time) => expect(timeOfName(name)?.toISOString()).toBe(time));
 
 test('format and parse agree', () => {
   const at = new Date('2026-11-23T00:00:59.999Z');

@@ -98,7 +98,7 @@ export function addLockFlags(command: Command): Command {
   return command
     .option(
       '--retain-days <days>',
-      'lock what is stored for so many days (buckets with object lock)',
+      'lock stored objects for this many days (buckets with object lock)',
       wholeNumber,
     )
     .addOption(

@@ -101,7 +101,7 @@ export async function runOperator(
     else backupMetrics.delete(namespace, name);
   }
 
-  self.watchOperator({ leading: () => state === 'leading', slots: operator.slots });
+  self.watchOperator({ leading: () => state === 'leading', limiter: operator.limiter });
   const http = await startHttpServer({
     host: options.httpHost,
     port: options.httpPort,

@@ -4,7 +4,7 @@ import { kindOf, type OperatorObservers } from '../../operator/operator.ts';
 
 export interface OperatorMetrics extends OperatorObservers {
   observeRequest: RequestObserver;
-  watchOperator(sources: { leading: () => boolean; slots: { running: number; waiting: number } }): void;
+  watchOperator(sources: { leading: () => boolean; limiter: { running: number; waiting: number } }): void;
 }
 
 /** Label values: one for each kind of key in the work queue. */
@@ -87,7 +87,7 @@ export function operatorMetrics(registry: Registry): OperatorMetrics {
     },
     observeDispatchLag: (seconds) => lag.observe(seconds),
     observeReconcileError: (kind) => errors.inc({ kind }),
-    watchOperator({ leading, slots }) {
+    watchOperator({ leading, limiter }) {
       const gauge = (name: string, help: string, value: () => number) =>
         new Gauge({
           name,
@@ -98,11 +98,15 @@ export function operatorMetrics(registry: Registry): OperatorMetrics {
           },
         });
       gauge('km_operator_leader', '1 while this replica leads.', () => Number(leading()));
-      gauge('km_operator_active_runs', 'Runs that count toward the concurrency limit.', () => slots.running);
+      gauge(
+        'km_operator_active_runs',
+        'Runs that count toward the concurrency limit.',
+        () => limiter.running,
+      );
       gauge(
         'km_operator_waiting_runs',
         'Runs that wait because the concurrency limit is reached.',
-        () => slots.waiting,
+        () => limiter.waiting,
       );
     },
   };

@@ -36,16 +36,16 @@ function scene(onRead = () => {}) {
   );
   cache.schedules.put(schedule());
   const granted: string[] = [];
-  const slots = new ConcurrencyLimiter({ total: 1, perNamespace: 1 }, (run) => granted.push(run));
+  const limiter = new ConcurrencyLimiter({ total: 1, perNamespace: 1 }, (run) => granted.push(run));
   const observe = (backup: typeof first) =>
-    observeBackup(backup, cache, resources, slots, async () => [], at('02:00:01'));
-  return { cache, slots, granted, observe };
+    observeBackup(backup, cache, resources, limiter, async () => [], at('02:00:01'));
+  return { cache, limiter, granted, observe };
 }
 
 describe('the place of a run under the concurrency limit', () => {
   it('is given back when a read fails, and goes to the run that waits', async () => {
-    const { cache, slots, granted, observe } = scene(() => {
-      slots.request('team/other', 'team');
+    const { cache, limiter, granted, observe } = scene(() => {
+      limiter.request('team/other', 'team');
     });
     cache.backups.put(first);
     await expect(observe(first)).rejects.toThrow(KubeError);
@@ -53,12 +53,12 @@ describe('the place of a run under the concurrency limit', () => {
   });
 
   it('is given back by a run that must let another one of its schedule go first', async () => {
-    const { cache, slots, granted, observe } = scene();
+    const { cache, limiter, granted, observe } = scene();
     // Seen first, and started; then one appears that was created before it.
     cache.backups.put(second);
-    slots.hold(key(second), 'team');
+    limiter.hold(key(second), 'team');
     cache.backups.put(first);
-    expect(slots.request(key(first), 'team').granted).toBe(false);
+    expect(limiter.request(key(first), 'team').granted).toBe(false);
     expect((await observe(second)).ahead).toBe(first.metadata.name);
     expect(granted).toEqual([key(first)]);
   });

@@ -165,7 +165,7 @@ export async function observeBackup(
   backup: KmBackup,
   cache: Cache,
   resources: Resources,
-  slots: ConcurrencyLimiter,
+  limiter: ConcurrencyLimiter,
   podsOnNodes: PodsOnNodes,
   nowMs: number,
 ): Promise<ObservedBackup> {
@@ -179,11 +179,11 @@ export async function observeBackup(
   let placement: PlacementResult | undefined;
   let source: SourceIdentity | undefined;
   if (isFinished(backup) || backup.metadata.deletionTimestamp || job.state === 'gone') {
-    slots.release(key, namespace);
+    limiter.release(key, namespace);
   } else if (job.state === 'exists') {
-    slots.hold(key, namespace);
+    limiter.hold(key, namespace);
   } else if (schedule && ahead === undefined && backup.spec.archiveName === undefined) {
-    slot = slots.request(key, namespace);
+    slot = limiter.request(key, namespace);
     if (slot.granted) {
       try {
         const { source: live, ...found } = await observePlacement(
@@ -196,13 +196,13 @@ export async function observeBackup(
         placement = found;
         source = live ?? rememberedSource(schedule);
       } catch (error) {
-        slots.release(key, namespace);
+        limiter.release(key, namespace);
         throw error;
       }
     }
   } else {
     // A run that waits for another must not take up the concurrency that the other one needs.
-    slots.release(key, namespace);
+    limiter.release(key, namespace);
   }
   const warning =
     job.state === 'exists' && needsEvents(backup, outcomeOf(job.job, job.pods), nowMs)

@@ -49,7 +49,7 @@ const settled = (time: string, more: Partial<KmBackupScheduleStatus> = {}): KmBa
   ...more,
 });
 
-describe('which slot a schedule runs', () => {
+describe('which scheduled time a schedule runs', () => {
   const cases: [
     name: string,
     spec: Record<string, unknown>,
@@ -59,9 +59,9 @@ describe('which slot a schedule runs', () => {
     slots: string[],
     missed: number,
   ][] = [
-    ['nothing before the first slot', {}, undefined, '00:59:59', [], [], 0],
-    ['the first slot after creation', {}, undefined, '01:00:00', [], ['01:00:00'], 0],
-    ['a slot once only', {}, settled('01:00:00'), '01:00:01', [], [], 0],
+    ['nothing before the first scheduled time', {}, undefined, '00:59:59', [], [], 0],
+    ['the first scheduled time after creation', {}, undefined, '01:00:00', [], ['01:00:00'], 0],
+    ['a scheduled time once only', {}, settled('01:00:00'), '01:00:01', [], [], 0],
     [
       'one catch-up after downtime, the rest missed',
       {},
@@ -72,7 +72,7 @@ describe('which slot a schedule runs', () => {
       4,
     ],
     [
-      'no slot later than its starting deadline',
+      'no scheduled time later than its starting deadline',
       { startingDeadlineSeconds: 600 },
       settled('01:00:00'),
       '06:30:00',
@@ -89,8 +89,24 @@ describe('which slot a schedule runs', () => {
       [],
       0,
     ],
-    ['no past slot when resumed', {}, settled('01:00:00', { cadence: 'suspended' }), '06:30:00', [], [], 0],
-    ['no past slot when edited', { cron: '15 * * * *' }, settled('01:00:00'), '06:30:00', [], [], 0],
+    [
+      'no past scheduled time when resumed',
+      {},
+      settled('01:00:00', { cadence: 'suspended' }),
+      '06:30:00',
+      [],
+      [],
+      0,
+    ],
+    [
+      'no past scheduled time when edited',
+      { cron: '15 * * * *' },
+      settled('01:00:00'),
+      '06:30:00',
+      [],
+      [],
+      0,
+    ],
     [
       'nothing while a run is active',
       {},
@@ -101,7 +117,7 @@ describe('which slot a schedule runs', () => {
       0,
     ],
     [
-      'the newest slot when the run before it ended late',
+      'the newest scheduled time when the run before it ended late',
       {},
       settled('01:00:00'),
       '03:10:00',
@@ -119,7 +135,7 @@ describe('which slot a schedule runs', () => {
       0,
     ],
     [
-      'no slot whose run exists but was not written down',
+      'no scheduled time whose run exists but was not written down',
       {},
       settled('00:00:00'),
       '01:00:05',
@@ -227,7 +243,7 @@ describe('which slot a schedule runs', () => {
     expect(third.steps).toHaveLength(1);
   });
 
-  it('holds a slot for the active run without forgetting or repeating the misses', () => {
+  it('holds a scheduled time for the active run without forgetting or repeating the misses', () => {
     const active = scheduledBackup(at('01:00:00'));
     const held = decide(schedule({}, settled('01:00:00')), at('04:00:00'), [active]);
     expect(statusOf(held).missedSlots).toBe(2);
