@@ -11,7 +11,7 @@ export {
   openLocation,
 } from './location-identity.ts';
 export { type LocationOptions, locationAt } from './open.ts';
-export { openForCopies } from './open-for-copies.ts';
+export { openForCopies, openKnownLocation } from './open-for-copies.ts';
 export { type PruneCopiesReport, pruneCopies } from './prune.ts';
 export { RECIPE } from './recipe.ts';
 export { Retrier } from './retry.ts';

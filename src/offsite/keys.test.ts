@@ -73,6 +73,13 @@ describe('series', () => {
   });
 });
 
+test.each(['..', '.', '', '../../etc/cron.d/x', '/etc/passwd', 'a/b', 'a\0b'])(
+  'a key that stands for the file name %j is not that of a list',
+  (name) => {
+    expect(archiveOfListKey(listKey('s', name))).toBeUndefined();
+  },
+);
+
 test('a pack says who wrote it', () => {
   expect(writerOfPack(packsPrefix('a/b') + packName('1f', '00', true))).toBe('1f');
 });

@@ -54,10 +54,14 @@ export const catalogKey = (series: string, writer: string): string =>
 export const sweepKey = (series: string, writer: string): string =>
   `${seriesPrefix(series)}${writer}${SWEEP_SUFFIX}`;
 
-/** The archive that a list belongs to; undefined for any other key. */
+/**
+ * The archive that a list belongs to; undefined for any other key, and for names that are no file name: whoever writes
+ * the location must not choose where a fetched archive goes.
+ */
 export function archiveOfListKey(key: string): string | undefined {
   if (!key.endsWith(LIST_SUFFIX)) return undefined;
-  return decodePart(key.slice(key.lastIndexOf('/') + 1, -LIST_SUFFIX.length));
+  const name = decodePart(key.slice(key.lastIndexOf('/') + 1, -LIST_SUFFIX.length));
+  return /^\.{0,2}$|[/\0]/.test(name) ? undefined : name;
 }
 
 /** The series that a list belongs to. */

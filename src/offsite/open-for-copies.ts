@@ -1,8 +1,16 @@
-/** Opens a location for the copies of one destination. */
+/** Opens a location for what one destination copies or prunes there. */
 
 import type { Location } from './location.ts';
 import { initLocation, openLocation } from './location-identity.ts';
 import { KnownLocations } from './writer-state.ts';
+
+/**
+ * The location that the destination was copied to before; none is made.
+ * @throws {ArchiveError} LocationUnsuitable
+ */
+export async function openKnownLocation(location: Location, destination: string): Promise<void> {
+  await openLocation(location, new KnownLocations(destination).idOf(location.url));
+}
 
 /**
  * The first copy makes the location where there is none; every later one must find the same one again.

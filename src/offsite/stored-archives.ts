@@ -60,7 +60,10 @@ export async function readList(
 ): Promise<ArchiveList | undefined> {
   const key = listKey(series, archive);
   const bytes = await location.get(key);
-  return bytes && parseList(bytes.toString('utf8'), `${location.url}: ${key}`);
+  if (!bytes) return undefined;
+  const list = parseList(bytes.toString('utf8'), `${location.url}: ${key}`);
+  if (list.archive === archive && list.series === series) return list;
+  throw new ArchiveError('ArchiveCorrupt', `${location.url}: ${key} is the list of another archive.`);
 }
 
 export function readIndex(location: Location, series: string, archive: string): Promise<Buffer | undefined> {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openForCopies } from '../../src/offsite/open-for-copies.ts';
+import { openForCopies, openKnownLocation } from '../../src/offsite/open-for-copies.ts';
 import { type PruneCopiesReport, pruneCopies } from '../../src/offsite/prune.ts';
 import { listedArchives } from '../../src/offsite/stored-archives.ts';
 import { verifyCopies } from '../../src/offsite/verify.ts';
@@ -213,6 +213,8 @@ test('a location that was emptied or exchanged is refused until it is accepted',
   const id = await open();
   expect(await open()).toBe(id);
   fs.rmSync(path.join(root.root, 'location'), { recursive: true });
+  await expect(openKnownLocation(location, a.box.destination)).rejects.toThrow(/was there before/);
+  expect(fs.existsSync(path.join(root.root, 'location'))).toBe(false);
   await expect(open()).rejects.toMatchObject({
     reason: 'LocationUnsuitable',
     message: expect.stringContaining('was there before'),

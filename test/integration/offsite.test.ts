@@ -306,6 +306,18 @@ test('every pack is fetched once, however often archives go back and forth betwe
   expect([...gets.values()]).toEqual(Array.from(packs, () => 1));
 });
 
+test('a list of another archive is not taken', async () => {
+  fill(1, 3);
+  const first = await backUp();
+  box.write('f0/0', 'changed');
+  const second = await backUp();
+  for (const archive of [first, second]) await copyTo(location, archive);
+  const file = (archive: string) =>
+    path.join(box.root, 'location/archives/_', `${path.basename(archive)}.list`);
+  fs.copyFileSync(file(first), file(second));
+  await expect(fetchFrom(box, location, path.basename(second))).rejects.toThrow(/list of another archive/);
+});
+
 test('a manifest of another archive is not taken', async () => {
   fill(1, 3);
   const first = await backUp();

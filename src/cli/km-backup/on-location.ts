@@ -13,7 +13,7 @@ import {
   type Location,
   listedArchives,
   lockCopies,
-  openForCopies,
+  openKnownLocation,
   openLocation,
   pruneCopies,
   RECIPE,
@@ -130,7 +130,7 @@ export async function pruneLocation(
   using _lock = destination !== undefined && !flags.dryRun ? lockCopies(destination) : undefined;
   const location = await openAt(url, flags, context);
   if (destination === undefined) await openLocation(location);
-  else await openForCopies(location, destination, { isNew: false, now: () => new Date() });
+  else await openKnownLocation(location, destination);
   const seriesOf = new Set((await listedArchives(location)).map(({ series }) => series));
   const series = flags.series === undefined ? [...seriesOf].sort() : [flags.series];
   for (const one of series) {
