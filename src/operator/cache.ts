@@ -51,7 +51,7 @@ export interface CacheOptions {
   metrics?: ReflectorMetrics;
 }
 
-/** What the operator knows of the cluster: of Jobs and pods only its own, and of each object only the fields it reads. */
+/** What the operator knows of the cluster: only its own Jobs and pods, and only the fields that it reads. */
 export class Cache {
   readonly schedules: Store<KmBackupSchedule>;
   readonly backups: Store<KmBackup>;
@@ -117,7 +117,7 @@ export class Cache {
   #backupChanged({ object: backup, type }: Change<KmBackup>): void {
     if (type === 'deleted' || isFinished(backup) || backup.status?.job?.uid !== undefined)
       this.#lostJobs.delete(backup.metadata.uid);
-    // A finished run needs nothing when first seen. If its Job has not ended, the Job's own change asks for it.
+    // A run that is finished when first seen needs nothing. If its Job has not ended, the Job's change adds the key.
     if (type !== 'added' || !isFinished(backup) || this.jobOf(backup)) this.#handlers.backup(keyOf(backup));
     this.#handlers.runs(scheduleKey(backup));
     // Runs of the same schedule wait for one another.
@@ -140,7 +140,7 @@ export class Cache {
   }
 
   #claimChanged({ object: claim, type }: Change<PersistentVolumeClaim>): void {
-    // What is read of a claim never changes.
+    // The fields of a claim that the operator reads never change.
     if (type === 'updated') return;
     for (const schedule of this.schedules.byIndex('claim', keyOf(claim)))
       this.#handlers.schedule(keyOf(schedule));
@@ -192,7 +192,7 @@ export class Cache {
     return this.jobs.byIndex('backup', backup.metadata.uid)[0];
   }
 
-  /** The Job that the run is known to have had, whether or not it still exists. */
+  /** The Job that the run is known to have had. It may no longer exist. */
   recordedJobOf({ metadata, status }: KmBackup): JobReference | undefined {
     const { name, uid } = status?.job ?? {};
     return name !== undefined && uid !== undefined ? { name, uid } : this.#lostJobs.get(metadata.uid);

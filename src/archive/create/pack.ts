@@ -93,7 +93,7 @@ export class Packer {
     return pool.run('group', { root, items: items.map(groupItem), settings });
   }
 
-  /** Writes units from the front of the queue until at most these many wait; those to be copied are written at once. */
+  /** Writes units from the front of the queue until at most `maxPending` wait. Units to be copied are always written. */
   async #drain(maxPending: number, maxPacking: number): Promise<void> {
     while (
       this.#pending.length > maxPending ||

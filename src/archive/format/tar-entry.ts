@@ -36,7 +36,7 @@ export function entryOf(
   const path = plainName(rawName);
   const packed = extension?.size ?? global.size ?? readNumber(block, 124, 12, 'size', at);
   const content = entryType === 'file' ? packed : 0;
-  // A hard link's size describes its target. Readers disagree about data after one, so it has none here.
+  // A hard link's size describes its target. Readers disagree about data after a hard link, so none is expected.
   if (entryType !== 'file' && entryType !== 'hardlink' && packed !== 0) {
     throw corrupt(at, `'${display(path)}' is a ${entryType} with content`);
   }

@@ -20,7 +20,7 @@ import {
   usualUntilMs,
 } from './waits.ts';
 
-/** Stands for every step of a start that takes no longer than usual, so that none of them costs a write. */
+/** Reported for all steps of a start that is as fast as usual, so that they cost a single status write. */
 const STARTING = { reason: 'Starting' as const, message: 'The pod is starting.' };
 
 /** A run can be applied before its schedule. One whose schedule was deleted waits for nothing. */
@@ -122,7 +122,7 @@ function decideRunning(
   };
 }
 
-/** The Job goes on after its container ended: it tries again soon, or something keeps the pod from ending. */
+/** The container has ended but the Job has not: it will retry soon, or something keeps the pod from ending. */
 function decideEnded(observed: ObservedBackup, job: Job, ended: Ended, nowMs: number): Plan {
   const { pod, verdict, podEnded, stillRunning } = ended;
   const { backup, schedule, warning } = observed;

@@ -30,8 +30,8 @@ interface RunCounts {
 }
 
 /**
- * How many of the latest counted runs to remember although the cache has them no longer. Most were deleted, but the
- * cache of a new leader may also lack runs that the schedule's status has counted.
+ * How many counted runs to remember after they left the cache, latest first. Most of them were deleted, but the cache of
+ * a new leader may also lack runs that the status already counts.
  */
 const UNSEEN_REMEMBERED = 8;
 
