@@ -73,11 +73,14 @@ export async function runScriptBackup(options: ScriptRunOptions): Promise<Run> {
       return failed('ArchiveCorrupt', `The script wrote ${name}, which is damaged: ${verified.problem}`);
     }
     const { incomplete } = outcome;
+    const archive = await describeArchive(outcome, verified.entries);
+    const { notes, ...pruning } = await prune(options, archive);
+    const what = `${name} was written by the script and reads without error. It has no manifest to compare its content with.`;
     const made = result(
       incomplete ? 'Incomplete' : 'Succeeded',
       incomplete ? 'FilesNotCaptured' : 'ScriptArchiveSound',
-      `${name} was written by the script and reads without error. It has no manifest to compare its content with.`,
-      { archive: await describeArchive(outcome, verified.entries), ...(await prune(options, name)) },
+      [what, ...notes].join(' '),
+      { archive, ...pruning, ...(notes.length > 0 && { notes }) },
     );
     return { exitCode: incomplete ? ExitCode.incomplete : ExitCode.ok, result: made };
   } catch (error) {
@@ -151,24 +154,37 @@ async function describeArchive(
   };
 }
 
+/** The archive is in place: an error now is a note about retention, not a failed backup. */
 async function prune(
   options: ScriptRunOptions,
-  keep: string,
-): Promise<Pick<RunResult, 'pruned' | 'present'>> {
+  { name: keep, sizeBytes }: NonNullable<RunResult['archive']>,
+): Promise<Pick<RunResult, 'pruned' | 'present'> & { readonly notes: string[] }> {
   const { destination, series, retention: policy, lockWaitMs, signal, now } = options;
-  using _lock = await lockDestination(destination, lockWaitMs, signal);
-  const { pruned, failures, present } = pruneUnderLock({
-    destination,
-    series,
-    policy,
-    now: now(),
-    dryRun: false,
-    keep,
-  });
-  return {
-    pruned: { count: pruned.length, failed: failures.length, names: pruned },
-    present: { ...present, classes: classLetters(present.classes) },
-  };
+  try {
+    using _lock = await lockDestination(destination, lockWaitMs, signal);
+    const { pruned, failures, present } = pruneUnderLock({
+      destination,
+      series,
+      policy,
+      now: now(),
+      dryRun: false,
+      keep,
+    });
+    return {
+      pruned: { count: pruned.length, failed: failures.length, names: pruned },
+      present: { ...present, classes: classLetters(present.classes) },
+      notes:
+        failures.length > 0 ? [`Could not remove ${failures.length} old archive(s): ${failures[0]}.`] : [],
+    };
+  } catch (error) {
+    const message = printable(error instanceof Error ? error.message : String(error), 1000);
+    return {
+      pruned: { count: 0, failed: 0, names: [] },
+      // Fewer names than archives: absence from this report proves nothing.
+      present: { count: 1, bytes: sizeBytes, names: [], classes: '' },
+      notes: [`Old archives could not be looked through, and the next run tries again: ${message}`],
+    };
+  }
 }
 
 async function sha256Of(file: string): Promise<string> {
