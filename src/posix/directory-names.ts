@@ -4,8 +4,9 @@ import { SystemError } from './system-error.ts';
 
 /** Room for about a thousand names at once. */
 const buffer = Buffer.alloc(32 * 1024);
+const shorts = new Uint16Array(buffer.buffer, buffer.byteOffset, buffer.length / 2);
 
-/** struct linux_dirent64: d_ino, d_off, d_reclen, d_type, d_name. */
+/** struct linux_dirent64: d_ino, d_off, d_reclen, d_type, d_name. Each begins on a multiple of eight. */
 const LENGTH_AT = 16;
 const TYPE_AT = 18;
 const NAME_AT = 19;
@@ -18,26 +19,31 @@ export interface Names {
   readonly directories: ReadonlySet<string>;
 }
 
+const none: ReadonlySet<string> = new Set();
+
 /** The names in an open directory, from the descriptor's position on. */
 export function namesIn(fd: number): Names {
   const names: string[] = [];
-  const directories = new Set<string>();
+  let directories: Set<string> | undefined;
   for (;;) {
     const answer = tryCall('getdents64', fd, buffer, buffer.length);
     if ('errno' in answer) {
       const error = new SystemError('getdents64', answer.errno);
       if (error.code !== 'ENOSYS') throw error;
-      return { names: readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' }), directories };
+      return { names: readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' }), directories: none };
     }
-    if (answer.result === 0) return { names, directories };
-    for (let at = 0; at < answer.result; at += buffer[at + LENGTH_AT]! + 256 * buffer[at + LENGTH_AT + 1]!) {
-      const start = at + NAME_AT;
-      let end = start;
-      while (buffer[end] !== 0) end++;
-      const name = buffer.toString('latin1', start, end);
+    const used = answer.result;
+    if (used === 0) return { names, directories: directories ?? none };
+    // One conversion for the whole block: one for each name takes longer than reading them.
+    const text = buffer.toString('latin1', 0, used);
+    for (let at = 0; at < used; at += shorts[(at + LENGTH_AT) / 2]!) {
+      const name = text.slice(at + NAME_AT, text.indexOf('\0', at + NAME_AT));
       if (name === '.' || name === '..') continue;
       names.push(name);
-      if (buffer[at + TYPE_AT] === DT_DIR) directories.add(name);
+      if (buffer[at + TYPE_AT] === DT_DIR) {
+        directories ??= new Set();
+        directories.add(name);
+      }
     }
   }
 }

@@ -11,6 +11,8 @@ export interface FileStatus {
   readonly gid: number;
   /** Decimal. */
   readonly ino: string;
+  /** The low 31 bits of the inode number: enough to tell entries of one directory apart. */
+  readonly inodeTag: number;
   readonly size: number;
   /** 512-byte units allocated. */
   readonly blocks: number;
@@ -34,8 +36,29 @@ const STATX_BTIME = 0x800;
 const WANTED = 0x7ff | STATX_BTIME;
 const ENOENT = 2;
 
-const answer = new DataView(new ArrayBuffer(256));
+/** struct statx. Plain words and not a DataView: the machine is little-endian, and this compiles in half the time. */
+const answer = new Uint32Array(64);
 const answerBytes = new Uint8Array(answer.buffer);
+const answerShorts = new Uint16Array(answer.buffer);
+
+/** Offsets in `answer`, in words of four bytes. */
+const AT = {
+  mask: 0,
+  attributes: 2,
+  links: 4,
+  uid: 5,
+  gid: 6,
+  ino: 8,
+  size: 10,
+  blocks: 12,
+  born: 20,
+  ctime: 24,
+  mtime: 28,
+  node: 32,
+  device: 34,
+} as const;
+const MODE_AT = 14;
+
 const empty = Buffer.alloc(1);
 
 /**
@@ -59,10 +82,12 @@ export function statusAt(directory: number, path: string): FileStatus | undefine
 /**
  * Change time in nanoseconds since the epoch, to within 512: enough to see whether it is still the same. Undefined
  * when it cannot be found out.
+ * @param path NUL-terminated; '' is the directory itself
  */
-export function changeTimeAt(directory: number, path: string): number | undefined {
-  const call = tryCall('statx', directory, pathBytes(path), AT_SYMLINK_NOFOLLOW, STATX_CTIME, answerBytes);
-  return 'result' in call ? signed(96) * 1e9 + answer.getUint32(104, true) : undefined;
+export function changeTimeAt(directory: number, path: Uint8Array): number | undefined {
+  const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+  const call = tryCall('statx', directory, path, flags, STATX_CTIME, answerBytes);
+  return 'result' in call ? floating(AT.ctime) : undefined;
 }
 
 /** Attributes that forbid changes even to the owner and to root, and whether something is mounted on the file. */
@@ -80,7 +105,7 @@ export interface FileAttributes {
  * @param path One character per byte. Symlinks are not followed.
  */
 export function attributesOf(path: string): FileAttributes {
-  const attributes = statusOf(path) === undefined ? 0 : answer.getUint32(8, true);
+  const attributes = statusOf(path) === undefined ? 0 : answer[AT.attributes]!;
   return {
     immutable: (attributes & 0x10) !== 0,
     appendOnly: (attributes & 0x20) !== 0,
@@ -96,48 +121,57 @@ export function statusOfOpen(fd: number): FileStatus {
 
 function decode(): FileStatus {
   return {
-    mode: answer.getUint16(28, true),
-    links: answer.getUint32(16, true),
-    uid: answer.getUint32(20, true),
-    gid: answer.getUint32(24, true),
-    ino: decimal(32),
-    size: unsigned(40),
-    blocks: unsigned(48),
-    ctime: nanoseconds(96),
-    mtime: nanoseconds(112),
-    born: answer.getUint32(0, true) & STATX_BTIME ? signed(80) * 1e9 + answer.getUint32(88, true) : undefined,
-    device: deviceAt(136),
-    node: [answer.getUint32(128, true), answer.getUint32(132, true)],
+    mode: answerShorts[MODE_AT]!,
+    links: answer[AT.links]!,
+    uid: answer[AT.uid]!,
+    gid: answer[AT.gid]!,
+    ino: decimal(AT.ino),
+    inodeTag: answer[AT.ino]! & 0x7fffffff,
+    size: unsigned(AT.size),
+    blocks: unsigned(AT.blocks),
+    ctime: nanoseconds(AT.ctime),
+    mtime: nanoseconds(AT.mtime),
+    born: answer[AT.mask]! & STATX_BTIME ? floating(AT.born) : undefined,
+    device: deviceAt(AT.device),
+    node: [answer[AT.node]!, answer[AT.node + 1]!],
   };
 }
 
 /** Not exact beyond 2^53. */
 function unsigned(at: number): number {
-  return answer.getUint32(at + 4, true) * 2 ** 32 + answer.getUint32(at, true);
+  return answer[at + 1]! * 2 ** 32 + answer[at]!;
 }
 
 function signed(at: number): number {
-  return answer.getInt32(at + 4, true) * 2 ** 32 + answer.getUint32(at, true);
+  return (answer[at + 1]! | 0) * 2 ** 32 + answer[at]!;
 }
 
 function decimal(at: number): string {
   const value = unsigned(at);
-  return Number.isSafeInteger(value) ? `${value}` : answer.getBigUint64(at, true).toString();
+  return Number.isSafeInteger(value) ? `${value}` : exact(at).toString();
 }
 
 /** The device seen last: the next file is nearly always on the same one. */
 let device = { major: -1, minor: -1, text: '' };
 
 function deviceAt(at: number): string {
-  const major = answer.getUint32(at, true);
-  const minor = answer.getUint32(at + 4, true);
+  const major = answer[at]!;
+  const minor = answer[at + 1]!;
   if (device.major !== major || device.minor !== minor) device = { major, minor, text: `${major}:${minor}` };
   return device.text;
 }
 
 function nanoseconds(at: number): string {
   const seconds = signed(at);
-  const fraction = answer.getUint32(at + 8, true);
+  const fraction = answer[at + 2]!;
   if (seconds > 0 && Number.isSafeInteger(seconds)) return `${seconds}${String(fraction).padStart(9, '0')}`;
-  return (answer.getBigInt64(at, true) * 1_000_000_000n + BigInt(fraction)).toString();
+  return (BigInt.asIntN(64, exact(at)) * 1_000_000_000n + BigInt(fraction)).toString();
+}
+
+function floating(at: number): number {
+  return signed(at) * 1e9 + answer[at + 2]!;
+}
+
+function exact(at: number): bigint {
+  return (BigInt(answer[at + 1]!) << 32n) | BigInt(answer[at]!);
 }

@@ -4,7 +4,7 @@ import { namesIn } from '../../posix/directory-names.ts';
 import { changeTimeAt, type FileStatus, statusAt, statusOfOpen } from '../../posix/status.ts';
 import { isSystemError } from '../../posix/system-error.ts';
 import { type ByteString, display, join } from '../format/byte-string.ts';
-import { inodeTag, type Listing, type ListingLog } from './listing-log.ts';
+import type { Listing, ListingLog } from './listing-log.ts';
 import type { Selection } from './selection.ts';
 import { typeOf } from './walk.ts';
 import type { Warn } from './warning.ts';
@@ -37,9 +37,13 @@ export interface LateArrivalOptions {
 export function warnOfLateArrivals(options: LateArrivalOptions): void {
   const { root, listings, startedAt, warn } = options;
   const settledBefore = startedAt - TICK_NS;
-  for (const listing of listings) {
+  const isUnchanged = (path: Uint8Array, ctime: number) => {
+    if (ctime >= settledBefore) return false;
+    const now = changeTimeAt(root, path);
+    return now !== undefined && Math.abs(now - ctime) < ROUNDING_NS;
+  };
+  for (const listing of listings.except(isUnchanged)) {
     try {
-      if (listing.ctime < settledBefore && isUnchanged(root, listing)) continue;
       const arrivals = arrivalsIn(options, listing);
       if (arrivals.length > 0) warn({ kind: 'moved', path: listing.path, message: describe(arrivals) });
     } catch (error) {
@@ -49,18 +53,13 @@ export function warnOfLateArrivals(options: LateArrivalOptions): void {
   }
 }
 
-function isUnchanged(root: number, { path, ctime }: Listing): boolean {
-  const now = changeTimeAt(root, path === '' ? '.' : path);
-  return now !== undefined && Math.abs(now - ctime) < ROUNDING_NS;
-}
-
 /** Names in the directory that lead to something which was not in it before, and is older than this run. */
 function arrivalsIn(options: LateArrivalOptions, { path, inode, inodes }: Listing): ByteString[] {
   const fd = openBeneath(options.root, path, READ_DIRECTORY);
   try {
     const status = statusOfOpen(fd);
     // Another directory of that name is an arrival in the one above it.
-    return inodeTag(status.ino) === inode ? olderThanRun(options, fd, path, status, inodes()) : [];
+    return status.inodeTag === inode ? olderThanRun(options, fd, path, status, inodes) : [];
   } finally {
     closeSync(fd);
   }
@@ -81,7 +80,7 @@ function olderThanRun(
   for (const name of names) {
     const child = join(path, name);
     const found = statusAt(fd, name);
-    if (!found || known.has(inodeTag(found.ino)) || typeOf(found) === 'socket') continue;
+    if (!found || known.has(found.inodeTag) || typeOf(found) === 'socket') continue;
     if (selection.isRestoreState(child) || selection.isDestination(found)) continue;
     if (selection.leavesOut(child, name, role, found)) continue;
     if (found.born === undefined || found.born <= startedAt) arrivals.push(name);

@@ -1,18 +1,12 @@
+import type { FileStatus } from '../../posix/status.ts';
 import type { ByteString } from '../format/byte-string.ts';
 
 /** What a directory looked like when its names were read. */
 export interface Listing {
   readonly path: ByteString;
-  /** Nanoseconds, to within 256. */
-  readonly ctime: number;
-  /** Inode number of the directory, and of the entries in it that were found; see inodeTag. */
+  /** `inodeTag` of the directory, and of the entries in it that were found. */
   readonly inode: number;
-  readonly inodes: () => ReadonlySet<number>;
-}
-
-/** The last nine digits of an inode number: they tell entries of one directory apart well enough. */
-export function inodeTag(ino: string): number {
-  return Number(ino.length > 9 ? ino.slice(-9) : ino);
+  readonly inodes: ReadonlySet<number>;
 }
 
 /** Numbers kept of each directory, before those of its entries. */
@@ -30,11 +24,13 @@ export class ListingLog {
   #times = new Float64Array(256);
   #count = 0;
   #last = '';
+  #longest = 0;
 
-  add(path: ByteString, ctime: string, ino: string, inodes: readonly number[]): void {
+  add(path: ByteString, { ctime, inodeTag }: FileStatus, inodes: readonly number[]): void {
     const shared = sharedLength(this.#last, path);
     const rest = path.length - shared;
     this.#last = path;
+    this.#longest = Math.max(this.#longest, path.length);
     if (this.#namesUsed + rest > this.#names.length) {
       this.#names = Buffer.concat([this.#names], 2 * this.#names.length + rest);
     }
@@ -54,7 +50,7 @@ export class ListingLog {
     let at = this.#numbersUsed;
     numbers[at + HEAD.shared] = shared;
     numbers[at + HEAD.rest] = rest;
-    numbers[at + HEAD.inode] = inodeTag(ino);
+    numbers[at + HEAD.inode] = inodeTag;
     numbers[at + HEAD.count] = inodes.length;
     at += HEAD.length;
     for (const inode of inodes) numbers[at++] = inode;
@@ -62,21 +58,28 @@ export class ListingLog {
     this.#times[this.#count++] = Number(ctime);
   }
 
-  *[Symbol.iterator](): Generator<Listing> {
+  /**
+   * The listings that do not pass a test, which nearly all do: it gets the path NUL-terminated, as the kernel takes
+   * it, and the change time in nanoseconds, to within 256.
+   */
+  *except(passes: (path: Uint8Array, ctime: number) => boolean): Generator<Listing> {
     const numbers = this.#numbers;
-    let last = '';
+    const path = Buffer.alloc(this.#longest + 1);
     for (let index = 0, at = 0, name = 0; index < this.#count; index++) {
+      const shared = numbers[at + HEAD.shared]!;
       const rest = numbers[at + HEAD.rest]!;
-      last = last.slice(0, numbers[at + HEAD.shared]) + this.#names.toString('latin1', name, name + rest);
+      this.#names.copy(path, shared, name, name + rest);
+      path[shared + rest] = 0;
       name += rest;
       const start = at + HEAD.length;
       const end = start + numbers[at + HEAD.count]!;
-      yield {
-        path: last as ByteString,
-        ctime: this.#times[index]!,
-        inode: numbers[at + HEAD.inode]!,
-        inodes: () => new Set(numbers.subarray(start, end)),
-      };
+      if (!passes(path, this.#times[index]!)) {
+        yield {
+          path: path.toString('latin1', 0, shared + rest) as ByteString,
+          inode: numbers[at + HEAD.inode]!,
+          inodes: new Set(numbers.subarray(start, end)),
+        };
+      }
       at = end;
     }
   }

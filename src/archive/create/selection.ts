@@ -27,9 +27,11 @@ const MAX_LOCK_BYTES = 1024;
 /** Decides what an archive leaves out. */
 export class Selection {
   readonly #options: SelectionOptions;
+  readonly #hasPatterns: boolean;
 
   constructor(options: SelectionOptions) {
     this.#options = options;
+    this.#hasPatterns = options.exclude !== undefined || options.include !== undefined;
   }
 
   /** Whether a directory is this run's destination and nothing else, so that it need not be opened. */
@@ -49,12 +51,14 @@ export class Selection {
 
   /** Whether an entry is left out, apart from destinations. */
   leavesOut(path: ByteString, name: ByteString, role: DirectoryRole, { mode }: FileStatus): boolean {
-    const { exclude } = this.#options;
-    const type = mode & constants.S_IFMT;
-    const isDirectory = type === constants.S_IFDIR;
-    if (type === constants.S_IFREG && (role === 'shared' ? this.#isOurs(name) : isTemporaryName(name))) {
-      return true;
+    if (role === 'shared' ? this.#isOurs(name) : isTemporaryName(name)) {
+      if ((mode & constants.S_IFMT) === constants.S_IFREG) return true;
     }
+    return this.#hasPatterns && this.#excludes(path, (mode & constants.S_IFMT) === constants.S_IFDIR);
+  }
+
+  #excludes(path: ByteString, isDirectory: boolean): boolean {
+    const { exclude } = this.#options;
     return exclude?.matches(path, isDirectory) || (!isDirectory && !this.includes(path, false));
   }
 

@@ -6,7 +6,7 @@ import { type FileStatus, statusAt, statusOfOpen } from '../../posix/status.ts';
 import { isSystemError } from '../../posix/system-error.ts';
 import { type ByteString, join, ROOT } from '../format/byte-string.ts';
 import type { Entry, EntryType } from '../format/entry.ts';
-import { inodeTag, ListingLog } from './listing-log.ts';
+import { ListingLog } from './listing-log.ts';
 import type { DirectoryRole, Selection } from './selection.ts';
 import { identityOf } from './source-file.ts';
 import { readWarning, type Warn } from './warning.ts';
@@ -119,30 +119,39 @@ export class Walk {
   #child(parent: Level, name: ByteString): Next | undefined {
     const path = join(parent.found.entry.path, name);
     if (this.#selection.isRestoreState(path)) return undefined;
-    let fd: number | undefined;
     try {
-      const directory = this.#descriptor(parent);
+      const directory = parent.fd ?? this.#reopen(parent);
       // What is opened first need not be compared with what was seen before.
-      if (parent.directories.has(name)) fd = openIfPossible(directory, name);
-      const status = fd === undefined ? statusAt(directory, name) : statusOfOpen(fd);
+      const fd = parent.directories.has(name) ? openIfPossible(directory, name) : undefined;
+      if (fd !== undefined) return this.#opened(parent, name, path, fd);
+      const status = statusAt(directory, name);
       if (!status) {
         this.#warn({ kind: 'vanished', path, message: 'vanished after it was listed' });
         return undefined;
       }
-      parent.inodes?.push(inodeTag(status.ino));
+      parent.inodes?.push(status.inodeTag);
       if (this.#isLeftOut(path, name, parent.role, status)) return undefined;
       const found = this.#describe(directory, name, path, status);
-      if (found?.entry.type !== 'directory') return found && { found };
-      fd ??= this.#openListed(directory, name, path, status);
-      if (fd === undefined) return unread(found, status);
-      const level = this.#list(found, status, fd);
-      if (level?.fd === fd) fd = undefined;
-      return level;
+      return found?.entry.type === 'directory'
+        ? this.#openListed(directory, name, found, status)
+        : found && { found };
     } catch (error) {
       this.#warn(error instanceof Replaced ? replaced(parent.found.entry.path) : readWarning(error, path));
       return undefined;
+    }
+  }
+
+  #opened(parent: Level, name: ByteString, path: ByteString, fd: number): Level | undefined {
+    let level: Level | undefined;
+    try {
+      const status = statusOfOpen(fd);
+      parent.inodes?.push(status.inodeTag);
+      if (!this.#isLeftOut(path, name, parent.role, status) && this.#isShort(path)) {
+        level = this.#list({ entry: describe(path, status) }, status, fd);
+      }
+      return level;
     } finally {
-      if (fd !== undefined) closeSync(fd);
+      if (level?.fd !== fd) closeSync(fd);
     }
   }
 
@@ -159,18 +168,26 @@ export class Walk {
     return type === 'socket';
   }
 
-  /** Undefined, with a warning, if it cannot be opened: then it is stored without its content. */
-  #openListed(directory: number, name: ByteString, path: ByteString, status: FileStatus): number | undefined {
+  /** For file systems that do not say in a listing what is a directory. Without content, if it cannot be opened. */
+  #openListed(directory: number, name: ByteString, found: Found, status: FileStatus): Level | undefined {
+    const { path } = found.entry;
     try {
       const fd = openAt(directory, name, READ_DIRECTORY);
-      if (isSame(status, statusOfOpen(fd))) return fd;
-      closeSync(fd);
+      let level: Level | undefined;
+      try {
+        if (isSame(status, statusOfOpen(fd))) {
+          level = this.#list(found, status, fd);
+          return level;
+        }
+      } finally {
+        if (level?.fd !== fd) closeSync(fd);
+      }
       this.#warn(replaced(path));
     } catch (error) {
       if (path === 'lost+found' && status.uid === 0) this.counts.excluded++;
       else this.#warn(readWarning(error, path));
     }
-    return undefined;
+    return unread(found, status);
   }
 
   /** The names of an open directory; undefined if it serves as a destination. */
@@ -191,8 +208,7 @@ export class Walk {
     }
   }
 
-  #descriptor(level: Level): number {
-    if (level.fd !== undefined) return level.fd;
+  #reopen(level: Level): number {
     const fd = openBeneath(this.#root, level.found.entry.path, READ_DIRECTORY);
     if (!isSame(level.status, statusOfOpen(fd))) {
       closeSync(fd);
@@ -206,16 +222,12 @@ export class Walk {
 
   #leave(level: Level): void {
     close(level);
-    const { path, ctime, ino } = level.found.entry;
-    if (level.inodes) this.listings.add(path, ctime, ino, level.inodes);
+    const { found, status, inodes } = level;
+    if (inodes) this.listings.add(found.entry.path, status, inodes);
   }
 
   #describe(directory: number, name: ByteString, path: ByteString, seen: FileStatus): Found | undefined {
-    if (path.length > MAX_PATH) {
-      const message = `its path of ${path.length} bytes is longer than readers of archives take (${MAX_PATH})`;
-      this.#warn({ kind: 'unreadable', path, message });
-      return undefined;
-    }
+    if (!this.#isShort(path)) return undefined;
     let status = seen;
     let link: ByteString | undefined;
     if (typeOf(status) === 'symlink') {
@@ -233,6 +245,13 @@ export class Walk {
     if (first === undefined) return { entry, identity };
     const { link: _, device: __, ...plain } = entry;
     return { entry: { ...plain, type: 'hardlink', size: 0, link: first }, own: entry, identity };
+  }
+
+  #isShort(path: ByteString): boolean {
+    if (path.length <= MAX_PATH) return true;
+    const message = `its path of ${path.length} bytes is longer than readers of archives take (${MAX_PATH})`;
+    this.#warn({ kind: 'unreadable', path, message });
+    return false;
   }
 
   /** The earlier path of the same inode; undefined if this is the first. */

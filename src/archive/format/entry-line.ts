@@ -68,10 +68,11 @@ const entryTypes: ReadonlySet<unknown> = new Set<EntryType>([
 export function isPlainTail(line: string, identityLength: number): boolean {
   const length = line.length - identityLength;
   if (length === 1) return line.endsWith('}');
-  return length === PLAIN_TAIL_LENGTH && plainTail.test(line.slice(identityLength));
+  plainTail.lastIndex = identityLength;
+  return length === PLAIN_TAIL_LENGTH && plainTail.test(line);
 }
 
-const plainTail = /^,"sha256":"[0-9a-f]{64}"\}$/;
+const plainTail = /,"sha256":"[0-9a-f]{64}"\}$/y;
 const PLAIN_TAIL_LENGTH = ',"sha256":""}'.length + 64;
 
 /**
