@@ -20,7 +20,7 @@ const ARCHIVE_ERRORS = 'archive/errors.ts';
 /** Escaping of text for people, without the logger. */
 const PRINTABLE = 'log/printable.ts';
 
-/** From the bottom up: a room imports only rooms that stand above it here. */
+/** From the bottom up: a room imports only rooms that are listed before it. */
 export const ROOMS: readonly Room[] = [
   { path: 'clock', what: 'the one source of time, and a fake one for tests', imports: [] },
   { path: 'log', what: 'structured logs, and text made safe to print', imports: [], packages: ['pino'] },

@@ -15,6 +15,6 @@ const LETTER_OF = Object.fromEntries(Object.entries(CLASS_OF).map(([letter, name
 export const classLetters = (classes: readonly ArchiveClass[]): string =>
   classes.map((name) => LETTER_OF[name]).join('');
 
-/** The class that the letter at this index stands for; undefined where the report does not say. */
+/** The class of the archive at this index; undefined if the report does not have it. */
 export const classAt = (letters: string | undefined, index: number): ArchiveClass | undefined =>
   CLASS_OF[letters?.[index] ?? ''];

@@ -20,11 +20,11 @@ export const LABELS = {
 
 /** On the Job of a run, and on the KmBackup of an archive that a run found. */
 export const ANNOTATIONS = {
-  /** Where the run writes, or the archive lies: claim, slash, folder. */
+  /** Where the run writes, or where the archive is: claim, slash, folder. */
   destination: `${GROUP}/destination`,
-  /** As whom the run reads and writes, and why; JSON. */
+  /** The user and groups of the run, and why; JSON. */
   identity: `${GROUP}/identity`,
-  /** What the manifest of a found archive says of it; see `ArchiveClass`. */
+  /** The class of a found archive, from its manifest; see `ArchiveClass`. */
   archiveClass: `${GROUP}/archive-class`,
   /** Seconds that the start of a pod and its work may take: two numbers and a slash. */
   deadlines: `${GROUP}/deadlines`,

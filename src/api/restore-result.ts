@@ -33,7 +33,7 @@ export const ContentCheck = z.object({
 export type ContentCheck = z.infer<typeof ContentCheck>;
 
 /**
- * What one `km-backup restore` reports to whoever started it, as RunResult does for a backup: one JSON line by
+ * What one `km-backup restore` reports, as RunResult does for a backup: one JSON line by
  * `--result-file`, at most 4,096 bytes.
  */
 export const RestoreResult = z.object({

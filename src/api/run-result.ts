@@ -37,7 +37,7 @@ export const RunResult = z.object({
       reusedBytes: z.int().nonnegative(),
     })
     .optional(),
-  /** What somebody should look at although the archive is sound, in sentences: a damaged earlier archive, for instance. */
+  /** Problems to look at although the archive is sound, in sentences. Example: a damaged earlier archive. */
   notes: z.array(z.string()).optional(),
   warnings: z.object({
     count: z.int().nonnegative(),

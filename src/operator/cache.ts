@@ -109,7 +109,7 @@ export class Cache {
     // Its runs may have been created before it.
     if (type === 'added')
       for (const run of this.unfinishedRunsOf(keyOf(schedule))) this.#handlers.backup(keyOf(run));
-    // Nobody else cleans up the Jobs of its runs.
+    // Nothing else cleans up the Jobs of its runs.
     if (type === 'deleted')
       for (const run of this.runsOf(keyOf(schedule))) if (this.jobOf(run)) this.#handlers.backup(keyOf(run));
   }

@@ -6,7 +6,7 @@ export const CONTAINER = 'km-backup';
 /** A DNS-1123 label has at most 63 characters; a Job's pods add a suffix of 6. */
 const MAX_NAME = 63 - 6;
 
-/** 8 characters of `[0-9a-z]` that stand for a UID. */
+/** A hash of a UID: 8 characters of `[0-9a-z]`. */
 export function shortHash(uid: string): string {
   return BigInt(`0x${createHash('sha256').update(uid).digest('hex').slice(0, 12)}`)
     .toString(36)
@@ -30,7 +30,7 @@ export function foundName(scheduleName: string, scheduleUid: string, archiveName
   return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
 }
 
-/** The name of a run's Job: the run's own where it fits, else cut and made unique by the UID. */
+/** The name of a run's Job: the run's name if it fits, otherwise shortened and made unique by the UID. */
 export function jobName(backupName: string, backupUid: string): string {
   if (backupName.length <= MAX_NAME && !backupName.includes('.')) return backupName;
   const suffix = `-${shortHash(backupUid)}`;

@@ -43,8 +43,8 @@ export function openAt(directory: number, name: string, flags: number): number {
 /**
  * Opens a relative path below an open directory, safe against concurrent renames. The path may be longer than one
  * system call takes.
- * @param path one character a byte; '' is the directory itself
- * @throws {SystemError} ELOOP where a symlink lies on the way, EXDEV where the path leads out of the directory
+ * @param path One character for each byte; '' is the directory itself.
+ * @throws {SystemError} ELOOP when a symlink is on the way, EXDEV when the path leads out of the directory.
  */
 export function openBeneath(
   directory: number,

@@ -5,8 +5,8 @@ const time = new BigInt64Array(2);
 const timeBytes = new Uint8Array(time.buffer);
 
 /**
- * Nanoseconds since the epoch, to within 256. No file that exists was stamped later by a local file system; one made
- * from now on may bear a time of up to 10 ms earlier, because their clock ticks coarsely.
+ * Nanoseconds since the epoch, to within 256. Existing files on a local file system do not have later times. A file made
+ * from now on may have a time up to 10 ms earlier, because the clock of file systems is coarse.
  */
 export function realTime(): number {
   call('clock_gettime', undefined, CLOCK_REALTIME, timeBytes);

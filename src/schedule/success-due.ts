@@ -1,7 +1,7 @@
 import { type Cadence, nextTime } from './cadence.ts';
 
 const DAY_MS = 86_400_000;
-/** For queueing, starting a pod and everything else that a run waits for. */
+/** Allowance for queueing, starting a pod and everything else that a run waits for. */
 const ALLOWANCE_MS = 15 * 60_000;
 
 export interface SuccessDueInput {

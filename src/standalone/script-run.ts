@@ -28,7 +28,7 @@ const SCRIPT_LOCK_NAME = '.km-backup-script.lock';
 export interface ScriptRunOptions {
   readonly script: string;
   readonly source: string;
-  /** As in RunOptions: directories that source and destination must lie in. */
+  /** As in RunOptions: directories that must contain source and destination. */
   readonly sourceVolume?: string | undefined;
   readonly destination: string;
   readonly destinationVolume?: string | undefined;

@@ -163,7 +163,7 @@ export function upcoming({ settledUntilMs }: State, cadence: Cadence, nowMs: num
   return nextTime(cadence, Math.max(nowMs, settledUntilMs));
 }
 
-/** A time that lies in the future was recorded by a clock that was ahead: shown as the time of its correction. */
+/** A time in the future was recorded by a clock that was ahead: it is shown as the time of the correction. */
 function shownTime(atMs: number, { clock }: State, nowMs: number): number {
   return atMs > nowMs ? Math.min(clock?.correctedAtMs ?? nowMs, nowMs) : atMs;
 }

@@ -7,7 +7,7 @@ import {
 import { restore } from '../../src/archive/restore/restore.ts';
 
 /*
- * One run of restore in a process of its own, which kills itself by SIGKILL right before its Nth change on
+ * One run of restore in a separate process, which kills itself (SIGKILL) right before its Nth change on
  * disk. Prints the names of the steps it reached. Arguments: N, what to do, target, and for a restore the
  * archive, the kind of swap, what becomes of the old state, the id of the request, and `stage` to end before the
  * swap. For other actions the id takes the archive's place.

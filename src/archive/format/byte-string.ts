@@ -20,19 +20,19 @@ export function toBuffer(bytes: ByteString): Buffer {
   return Buffer.from(bytes, 'latin1');
 }
 
-/** The bytes of a text in UTF-8. */
+/** The UTF-8 bytes of a text. */
 export function fromText(text: string): ByteString {
   return (ascii.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1')) as ByteString;
 }
 
-/** The text that the bytes spell in UTF-8, or undefined where they are not valid UTF-8. */
+/** The bytes decoded as UTF-8; undefined if they are not valid UTF-8. */
 export function toText(bytes: ByteString): string | undefined {
   if (ascii.test(bytes)) return bytes;
   const buffer = toBuffer(bytes);
   return isUtf8(buffer) ? buffer.toString('utf8') : undefined;
 }
 
-/** What node:fs takes as a path: a string where that is faithful, else the bytes. */
+/** The path for node:fs: a string if that loses nothing, otherwise the bytes. */
 export function toPath(bytes: ByteString): string | Buffer {
   return ascii.test(bytes) ? bytes : toBuffer(bytes);
 }

@@ -2,7 +2,7 @@ import type { ByteString } from './byte-string.ts';
 
 export type EntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'character' | 'block';
 
-/** A run of bytes of a sparse file that is data: [offset, length]. */
+/** A range of data in a sparse file: [offset, length]. */
 export type Extent = readonly [offset: number, length: number];
 
 export interface Entry {
@@ -24,9 +24,9 @@ export interface Entry {
   readonly link?: ByteString;
   /** Hex digest of a file's content. A file split over `part` members has none: its parts have theirs. */
   readonly sha256?: string;
-  /** Number of `part` members that follow the member holding this entry's header. */
+  /** Number of `part` members that follow the member with this entry's header. */
   readonly parts?: number;
-  /** Where a sparse file's data lies; the rest are holes. */
+  /** The ranges of a sparse file that hold data. The rest are holes. */
   readonly extents?: readonly Extent[];
   /** Extended attributes (ACLs among them): name to base64 of the value. */
   readonly xattrs?: Readonly<Record<string, string>>;

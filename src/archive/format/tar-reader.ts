@@ -21,7 +21,7 @@ import { pairedExtents, readOldExtents, SparseMapText, sparseEntry } from './tar
  */
 
 export interface TarHandler {
-  /** Called only with names that lie below the root; for others the reader throws. */
+  /** Called only with names below the root. For others the reader throws. */
   entry(entry: Entry): void;
   /** Content of the current file, in order. Offsets skip holes. The chunk is valid only during the call. */
   data(chunk: Buffer, offset: number): void;

@@ -43,7 +43,7 @@ export interface ObservedBackup {
   placement: PlacementResult | undefined;
   /** The security context of the pod that mounts the source, or of the last that did. Observed with the placement. */
   source: SourceIdentity | undefined;
-  /** Why the run does not start, from the Events. Observed only where nothing else says why. */
+  /** Why the run does not start, from the Events. Observed only if nothing else says why. */
   warning: Cause | undefined;
 }
 
