@@ -31,6 +31,7 @@ export { listEntries } from './restore/list-entries.ts';
 export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';
 export type { RestoreProgress } from './restore/progress.ts';
 export { type RestoreOptions, type RestoreReport, restore } from './restore/restore.ts';
+export type { ReuseWish } from './restore/reuse-choice.ts';
 export {
   type Verification,
   type VerificationState,

@@ -22,6 +22,7 @@ const prototypes = {
   lgetxattr: 'int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)',
   llistxattr: 'int64_t llistxattr(const void *path, void *list, size_t size)',
   lsetxattr: 'int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)',
+  ioctl: 'int ioctl(int fd, unsigned long request, int argument)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   copy_file_range:
     'int64_t copy_file_range(int from, void *fromOffset, int to, void *toOffset, size_t length, unsigned int flags)',

@@ -10,7 +10,7 @@ import { type Place, statePlaces } from './place.ts';
 import { checkPreservable, findArchives } from './preserved-archives.ts';
 import { removeTree } from './remove-tree.ts';
 import { ArchiveLocks, RestoreState } from './state.ts';
-import { completeSwap, type Failpoint, inodeOf, namesIn, present, undoSwap } from './swap.ts';
+import { completeSwap, type Failpoint, inodeOf, namesIn, present, rootTimesOf, undoSwap } from './swap.ts';
 
 export interface FinishOptions {
   /** Only what this request has left; undefined: whatever is left. */
@@ -92,6 +92,9 @@ async function swapBack(
     direction: 'back',
     incomingInode: inodeOf(state.old),
     incomingNames: journal.mode === 'children' ? namesIn(state.old) : [],
+    ...(journal.mode === 'children'
+      ? {}
+      : { rootTimes: rootTimesOf(present(journal.target) ? journal.target : undefined, state.old) }),
     moved: false,
     modes,
     preservedArchives: files,

@@ -86,6 +86,16 @@ const Fields = z.object({
     .default([]),
   /** Archive files that move from the outgoing to the incoming tree: relative, one byte per character. */
   preservedArchives: z.array(z.string()),
+  /** Modification times of both trees' roots in ns, which some file systems change when they exchange directories. */
+  rootTimes: z
+    .object({
+      outgoing: z
+        .string()
+        .regex(/^-?\d+$/)
+        .optional(),
+      incoming: z.string().regex(/^-?\d+$/),
+    })
+    .optional(),
   /** Metadata of a directory that stays in place: before the restore, and from the archive. */
   rootBefore: RootMetadata.optional(),
   rootAfter: RootMetadata.optional(),

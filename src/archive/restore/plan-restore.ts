@@ -21,6 +21,7 @@ import { findArchivesAnd, type PreservedArchives } from './preserved-archives.ts
 import type { RestoreProgress } from './progress.ts';
 import { withRecorded } from './recorded.ts';
 import { restorer } from './restorer.ts';
+import { type ReuseConditions, reuseOf, savesSpace } from './reuse-choice.ts';
 import { type Source, sourceOf } from './source.ts';
 import { freeSpace, lackOfSpace, spaceNeeded } from './space.ts';
 import type { StageOptions } from './stage-options.ts';
@@ -29,14 +30,13 @@ import { checkNames, type Totals, validate } from './validate.ts';
 import { type RestoreWarnings, Warnings } from './warnings.ts';
 
 /** What a plan depends on: `RestoreOptions` has all of it. */
-export interface PlanOptions {
+export interface PlanOptions extends ReuseConditions {
   readonly archive: string;
   readonly target: string;
   readonly id?: string | undefined;
   readonly pins?: Pins | undefined;
   readonly policy: RestorePolicy;
   readonly ignoreManifest?: boolean;
-  readonly ignoreWriters?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: RestoreProgress) => void) | undefined;
 }
@@ -79,13 +79,14 @@ export async function planRestore(options: PlanOptions): Promise<PlanReport> {
     warn: warnings.add,
     progress: options.progress ?? (() => {}),
     preserved: found.files,
+    reuse: reuseOf(options, place, source),
   };
   const { totals, longNames } = await validate(source, stageOptions);
   checkNames(place, longNames);
   const { plan, losses } = await planChanges(source, place, found, totals, stageOptions);
   for (const line of losses) warnings.addLine(line);
   for (const line of obstacles(place, options)) warnings.addLine(line);
-  const lack = lackOfSpace(spaceNeeded(totals), freeSpace(place));
+  const lack = lackOfSpace(spaceNeeded({ ...totals, dataBytes: plan.bytesToWrite }), freeSpace(place));
   if (lack !== undefined) warnings.addLine(lack);
   if (found.files.length > 0) {
     warnings.addLine(`${found.files.length} archive files inside the target are kept`);
@@ -105,7 +106,7 @@ export async function planChanges(
   place: Place,
   preserved: PreservedArchives,
   totals: Totals,
-  { policy, signal }: Pick<StageOptions, 'policy' | 'signal'>,
+  { policy, signal, reuse }: Pick<StageOptions, 'policy' | 'signal' | 'reuse'>,
   by: Restorer = restorer(place),
 ): Promise<{ plan: Plan; losses: string[] }> {
   const archive = source.info.path;
@@ -124,9 +125,12 @@ export async function planChanges(
       builder.add(entry, at);
     });
     const { bytes: spaceFreeBytes } = freeSpace(place);
+    const changes = builder.finish();
+    const bytesToWrite = savesSpace(reuse) ? changes.bytesToWrite : totals.dataBytes;
     const plan: Plan = {
-      ...builder.finish(),
-      spaceNeededBytes: spaceNeeded(totals).bytes,
+      ...changes,
+      bytesToWrite,
+      spaceNeededBytes: spaceNeeded({ ...totals, dataBytes: bytesToWrite }).bytes,
       ...(spaceFreeBytes !== undefined && { spaceFreeBytes }),
     };
     return { plan, losses: losses.lines };

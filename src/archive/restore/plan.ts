@@ -12,7 +12,7 @@ export interface PlannedChanges {
   readonly changed: number;
   readonly removed: number;
   readonly kept: number;
-  /** Content of the files that are not the very ones that were archived, without holes. */
+  /** Content that has to be unpacked, without holes. */
   readonly bytesToWrite: number;
   /** First paths of each kind: `+ path`, `~ path`, `- path`; escaped and bounded. */
   readonly samples: readonly string[];

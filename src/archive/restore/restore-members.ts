@@ -8,6 +8,7 @@ import { readMember } from '../format/members.ts';
 import type { Compression } from '../format/names.ts';
 import { encodeSparseMap, packedSize } from '../format/tar-header.ts';
 import { isSkipped, type RestorePolicy, withoutPrivileges } from './entry-gate.ts';
+import { Reuse, type ReuseSettings } from './reuse.ts';
 import { TreeWriter, writeAll } from './tree-writer.ts';
 
 /** Members to check and, if `root` is given, to write below it. Their directories exist already. */
@@ -19,6 +20,8 @@ export interface RestoreJob {
   readonly root: string | undefined;
   readonly policy: RestorePolicy;
   readonly owner: boolean;
+  /** Undefined: unpack every file. */
+  readonly reuse?: ReuseSettings | undefined;
 }
 
 export interface RestoreMember {
@@ -30,6 +33,8 @@ export interface RestoreMember {
 }
 
 export interface Restored {
+  /** Bytes of files that were taken over from the live tree without being written. */
+  readonly reusedBytes: number;
   readonly warnings: readonly { readonly path: ByteString; readonly message: string }[];
 }
 
@@ -38,7 +43,8 @@ export interface Restored {
  *
  * @throws {ArchiveError} ArchiveCorrupt at the first member that differs from its record, before it is written.
  */
-export function restoreMembers({ path, compression, members, root, policy, owner }: RestoreJob): Restored {
+export function restoreMembers(job: RestoreJob): Restored {
+  const { path, compression, members, root, policy, owner } = job;
   const warnings: { path: ByteString; message: string }[] = [];
   const fd = fs.openSync(path, 'r');
   using writer =
@@ -48,33 +54,54 @@ export function restoreMembers({ path, compression, members, root, policy, owner
           owner,
           warn: (at, message) => warnings.push({ path: at, message }),
         });
+  using reuse = writer && job.reuse && new Reuse(job.reuse, writer);
   try {
     for (const { member, lines, part } of members) {
-      const raw = readMember(fd, member, compression);
       const entries = parseLines(lines, path);
+      const reused = reuse ? reuseFiles(reuse, entries, policy) : nothing;
+      if (reused.size > 0 && entries.every((entry) => reused.has(entry) || !hasContent(entry))) continue;
+      const raw = readMember(fd, member, compression);
       // The digest of the compressed bytes was compared, so the contents' own digests would add nothing.
       if (member.kind === 'part') {
         if (writer && part) writePart(writer, part.entry, raw, part.start);
       } else {
         const contents = contentsOf(raw, member, entries);
-        if (writer) writeFiles(writer, entries, contents, policy);
+        if (writer) writeFiles(writer, entries, contents, reused, policy);
       }
     }
   } finally {
     fs.closeSync(fd);
   }
-  return { warnings };
+  return { warnings, reusedBytes: reuse?.bytes ?? 0 };
+}
+
+const nothing: ReadonlySet<Entry> = new Set();
+
+/** @returns The files that need not be unpacked. */
+function reuseFiles(reuse: Reuse, entries: readonly Entry[], policy: RestorePolicy): ReadonlySet<Entry> {
+  return new Set(
+    entries.filter(
+      (entry) =>
+        hasContent(entry) && !isSkipped(entry) && reuse.take(entry, withoutPrivileges(entry, policy)),
+    ),
+  );
+}
+
+/** Whether the member that lists an entry has its content. */
+function hasContent({ type, parts }: Entry): boolean {
+  return type === 'file' && parts === undefined;
 }
 
 function writeFiles(
   writer: TreeWriter,
   entries: readonly Entry[],
   contents: readonly (Buffer | undefined)[],
+  reused: ReadonlySet<Entry>,
   policy: RestorePolicy,
 ): void {
   entries.forEach((entry, index) => {
     const content = contents[index];
-    if (!content || isSkipped(entry)) return;
+    if (!content || isSkipped(entry) || reused.has(entry)) return;
     const fd = writer.create(entry.path);
     try {
       writePacked(fd, entry, content, 0);

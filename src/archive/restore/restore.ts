@@ -19,13 +19,14 @@ import type { ContentCheckResult, Journal } from './journal.ts';
 import { PinnedArchive, type Pins } from './pinned-archive.ts';
 import { checkPlace, type Place, placeOf } from './place.ts';
 import { checkPlan, type Plan, planChanges } from './plan-restore.ts';
-import { checkPreservable, findArchivesAnd } from './preserved-archives.ts';
+import { checkPreservable, findArchivesAnd, type PreservedArchives } from './preserved-archives.ts';
 import type { RestoreProgress } from './progress.ts';
 import { removeTree } from './remove-tree.ts';
 import { restorer } from './restorer.ts';
+import { type ReuseWish, reuseOf, savesSpace } from './reuse-choice.ts';
 import { rootMetadata } from './root-metadata.ts';
 import { type Source, sourceOf } from './source.ts';
-import { checkSpace } from './space.ts';
+import { checkSpace, freeSpace, lackOfSpace, spaceNeeded } from './space.ts';
 import { check, stage } from './stage.ts';
 import type { StageOptions } from './stage-options.ts';
 import { RestoreState } from './state.ts';
@@ -51,6 +52,8 @@ export interface RestoreOptions {
   readonly ignoreWriters?: boolean;
   /** Keep the old state until `commitRestore` or `rollbackRestore`, or remove it once the new one is live. */
   readonly oldState: 'keep' | 'remove';
+  /** How files that did not change since the backup are taken over from the live tree. Default: `auto`. */
+  readonly reuse?: ReuseWish;
   readonly dryRun?: boolean;
   /** Ends before the swap. The same id again goes on from there. */
   readonly stageOnly?: boolean;
@@ -76,6 +79,8 @@ export interface RestoreDone {
   readonly entries: number;
   readonly files: number;
   readonly bytes: number;
+  /** Of `bytes`, those that were cloned or linked from the live tree instead of being written. */
+  readonly reusedBytes: number;
   readonly warnings: RestoreWarnings;
   /** Files of archives found in the target, which are preserved in the new state. */
   readonly archivesKept: number;
@@ -121,6 +126,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     warn: warnings.add,
     progress: options.progress ?? (() => {}),
     preserved: found.files,
+    reuse: reuseOf(options, place, source),
   };
   // This thread unpacks too.
   await using pool = new WorkerPool<RestoreJobs>(Math.max(1, (options.threads ?? allowedThreads()) - 1));
@@ -134,12 +140,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     );
   }
   checkNames(place, validated.longNames);
-  checkSpace(place, totals);
-  const plan =
-    options.expectPlan === undefined
-      ? undefined
-      : (await planChanges(source, place, found, totals, stageOptions)).plan;
-  if (plan) checkPlan(options.expectPlan, plan);
+  const plan = await planIfNeeded(options, source, place, found, totals, stageOptions);
+  checkSpace(place, plan ? { ...totals, dataBytes: plan.bytesToWrite } : totals);
   const base = {
     target: place.target,
     against: source.against,
@@ -156,6 +158,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     return {
       ...base,
       outcome: 'would-restore',
+      reusedBytes: 0,
       warnings: warnings.summary,
       checks: undefined,
       oldState: undefined,
@@ -190,14 +193,14 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     await discardTrees(state);
     failpoint('journal staging');
     state.write(journal);
-    await stageTree({ source, validated }, state, stageOptions, pool, failpoint);
+    const { reusedBytes } = await stageTree({ source, validated }, state, stageOptions, pool, failpoint);
     signal?.throwIfAborted();
     pinned.check();
     const checks = await contentChecks(state, options, pool);
     const { count, samples } = warnings.summary;
     const staged: Journal = {
       ...journal,
-      staged: { ...stagedTotals(totals), warnings: { count, samples: [...samples] }, ...checks },
+      staged: { ...stagedTotals(totals), reusedBytes, warnings: { count, samples: [...samples] }, ...checks },
     };
     if (options.stageOnly) {
       failpoint('journal staged');
@@ -205,6 +208,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       return {
         ...base,
         outcome: 'staged',
+        reusedBytes,
         warnings: warnings.summary,
         checks: checks.checks,
         oldState: undefined,
@@ -222,8 +226,24 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     throw await discard(state, pool, failpoint, stagingError(error, place));
   }
   const oldState = await swapIn(state, ready.journal, swapOptions);
-  const checks = ready.journal.staged?.checks;
-  return { ...base, outcome: 'restored', warnings: warnings.summary, checks, oldState };
+  const { reusedBytes = 0, checks } = ready.journal.staged ?? {};
+  return { ...base, outcome: 'restored', reusedBytes, warnings: warnings.summary, checks, oldState };
+}
+
+/** A plan costs a look at every live entry, so it is made only for who asked for it, or where space is short. */
+async function planIfNeeded(
+  { expectPlan }: RestoreOptions,
+  source: Source,
+  place: Place,
+  found: PreservedArchives,
+  totals: Totals,
+  options: StageOptions,
+): Promise<Plan | undefined> {
+  const isTight = lackOfSpace(spaceNeeded(totals), freeSpace(place)) !== undefined;
+  if (expectPlan === undefined && !(isTight && savesSpace(options.reuse))) return undefined;
+  const { plan } = await planChanges(source, place, found, totals, options);
+  checkPlan(expectPlan, plan);
+  return plan;
 }
 
 /** Swaps in what an earlier run of this request staged. A failure before the swap leaves it staged. */
@@ -297,7 +317,7 @@ function swapOptionsOf(
 }
 
 function stagedTotals({ entries, files, dataBytes }: Totals) {
-  return { entries, files, bytes: dataBytes, reusedBytes: 0 };
+  return { entries, files, bytes: dataBytes };
 }
 
 async function stageTree(
@@ -306,7 +326,7 @@ async function stageTree(
   options: StageOptions,
   pool: WorkerPool<RestoreJobs>,
   failpoint: Failpoint,
-): Promise<void> {
+): Promise<{ reusedBytes: number }> {
   const { place } = state;
   failpoint('make the staging directory');
   fs.mkdirSync(state.new, 0o700);
@@ -323,7 +343,7 @@ async function stageTree(
   // Without a manifest, comparing would mean to read the whole archive once more.
   const compared = source.against === 'manifest';
   const warn = compared ? refusedAttributes.add : options.warn;
-  await stage(source, validated, state.new, { ...options, warn }, pool);
+  const reused = await stage(source, validated, state.new, { ...options, warn }, pool);
   if (compared) {
     failpoint('compare');
     await compareStaged(source, state.new, refusedAttributes, options);
@@ -332,6 +352,7 @@ async function stageTree(
   const { files } = validated.totals;
   options.progress({ phase: 'syncing', files, ofFiles: files });
   await unlessAborted(syncFileSystem(place.state), options.signal);
+  return reused;
 }
 
 /** Does not wait for the rest of a long system call after an abort. */

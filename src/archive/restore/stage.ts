@@ -29,11 +29,14 @@ export async function stage(
   root: string,
   options: StageOptions,
   pool: WorkerPool<RestoreJobs>,
-): Promise<void> {
+): Promise<{ reusedBytes: number }> {
   using tree = new StagedTree(root, options);
-  if (source.against === 'manifest') await unpackMembers(source, validated, tree, options, pool);
-  else await unpackStream(source, validated.totals, tree, options);
+  let reusedBytes = 0;
+  if (source.against === 'manifest') {
+    ({ reusedBytes } = await unpackMembers(source, validated, tree, options, pool));
+  } else await unpackStream(source, validated.totals, tree, options);
   await tree.finish(options.signal);
+  return { reusedBytes };
 }
 
 async function unpackStream(

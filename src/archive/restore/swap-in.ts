@@ -10,7 +10,7 @@ import { checkPreservable, findArchivesAnd, type PreservedArchives } from './pre
 import type { RestorePhase } from './progress.ts';
 import { rootMetadata } from './root-metadata.ts';
 import { ArchiveLocks, type RestoreState } from './state.ts';
-import { completeSwap, type Failpoint, inodeOf, namesIn } from './swap.ts';
+import { completeSwap, type Failpoint, inodeOf, namesIn, rootTimesOf } from './swap.ts';
 
 export const noArchives: PreservedArchives = { directories: [], files: [] };
 
@@ -68,7 +68,9 @@ function swapping(state: RestoreState, journal: Journal, archives: readonly Byte
     preservedArchives: [...archives],
     incomingInode: inodeOf(state.new),
     incomingNames: byChildren ? namesIn(state.new).filter((name) => !isKeptName(name)) : [],
-    ...(byChildren ? { rootBefore: rootMetadata(place.target), rootAfter: rootMetadata(state.new) } : {}),
+    ...(byChildren
+      ? { rootBefore: rootMetadata(place.target), rootAfter: rootMetadata(state.new) }
+      : { rootTimes: rootTimesOf(place.exists ? place.target : undefined, state.new) }),
   };
 }
 

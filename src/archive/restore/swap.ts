@@ -3,6 +3,7 @@ import path from 'node:path';
 import { renameExchange, renameNoReplace } from '../../posix/rename.ts';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
+import { setTimes } from '../../posix/times.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText, join, ROOT, toPath } from '../format/byte-string.ts';
 import { shown } from './failures.ts';
@@ -47,6 +48,7 @@ export function completeSwap(trees: Trees, begun: Journal, failpoint: Failpoint)
     if (swap.journal.mode === 'rename') moveWhole(swap, failpoint);
     if (swap.journal.mode === 'children') moveChildren(swap, failpoint);
     putModesBack(swap, { outgoing, incoming: target });
+    putTimesBack(swap.journal, { outgoing, incoming: target });
     // From here on names in the target say nothing: preserving archives creates directories there.
     swap = swapOf(trees, { ...swap.journal, moved: true });
     failpoint('journal moved');
@@ -80,6 +82,7 @@ export function undoSwap(trees: Trees, journal: Journal, failpoint: Failpoint): 
   if (journal.mode === 'children') moveChildrenBack(swap, failpoint);
   else moveWholeBack(swap, failpoint);
   putModesBack(swap, { outgoing: target, incoming });
+  putTimesBack(journal, { outgoing: target, incoming });
   const root = journal.direction === 'forward' ? journal.rootBefore : journal.rootAfter;
   // Renames below the root have changed its times.
   if (journal.mode === 'children' && root) applyRootMetadata(target, root);
@@ -232,6 +235,30 @@ function putModesBack({ journal }: Swap, places: Record<'outgoing' | 'incoming',
     const at = child(places[tree], name as ByteString);
     if (present(at)) fs.chmodSync(at, mode);
   }
+}
+
+/** XFS changes the modification time of a directory that is exchanged. */
+function putTimesBack({ rootTimes }: Journal, places: Record<'outgoing' | 'incoming', string>): void {
+  for (const tree of ['outgoing', 'incoming'] as const) {
+    const time = rootTimes?.[tree];
+    if (time === undefined || !present(places[tree])) continue;
+    const { atimeNs } = fs.lstatSync(places[tree], { bigint: true });
+    try {
+      setTimes(places[tree], atimeNs, BigInt(time));
+    } catch (error) {
+      // Only the owner may set them.
+      if (codeOf(error) !== 'EPERM') throw error;
+    }
+  }
+}
+
+/** For the journal of a swap of whole directories. */
+export function rootTimesOf(outgoing: string | undefined, incoming: string): Journal['rootTimes'] {
+  const timeOf = (directory: string) => fs.lstatSync(directory, { bigint: true }).mtimeNs.toString();
+  return {
+    incoming: timeOf(incoming),
+    ...(outgoing !== undefined && { outgoing: timeOf(outgoing) }),
+  };
 }
 
 function child(directory: string, name: ByteString): string | Buffer {

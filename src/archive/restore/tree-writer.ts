@@ -62,6 +62,16 @@ export class TreeWriter implements Disposable {
     return fs.openSync(toPath(this.locate(path)), O_WRONLY | O_NOFOLLOW);
   }
 
+  /** Undoes `create`. */
+  removeFile(path: ByteString): void {
+    fs.unlinkSync(toPath(this.locate(path)));
+  }
+
+  /** Makes a name for a file outside the root. */
+  linkFrom(file: string | Buffer, path: ByteString): void {
+    fs.linkSync(file, toPath(this.locate(path)));
+  }
+
   symlink(entry: Entry): void {
     const location = this.locate(entry.path);
     try {

@@ -9,6 +9,7 @@ import { EntryGate, isSkipped } from './entry-gate.ts';
 import { shown } from './failures.ts';
 import type { RestoreJobs } from './jobs.ts';
 import { type Restored, type RestoreMember, restoreMembers } from './restore-members.ts';
+import { Reuse } from './reuse.ts';
 import type { Source } from './source.ts';
 import type { StageOptions } from './stage-options.ts';
 import type { StagedTree } from './staged-tree.ts';
@@ -28,10 +29,12 @@ export async function unpackMembers(
   source: Extract<Source, { against: 'manifest' }>,
   { totals, listing }: Validated,
   tree: StagedTree | undefined,
-  { policy, owner, signal, warn, progress }: StageOptions,
+  { policy, owner, signal, warn, progress, reuse: settings }: StageOptions,
   pool: WorkerPool<RestoreJobs>,
-): Promise<void> {
+): Promise<{ reusedBytes: number }> {
   const { info, summary } = source;
+  let reusedBytes = 0;
+  using reuse = tree && settings && new Reuse(settings, tree.writer);
   const running = new Set<Promise<void>>();
   const done = { files: 0, bytes: 0 };
   const report = () =>
@@ -44,7 +47,8 @@ export async function unpackMembers(
     });
   report();
   let failure: unknown;
-  const finish = ({ files, bytes }: Batch, { warnings }: Restored) => {
+  const finish = ({ files, bytes }: Batch, { warnings, reusedBytes: reused }: Restored) => {
+    reusedBytes += reused;
     for (const { path, message } of warnings) warn(path, message);
     done.files += files;
     done.bytes += bytes;
@@ -60,6 +64,7 @@ export async function unpackMembers(
       root: tree?.root,
       policy,
       owner,
+      reuse: settings,
     } as const;
     if (running.size >= AHEAD * pool.size) {
       // The threads are busy, so this one unpacks too, and lets answers and signals in.
@@ -82,10 +87,10 @@ export async function unpackMembers(
 
   let batch = emptyBatch();
   const flush = async () => {
-    if (batch.members.length === 0) return;
     const work = batch;
     batch = emptyBatch();
-    await send(work);
+    if (work.members.length > 0) await send(work);
+    else if (work.files > 0) finish(work, { warnings: [], reusedBytes: 0 });
   };
 
   const large: Entry[] = [];
@@ -97,9 +102,13 @@ export async function unpackMembers(
       if (member.kind !== 'part') checkSlices(info.path, current);
       let started: Sliced | undefined;
       for (const { given, admission } of noted) {
-        if (given.parts !== undefined) started = { entry: given, start: 0, bytesLeft: bytesOf(admission) };
         const entry = tree?.add(admission);
-        if (!tree || entry?.type !== 'file' || entry.parts === undefined) continue;
+        const reused =
+          given.parts !== undefined && entry?.type === 'file' && (reuse?.take(given, entry) ?? false);
+        if (given.parts !== undefined) {
+          started = { entry: given, start: 0, bytesLeft: bytesOf(admission), reused };
+        }
+        if (!tree || reused || entry?.type !== 'file' || entry.parts === undefined) continue;
         const fd = tree.writer.create(entry.path);
         try {
           fs.ftruncateSync(fd, entry.size);
@@ -109,20 +118,22 @@ export async function unpackMembers(
         large.push(entry);
       }
       const part = member.kind === 'part' && current && !isSkipped(current.entry) ? current : undefined;
-      batch.members.push({
-        member,
-        lines,
-        ...(part ? { part: { entry: part.entry, start: part.start } } : {}),
-      });
+      if (!(member.kind === 'part' ? current : started)?.reused) {
+        batch.members.push({
+          member,
+          lines,
+          ...(part ? { part: { entry: part.entry, start: part.start } } : {}),
+        });
+      }
       batch.entries += listed.entries;
       batch.rawBytes += member.rawSize;
       batch.files += listed.files;
       batch.bytes += listed.bytes;
       if (member.kind === 'part' && current) {
-        const { entry, start, bytesLeft } = current;
+        const { entry, start, bytesLeft, reused } = current;
         const bytes = Math.min(bytesLeft, member.rawSize);
         batch.bytes += bytes;
-        current = { entry, start: start + member.rawSize, bytesLeft: bytesLeft - bytes };
+        current = { entry, start: start + member.rawSize, bytesLeft: bytesLeft - bytes, reused };
       } else current = started;
       if (batch.entries >= BATCH_ENTRIES || batch.rawBytes >= BATCH_BYTES) await flush();
     }
@@ -134,7 +145,7 @@ export async function unpackMembers(
     await Promise.allSettled(running);
     throw error;
   }
-  if (!tree) return;
+  if (!tree) return { reusedBytes };
   for (const entry of large) {
     const fd = tree.writer.reopen(entry.path);
     try {
@@ -143,6 +154,7 @@ export async function unpackMembers(
       fs.closeSync(fd);
     }
   }
+  return { reusedBytes: reusedBytes + (reuse?.bytes ?? 0) };
 }
 
 /** Members that make up one job, and their totals. */
@@ -165,6 +177,8 @@ interface Sliced {
   readonly start: number;
   /** Bytes of its content still to come, without holes. */
   readonly bytesLeft: number;
+  /** It was taken over from the live tree. */
+  readonly reused: boolean;
 }
 
 /** @throws {ArchiveError} ManifestInvalid when the slices of a large file do not make up the whole of it. */

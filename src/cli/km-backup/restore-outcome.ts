@@ -23,7 +23,7 @@ export function succeeded(reason: RunReason, message: string): Outcome {
 
 export function outcomeOf(report: RestoreReport): Outcome {
   const message = sentence(report);
-  const staged = 'entries' in report ? { ...report, reusedBytes: 0 } : report.staged;
+  const staged = 'entries' in report ? report : report.staged;
   const { count, samples } = staged?.warnings ?? noWarnings;
   const { oldState, target } = report;
   return {

@@ -11,6 +11,7 @@ import {
   type RestoreOptions,
   type RestoreProgress,
   type RestoreReport,
+  type ReuseWish,
   restore,
   restoreStatus,
   resumeRestore,
@@ -46,6 +47,7 @@ interface Flags extends CopyFlags {
   expectManifest?: string;
   expectSha256?: string;
   expectPlan?: string;
+  reuse: ReuseWish;
   checkSqlite: string[];
   checkJson: string[];
   checkGzip: string[];
@@ -114,6 +116,11 @@ export function command(context: CliContext): Command {
     .option('--check-sqlite <pattern>', 'check SQLite files before the swap; may be repeated', collect, [])
     .option('--check-json <pattern>', 'check that JSON files parse; may be repeated', collect, [])
     .option('--check-gzip <pattern>', 'check that gzip files unpack; may be repeated', collect, [])
+    .addOption(
+      new Option('--reuse <how>', 'how to take over files that did not change since the backup')
+        .choices(['auto', 'clone', 'link', 'off'])
+        .default('auto'),
+    )
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
     .option('--preserve-setid', 'keep setuid and setgid bits and capabilities of files', false)
     .option('--skip-devices', 'leave out device nodes instead of refusing the archive', false)
@@ -185,6 +192,7 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     id: flags.id,
     pins: { manifestSha256, sha256 },
     expectPlan: flags.expectPlan,
+    reuse: flags.reuse,
     checks: [
       ...checksOf('sqlite', flags.checkSqlite),
       ...checksOf('json', flags.checkJson),

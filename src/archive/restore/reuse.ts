@@ -1,0 +1,115 @@
+import fs from 'node:fs';
+import { cloneFile } from '../../posix/clone.ts';
+import { statusOfOpen } from '../../posix/status.ts';
+import { isSystemError } from '../../posix/system-error.ts';
+import { type ByteString, fromText } from '../format/byte-string.ts';
+import { dataBytes, type Entry } from '../format/entry.ts';
+import { isOwnName } from '../format/names.ts';
+import { isUnchanged } from './compare-entry.ts';
+import { DeepPaths } from './deep-paths.ts';
+import type { TreeWriter } from './tree-writer.ts';
+
+/** How files that did not change get from the live tree into the staged one. Travels to worker threads. */
+export interface ReuseSettings {
+  /** Root of the live tree. */
+  readonly live: string;
+  /** See `settledBefore`. */
+  readonly settled: bigint;
+  readonly clone: boolean;
+  /** The old state is not kept and nobody writes, so that both trees may hold the same files. */
+  readonly link: boolean;
+}
+
+const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
+const { S_IFMT, S_IFREG } = fs.constants;
+
+/** Takes unchanged files over from the live tree. */
+export class Reuse implements Disposable {
+  /** Bytes that were taken over without being written. */
+  bytes = 0;
+  readonly #settings: ReuseSettings;
+  readonly #live: DeepPaths;
+  readonly #writer: TreeWriter;
+  #clones: boolean;
+
+  constructor(settings: ReuseSettings, writer: TreeWriter) {
+    this.#settings = settings;
+    this.#live = new DeepPaths(fromText(settings.live));
+    this.#writer = writer;
+    this.#clones = settings.clone;
+  }
+
+  /**
+   * Creates the file of an entry from the live one, metadata included.
+   *
+   * @param restored The same entry as it is to be restored.
+   * @returns Whether it was created; if not, nothing was.
+   */
+  take(recorded: Entry, restored: Entry): boolean {
+    if (recorded.type !== 'file' || recorded.inconsistent) return false;
+    if (!this.#clones && !this.#settings.link) return false;
+    const fd = this.#open(recorded.path);
+    if (fd === undefined) return false;
+    try {
+      if (!this.#isUnchanged(recorded, fd)) return false;
+      const taken = this.#clone(recorded, restored, fd) || this.#link(recorded, restored);
+      if (taken) this.bytes += dataBytes(recorded);
+      return taken;
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#live[Symbol.dispose]();
+  }
+
+  #open(path: ByteString): number | undefined {
+    try {
+      return fs.openSync(this.#live.at(path), flags);
+    } catch (error) {
+      // Missing, not readable, or something else by now: the archive has it.
+      if (isSystemError(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #isUnchanged(recorded: Entry, fd: number): boolean {
+    const status = statusOfOpen(fd);
+    const type = (status.mode & S_IFMT) === S_IFREG ? 'file' : 'socket';
+    return isUnchanged(recorded, { ...status, type }, this.#settings.settled);
+  }
+
+  #clone(recorded: Entry, restored: Entry, from: number): boolean {
+    if (!this.#clones) return false;
+    const to = this.#writer.create(restored.path);
+    let done = false;
+    try {
+      this.#clones = cloneFile(from, to) === 'done';
+      // Someone may have written to it meanwhile.
+      done = this.#clones && this.#isUnchanged(recorded, from);
+      if (done) this.#writer.finishFile(restored, to);
+    } finally {
+      fs.closeSync(to);
+      if (!done) this.#writer.removeFile(restored.path);
+    }
+    return done;
+  }
+
+  /** The file keeps its metadata, which did not change either, and whatever else it is. */
+  #link(recorded: Entry, restored: Entry): boolean {
+    const { path } = recorded;
+    // An archive moves from the old tree into the new one, which takes two files.
+    if (!this.#settings.link || recorded !== restored || isOwnName(path.slice(path.lastIndexOf('/') + 1))) {
+      return false;
+    }
+    try {
+      this.#writer.linkFrom(this.#live.at(path), path);
+      return true;
+    } catch (error) {
+      // Too many links, or a file of another user that may not be linked.
+      if (isSystemError(error)) return false;
+      throw error;
+    }
+  }
+}
