@@ -31,11 +31,12 @@ export interface S3Options {
   readonly caBundle?: string | undefined;
   readonly objectLock?: 'GOVERNANCE' | 'COMPLIANCE' | undefined;
   readonly throttle?: Throttle | undefined;
+  /** A connection that is silent for this long is given up; milliseconds. */
+  readonly silenceMs?: number | undefined;
   readonly retrier?: Retrier | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A socket that says nothing for this long is given up; milliseconds. */
 const SILENCE_MS = 60_000;
 const CONNECT_MS = 15_000;
 
@@ -68,7 +69,7 @@ export class S3Location implements Location {
       maxAttempts: 1,
       requestHandler: new NodeHttpHandler({
         connectionTimeout: CONNECT_MS,
-        socketTimeout: SILENCE_MS,
+        socketTimeout: options.silenceMs ?? SILENCE_MS,
         ...(caBundle !== undefined && {
           httpsAgent: new Agent({ ca: readFileSync(caBundle), keepAlive: true }),
         }),

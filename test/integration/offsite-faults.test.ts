@@ -158,6 +158,8 @@ test.each<[string, Fault]>([
   ['a connection reset', { kind: 'drop' }],
   ['a lost answer', { kind: 'lose-answer' }],
   ['an answer that is cut', { kind: 'cut-answer' }],
+  ['no answer at all', { kind: 'hang' }],
+  ['an answer that stops', { kind: 'freeze-answer' }],
   ['an altered answer', { kind: 'alter-answer' }],
   ['an altered request', { kind: 'alter-request' }],
   ['a delay', { kind: 'delay', ms: 20 }],
@@ -166,7 +168,7 @@ test.each<[string, Fault]>([
   const isObject = ({ path: at }: Seen) => !at.includes('list-type');
   proxy.faultOf = (seen, index) =>
     index % 3 === 1 && (fault.kind !== 'alter-answer' || isObject(seen)) ? fault : undefined;
-  const location = await at(freshUrl(), 20_000);
+  const location = await at(freshUrl(), 20_000, { silenceMs: 500 });
   await initLocation(location, () => new Date());
   await copy(location);
   expect(sha256(await fetchFrom(box, location, name))).toBe(sha256(archive));

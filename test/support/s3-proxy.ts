@@ -12,6 +12,9 @@ export type Fault =
   /** The server carries it out, and its answer is lost. */
   | { readonly kind: 'lose-answer' }
   | { readonly kind: 'cut-answer' }
+  /** Nothing ever comes back, or no more than the first half, and the connection stays open. */
+  | { readonly kind: 'hang' }
+  | { readonly kind: 'freeze-answer' }
   | { readonly kind: 'alter-answer' }
   | { readonly kind: 'alter-request' }
   | { readonly kind: 'delay'; readonly ms: number }
@@ -63,6 +66,8 @@ export class S3Proxy implements AsyncDisposable {
     const fault = this.faultOf(seen, this.seen.push(seen) - 1);
     const body = await buffer(req);
     switch (fault?.kind) {
+      case 'hang':
+        return;
       case 'drop':
         res.destroy();
         return;
@@ -96,6 +101,10 @@ export class S3Proxy implements AsyncDisposable {
       delete answerHeaders['transfer-encoding'];
     }
     res.writeHead(answer.statusCode ?? 500, answerHeaders);
+    if (fault?.kind === 'freeze-answer' && content.length > 1) {
+      res.write(content.subarray(0, content.length >> 1));
+      return;
+    }
     if (fault?.kind === 'cut-answer' && content.length > 1) {
       res.write(content.subarray(0, content.length >> 1), () => res.destroy());
       return;
