@@ -21,6 +21,27 @@ describe.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])('%i bytes', (size)
     expect((await new Opener([keys.identity]).open(theirs, 'x')).equals(plain)).toBe(true);
   });
 
+  test('are opened in parts', async () => {
+    const sealed = await new Sealer([keys.recipient]).seal(plain);
+    const part = await new Opener([keys.identity]).openPart(sealed.subarray(0, 8192), sealed.length, 'x');
+    for (const [from, to] of [
+      [0, 1],
+      [0, size],
+      [size - 1, size],
+      [CHUNK - 1, CHUNK + 1],
+      [CHUNK, 2 * CHUNK],
+    ] as const) {
+      if (from < 0 || to > size || from >= to) continue;
+      const range = { offset: from, length: to - from };
+      const { offset, length } = part.rangeOf(range);
+      const bytes = Buffer.from(sealed.subarray(offset, offset + length));
+      expect(part.open(bytes, range).equals(plain.subarray(from, to))).toBe(true);
+      bytes[0]! ^= 1;
+      expect(() => part.open(bytes, range)).toThrow(/altered or cut/);
+      expect(() => part.open(bytes.subarray(0, -1), range)).toThrow(/altered or cut|cut short/);
+    }
+  });
+
   test('cut or altered anywhere, they are refused', async () => {
     const sealed = await new Sealer([keys.recipient]).seal(plain);
     const opener = new Opener([keys.identity]);

@@ -5,6 +5,7 @@
 import { createCipheriv, createDecipheriv, hash, hkdfSync } from 'node:crypto';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { ArchiveError } from '../archive/index.ts';
+import type { ByteRange } from './location.ts';
 
 const CHUNK = 64 * 1024;
 const TAG = 16;
@@ -84,6 +85,21 @@ export class Opener {
 
   /** @throws {ArchiveError} IdentityMismatch when no identity fits, ArchiveCorrupt when the object is damaged. */
   async open(sealed: Uint8Array, what: string): Promise<Buffer> {
+    const { key, start } = await this.#payload(sealed, what);
+    return decryptPayload(sealed.subarray(start), key, what);
+  }
+
+  /**
+   * Opens a part of an object.
+   * @param head its first bytes, at least the header
+   * @param sizeBytes of the whole object
+   */
+  async openPart(head: Uint8Array, sizeBytes: number, what: string): Promise<SealedPart> {
+    const { key, start } = await this.#payload(head, what);
+    return new SealedPart(key, start, sizeBytes, what);
+  }
+
+  async #payload(sealed: Uint8Array, what: string): Promise<{ key: Buffer; start: number }> {
     const end = headerEnd(sealed);
     if (end === undefined) throw damaged(what, 'it does not begin like an age file');
     const decrypter = new Decrypter();
@@ -101,8 +117,40 @@ export class Opener {
       }
       throw damaged(what, message);
     }
-    const nonce = sealed.subarray(end, end + NONCE);
-    return decryptPayload(sealed.subarray(end + NONCE), payloadKey(fileKey, nonce), what);
+    const start = end + NONCE;
+    return { key: payloadKey(fileKey, sealed.subarray(end, start)), start };
+  }
+}
+
+/** Where bytes of the plain object are in the sealed one, and what they were. */
+export class SealedPart {
+  readonly #key: Buffer;
+  readonly #start: number;
+  readonly #sizeBytes: number;
+  readonly #what: string;
+
+  constructor(key: Buffer, start: number, sizeBytes: number, what: string) {
+    this.#key = key;
+    this.#start = start;
+    this.#sizeBytes = sizeBytes;
+    this.#what = what;
+  }
+
+  /** The range of the sealed object to read for a range of the plain one. */
+  rangeOf({ offset, length }: ByteRange): ByteRange {
+    const first = Math.floor(offset / CHUNK);
+    const end = Math.floor((offset + length - 1) / CHUNK) + 1;
+    const from = this.#start + first * (CHUNK + TAG);
+    const to = Math.min(this.#sizeBytes, this.#start + end * (CHUNK + TAG));
+    return { offset: from, length: Math.max(1, to - from) };
+  }
+
+  /** @param sealed the bytes of `rangeOf` the same range */
+  open(sealed: Uint8Array, { offset, length }: ByteRange): Buffer {
+    const first = Math.floor(offset / CHUNK);
+    const chunks = Math.max(1, Math.ceil((this.#sizeBytes - this.#start) / (CHUNK + TAG)));
+    const plain = decryptChunks(sealed, this.#key, { first, chunks }, this.#what);
+    return plain.subarray(offset - first * CHUNK, offset - first * CHUNK + length);
   }
 }
 
@@ -141,25 +189,51 @@ function encryptPayload(plain: Uint8Array, key: Buffer, header: Uint8Array): Buf
 
 function decryptPayload(payload: Uint8Array, key: Buffer, what: string): Buffer {
   const chunks = Math.max(1, Math.ceil(payload.length / (CHUNK + TAG)));
-  const lastLength = payload.length - (chunks - 1) * (CHUNK + TAG);
-  if (lastLength < TAG || (lastLength === TAG && chunks > 1)) throw damaged(what, 'it is cut short');
-  const plain = Buffer.allocUnsafe(payload.length - chunks * TAG);
-  let at = 0;
-  for (let index = 0; index < chunks; index++) {
+  return decryptChunks(payload, key, { first: 0, chunks }, what);
+}
+
+/** @param at index of the first chunk in `sealed`, and how many chunks the whole payload has */
+function decryptChunks(
+  sealed: Uint8Array,
+  key: Buffer,
+  at: { readonly first: number; readonly chunks: number },
+  what: string,
+): Buffer {
+  const count = Math.max(1, Math.ceil(sealed.length / (CHUNK + TAG)));
+  const lastLength = sealed.length - (count - 1) * (CHUNK + TAG);
+  const isWhole = at.first + count === at.chunks || lastLength === CHUNK + TAG;
+  if (lastLength < TAG || (lastLength === TAG && at.chunks > 1) || !isWhole) {
+    throw damaged(what, 'it is cut short');
+  }
+  const plain = Buffer.allocUnsafe(sealed.length - count * TAG);
+  let done = 0;
+  for (let index = 0; index < count; index++) {
     const start = index * (CHUNK + TAG);
-    const end = Math.min(payload.length, start + CHUNK + TAG) - TAG;
-    const decipher = createDecipheriv('chacha20-poly1305', key, chunkNonce(index, index === chunks - 1), {
-      authTagLength: TAG,
-    });
-    decipher.setAuthTag(payload.subarray(end, end + TAG));
-    at += decipher.update(payload.subarray(start, end)).copy(plain, at);
+    const end = Math.min(sealed.length, start + CHUNK + TAG) - TAG;
+    const number = at.first + index;
+    const decipher = createDecipheriv(
+      'chacha20-poly1305',
+      key,
+      chunkNonce(number, number === at.chunks - 1),
+      {
+        authTagLength: TAG,
+      },
+    );
+    decipher.setAuthTag(sealed.subarray(end, end + TAG));
+    done += decipher.update(sealed.subarray(start, end)).copy(plain, done);
     try {
       decipher.final();
     } catch {
-      throw damaged(what, `its content was altered or cut (chunk ${index + 1} of ${chunks})`);
+      throw damaged(what, `its content was altered or cut (chunk ${number + 1} of ${at.chunks})`);
     }
   }
   return plain;
+}
+
+/** Whether the first bytes of an age file hold its header and nonce. */
+export function hasWholeHeader(head: Uint8Array): boolean {
+  const end = headerEnd(head);
+  return end !== undefined && end + NONCE <= head.length;
 }
 
 /** Where the textual header ends: after the newline of its last line, `--- MAC`. */

@@ -4,7 +4,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { ArchiveError } from '../archive/index.ts';
 import { codeOf } from '../posix/system-error.ts';
-import type { Location, StoredObject } from './location.ts';
+import type { ByteRange, Location, StoredObject } from './location.ts';
 
 const TEMPORARY = '.km-put-';
 
@@ -37,9 +37,17 @@ export class DirectoryLocation implements Location {
     }
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
+  async get(key: string, range?: ByteRange): Promise<Buffer | undefined> {
     try {
-      return await fs.readFile(this.#fileOf(key));
+      if (!range) return await fs.readFile(this.#fileOf(key));
+      const handle = await fs.open(this.#fileOf(key));
+      try {
+        const bytes = Buffer.alloc(range.length);
+        const { bytesRead } = await handle.read(bytes, 0, range.length, range.offset);
+        return bytes.subarray(0, bytesRead);
+      } finally {
+        await handle.close();
+      }
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw this.#failure('read', key, error);

@@ -68,7 +68,7 @@ async function writePieces(options: FetchOptions, list: ArchiveList, file: strin
   try {
     fs.ftruncateSync(fd, list.sizeBytes);
     let done = 0;
-    await readPieces(options, piecesOf(list.runs), ({ position }, bytes) => {
+    await readPieces(options, list, piecesOf(list.runs), ({ position }, bytes) => {
       writeAll(fd, bytes, position);
       done += bytes.length;
       options.progress?.(done, list.sizeBytes);
@@ -175,7 +175,9 @@ export async function fetchMembers(
   const fd = fs.openSync(file, 'wx', 0o600);
   try {
     fs.ftruncateSync(fd, list.sizeBytes);
-    const packs = await readPieces(options, pieces, ({ position }, bytes) => writeAll(fd, bytes, position));
+    const packs = await readPieces(options, list, pieces, ({ position }, bytes) =>
+      writeAll(fd, bytes, position),
+    );
     return { packs };
   } finally {
     fs.closeSync(fd);

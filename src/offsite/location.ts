@@ -8,6 +8,12 @@ export interface StoredObject {
   readonly modifiedAt: Date;
 }
 
+export interface ByteRange {
+  readonly offset: number;
+  /** At least 1. */
+  readonly length: number;
+}
+
 export interface PutOptions {
   /** The object must not be deleted before then, where the location can lock objects. */
   readonly retainUntil?: Date | undefined;
@@ -19,8 +25,8 @@ export interface Location {
   readonly url: string;
   /** Stores an object whole, and confirms its length and checksum; replaces one of the same key. */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
-  /** Undefined where there is no such object. */
-  get(key: string): Promise<Buffer | undefined>;
+  /** Undefined where there is no such object. A range that ends beyond the object gives what is there. */
+  get(key: string, range?: ByteRange): Promise<Buffer | undefined>;
   head(key: string): Promise<StoredObject | undefined>;
   /** Every object whose key begins with `prefix`, in any order. */
   list(prefix: string): AsyncIterable<StoredObject>;

@@ -1,9 +1,9 @@
-/** Reads pieces of archives pack by pack: each pack is fetched, checked and decrypted once, however often it is used. */
+/** Reads pieces of archives pack by pack: each pack is fetched and decrypted once, however often it is used. */
 import { ArchiveError } from '../archive/index.ts';
-import type { Opener } from './age.ts';
-import { packsPrefix } from './keys.ts';
-import type { Run } from './list-file.ts';
-import type { Location } from './location.ts';
+import { hasWholeHeader, type Opener, type SealedPart } from './age.ts';
+import { packsPrefix, SEALED_SUFFIX } from './keys.ts';
+import type { ArchiveList, Run } from './list-file.ts';
+import type { ByteRange, Location } from './location.ts';
 import { openObject } from './stored-archives.ts';
 
 /** A piece of a pack, and where it belongs in the archive. */
@@ -28,52 +28,117 @@ export interface PackSource {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Below this share of a pack, its pieces are fetched instead of the pack. */
+const PART = 1 / 4;
+/** Pieces of a pack that are closer than this are fetched together: a request costs as much. */
+const GAP = 256 * 1024;
+/** Holds the header of an age file with some 40 recipients. */
+const HEAD = 8 * 1024;
+
 /**
  * Gives each piece with its bytes, in the order of the packs' first use. One pack is fetched ahead.
- * @returns how many packs were fetched
+ * @param packBytes bytes of each pack's object
+ * @returns how many packs were read
  * @throws {ArchiveError} PackMissing when a pack is not there or too short; ArchiveCorrupt, IdentityMismatch.
  */
 export async function readPieces(
   source: PackSource,
+  { packBytes }: Pick<ArchiveList, 'packBytes'>,
   pieces: readonly Piece[],
   each: (piece: Piece, bytes: Buffer) => void,
 ): Promise<number> {
   const byPack = [...Map.groupBy(pieces, ({ pack }) => pack)];
-  const start = (index: number) => {
-    const [pack] = byPack[index] ?? [];
-    if (pack === undefined) return undefined;
-    const fetching = fetchPack(source, pack);
+  const start = (index: number): Promise<PackRead> | undefined => {
+    const [pack, wanted] = byPack[index] ?? [];
+    if (pack === undefined || wanted === undefined) return undefined;
+    const size = packBytes.get(pack) ?? 0;
+    const isPart = wanted.reduce((sum, { length }) => sum + length, 0) < PART * size;
+    const reading = isPart ? readParts(source, pack, size, wanted) : readWhole(source, pack);
     // Handled when its turn comes.
-    fetching.catch(() => {});
-    return fetching;
+    reading.catch(() => {});
+    return reading;
   };
   let next = start(0);
   for (const [index, [pack, wanted]] of byPack.entries()) {
     source.signal?.throwIfAborted();
-    const plain = await next!;
+    const read = await next!;
     next = start(index + 1);
     for (const piece of wanted) {
-      const end = piece.offset + piece.length;
-      if (end > plain.length) {
+      const bytes = read(piece);
+      if (bytes.length !== piece.length) {
         throw new ArchiveError(
           'PackMissing',
-          `${source.location.url}: pack ${packsPrefix(source.series)}${pack} has ${plain.length} bytes, but the list needs ${end}. It was cut or replaced.`,
+          `${source.location.url}: pack ${packsPrefix(source.series)}${pack} ends before byte ${piece.offset + piece.length}, which the list needs. It was cut or replaced.`,
         );
       }
-      each(piece, plain.subarray(piece.offset, end));
+      each(piece, bytes);
     }
   }
   return byPack.length;
 }
 
-async function fetchPack({ location, series, opener }: PackSource, pack: string): Promise<Buffer> {
+/** The bytes of a range; fewer where the pack ends before. */
+type PackRead = (range: ByteRange) => Buffer;
+
+async function readWhole(source: PackSource, pack: string): Promise<PackRead> {
+  const { location, series, opener } = source;
   const key = packsPrefix(series) + pack;
   const bytes = await location.get(key);
-  if (!bytes) {
-    throw new ArchiveError(
-      'PackMissing',
-      `${location.url}: pack ${key} is missing. Archives that need it cannot be restored from here; the next copy uploads its members again.`,
-    );
+  if (!bytes) throw missing(source, key);
+  const plain = await openObject(key, bytes, opener, location.url);
+  return ({ offset, length }) => plain.subarray(offset, offset + length);
+}
+
+async function readParts(
+  source: PackSource,
+  pack: string,
+  sizeBytes: number,
+  wanted: readonly Piece[],
+): Promise<PackRead> {
+  const { location, series, opener } = source;
+  const key = packsPrefix(series) + pack;
+  const get = async (range: ByteRange) => {
+    const bytes = await location.get(key, range);
+    if (!bytes) throw missing(source, key);
+    return bytes;
+  };
+  const what = `${location.url}: ${key}`;
+  const isSealed = key.endsWith(SEALED_SUFFIX);
+  // Without an identity the reader of whole objects has the words.
+  if (isSealed && !opener) return await readWhole(source, pack);
+  let sealed: SealedPart | undefined;
+  if (isSealed && opener) {
+    const head = await get({ offset: 0, length: HEAD });
+    if (!hasWholeHeader(head)) return await readWhole(source, pack);
+    sealed = await opener.openPart(head, sizeBytes, what);
   }
-  return await openObject(key, bytes, opener, location.url);
+  const parts: { readonly range: ByteRange; readonly bytes: Buffer }[] = [];
+  for (const range of joined(wanted)) {
+    const bytes = await get(sealed ? sealed.rangeOf(range) : range);
+    parts.push({ range, bytes: sealed ? sealed.open(bytes, range) : bytes });
+  }
+  return ({ offset, length }) => {
+    const part = parts.find(({ range }) => offset >= range.offset && offset < range.offset + range.length);
+    const from = offset - (part?.range.offset ?? 0);
+    return part?.bytes.subarray(from, from + length) ?? Buffer.alloc(0);
+  };
+}
+
+/** Ranges that cover the pieces, in order, without small gaps. */
+export function joined(pieces: readonly ByteRange[]): ByteRange[] {
+  const ranges: { offset: number; length: number }[] = [];
+  for (const { offset, length } of pieces.toSorted((a, b) => a.offset - b.offset)) {
+    const last = ranges.at(-1);
+    if (last && offset <= last.offset + last.length + GAP) {
+      last.length = Math.max(last.length, offset + length - last.offset);
+    } else ranges.push({ offset, length });
+  }
+  return ranges;
+}
+
+function missing({ location }: PackSource, key: string): ArchiveError {
+  return new ArchiveError(
+    'PackMissing',
+    `${location.url}: pack ${key} is missing. Archives that need it cannot be restored from here; the next copy uploads its members again.`,
+  );
 }

@@ -22,7 +22,7 @@ export async function verifyContent(
 ): Promise<void> {
   const members = await digestsOf(options, list);
   let done = 0;
-  await readPieces(options, piecesOf(list.runs), ({ pack, position, length }, bytes) => {
+  await readPieces(options, list, piecesOf(list.runs), ({ pack, position, length }, bytes) => {
     let index = members.at(position);
     for (let at = 0; at < length; index++) {
       const size = members.sizes[index] ?? 0;

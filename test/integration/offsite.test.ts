@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readMemberLines } from '../../src/archive/index.ts';
+import { type Member, readMemberLines } from '../../src/archive/index.ts';
 import { generateKeyPair, type KeyPair, Opener, Sealer } from '../../src/offsite/age.ts';
 import { fetchMembers, findList } from '../../src/offsite/fetch.ts';
 import { openLocation } from '../../src/offsite/location-identity.ts';
@@ -268,21 +268,37 @@ test('a lost salt costs a full copy, and nothing else', async () => {
     expect(sha256(await fetchFrom(box, location, path.basename(archive)))).toBe(sha256(archive));
 });
 
-test('reading one file fetches only the pack that holds its member', async () => {
-  fill(10, 10, 5_000);
+test.each([
+  ['plain', false],
+  ['encrypted', true],
+])('reading one file of a copy that is %s fetches little more than its member', async (_, isSealed) => {
+  fill(100, 10, 5_000);
   const archive = await backUp();
-  await copyTo(location, archive, { packBytes: 100_000 });
-  const wanted: Parameters<typeof fetchMembers>[2] extends Iterable<infer M> ? M[] : never = [];
+  await copyTo(location, archive, { sealer: isSealed ? new Sealer([keys.recipient]) : undefined });
+  const wanted: Member[] = [];
   for await (const { member, lines } of readMemberLines(`${archive}.manifest`))
-    if (lines.some((line) => line.includes('"path":"f5/5"'))) wanted.push(member);
-  const options = { location, series: '', archive: path.basename(archive), opener: undefined };
+    if (lines.some((line) => line.includes('"path":"f55/5"'))) wanted.push(member);
+  const opener = isSealed ? new Opener([keys.identity]) : undefined;
+  const options = { location, series: '', archive: path.basename(archive), opener };
+  const list = await findList(options);
   const file = path.join(box.root, 'sparse');
-  const { packs } = await fetchMembers(options, await findList(options), wanted, file);
-  expect(packs).toBeLessThanOrEqual(2);
-  const [member] = wanted;
-  const piece = (from: string) =>
-    fs.readFileSync(from).subarray(member!.offset, member!.offset + member!.size);
-  expect(piece(file).equals(piece(archive))).toBe(true);
+  location.bytesRead = 0;
+  const { packs } = await fetchMembers(options, list, wanted, file);
+  const bytes = wanted.reduce((sum, { size }) => sum + size, 0);
+  expect([packs, location.bytesRead >= bytes]).toEqual([1, true]);
+  expect(location.bytesRead).toBeLessThan(bytes + 3 * 65_600);
+  expect(location.bytesRead).toBeLessThan(list.sizeBytes / 4);
+  const [pack] = list.packBytes.keys();
+  const stored = path.join(box.root, 'location/packs/_', pack!);
+  const original = fs.readFileSync(stored);
+  fs.truncateSync(stored, 10_000);
+  await expect(fetchMembers(options, list, wanted, `${file}-cut`)).rejects.toThrow(/cut/);
+  fs.writeFileSync(stored, original);
+  for (const member of wanted) {
+    const piece = (from: string) =>
+      fs.readFileSync(from).subarray(member.offset, member.offset + member.size);
+    expect(piece(file).equals(piece(archive))).toBe(true);
+  }
 });
 
 test('every pack is fetched once, however often archives go back and forth between old and new ones', async () => {

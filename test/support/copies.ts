@@ -5,13 +5,14 @@ import path from 'node:path';
 import { type CopyOptions, type CopyReport, copyArchive } from '../../src/offsite/copy.ts';
 import { DirectoryLocation } from '../../src/offsite/directory-location.ts';
 import { fetchArchive } from '../../src/offsite/fetch.ts';
-import type { Location } from '../../src/offsite/location.ts';
+import type { ByteRange, Location } from '../../src/offsite/location.ts';
 import { initLocation } from '../../src/offsite/location-identity.ts';
 import type { Sandbox } from './backup.ts';
 
 /** The sizes of stored objects by key, and a hook that runs before each is stored. */
 export class CountingLocation extends DirectoryLocation {
   readonly puts: string[] = [];
+  bytesRead = 0;
   before: (verb: string, key: string) => void = () => {};
 
   override async put(key: string, bytes: Uint8Array): Promise<void> {
@@ -20,9 +21,11 @@ export class CountingLocation extends DirectoryLocation {
     this.puts.push(key);
   }
 
-  override async get(key: string): Promise<Buffer | undefined> {
+  override async get(key: string, range?: ByteRange): Promise<Buffer | undefined> {
     this.before('get', key);
-    return await super.get(key);
+    const bytes = await super.get(key, range);
+    this.bytesRead += bytes?.length ?? 0;
+    return bytes;
   }
 
   packsPut(): string[] {
