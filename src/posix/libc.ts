@@ -19,6 +19,8 @@ const prototypes = {
   futimens: 'int futimens(int fd, const void *times)',
   fgetxattr: 'int64_t fgetxattr(int fd, const void *name, void *value, size_t size)',
   flistxattr: 'int64_t flistxattr(int fd, void *list, size_t size)',
+  getxattr: 'int64_t getxattr(const void *path, const void *name, void *value, size_t size)',
+  listxattr: 'int64_t listxattr(const void *path, void *list, size_t size)',
   lgetxattr: 'int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)',
   llistxattr: 'int64_t llistxattr(const void *path, void *list, size_t size)',
   lsetxattr: 'int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)',

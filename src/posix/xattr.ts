@@ -16,6 +16,17 @@ export function listXattrsOf(fd: number): string[] {
   return namesOf(readGrowing('flistxattr', undefined, (buffer) => [fd, buffer, buffer.length]));
 }
 
+/** As listXattrs, of the file that is open with O_PATH, which may be a symlink. */
+export function listXattrsOfPath(fd: number): string[] {
+  const bytes = cString(descriptorPath(fd));
+  return namesOf(readGrowing('listxattr', undefined, (buffer) => [bytes, buffer, buffer.length]));
+}
+
+/** The kernel follows this to the open file and no further; it has no calls of xattrs for O_PATH. */
+function descriptorPath(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
 function namesOf(list: Buffer | undefined): string[] {
   return list === undefined || list.length === 0 ? [] : list.toString('latin1').split('\0').slice(0, -1);
 }
@@ -31,6 +42,13 @@ export function getXattr(path: RawPath, name: string): Buffer | undefined {
 export function getXattrOf(fd: number, name: string): Buffer | undefined {
   const encoded = cString(Buffer.from(name, 'latin1'));
   return readGrowing('fgetxattr', undefined, (buffer) => [fd, encoded, buffer, buffer.length]);
+}
+
+/** As getXattr, of a file that is open with O_PATH. */
+export function getXattrOfPath(fd: number, name: string): Buffer | undefined {
+  const bytes = cString(descriptorPath(fd));
+  const encoded = cString(Buffer.from(name, 'latin1'));
+  return readGrowing('getxattr', undefined, (buffer) => [bytes, encoded, buffer, buffer.length]);
 }
 
 export function getXattrs(path: RawPath): Xattrs {
@@ -92,7 +110,7 @@ function isFull(path: RawPath): boolean {
 const common = Buffer.alloc(4096);
 
 function readGrowing(
-  name: 'llistxattr' | 'lgetxattr' | 'flistxattr' | 'fgetxattr',
+  name: `${'l' | 'f' | ''}${'list' | 'get'}xattr`,
   path: RawPath | undefined,
   values: (buffer: Buffer) => (number | Uint8Array)[],
 ): Buffer | undefined {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WorkerPool } from '../../src/archive/pool/worker-pool.ts';
 import { listEntries } from '../../src/archive/restore/list-entries.ts';
 import { program, Sandbox } from '../support/backup.ts';
@@ -175,6 +175,48 @@ describe('what happened is what is said', () => {
     expect([exitCode, result.outcome]).toEqual([0, 'Succeeded']);
     expect(result.notes).toEqual([expect.stringContaining('Old archives could not be looked through')]);
   });
+
+  test('an error while the directory is synced: a failure that says that the archive is there', async () => {
+    const sync = vi.spyOn(fs, 'fsyncSync');
+    try {
+      const { result, exitCode } = await box.back({
+        failpoint: (name) => {
+          if (name !== 'archive named') return;
+          sync.mockImplementation(() => {
+            throw Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' });
+          });
+        },
+      });
+      expect([exitCode, result.reason]).toEqual([1, 'WriteFailed']);
+      const [name] = box.names().filter((each) => each.endsWith('.tgz'));
+      expect(result.message).toContain(
+        `${path.join(box.destination, name!)} is written and verified, but its directory could not be synced (EIO)`,
+      );
+      expect(box.names().filter((each) => each.endsWith('.tmp'))).toEqual([]);
+    } finally {
+      sync.mockRestore();
+    }
+  });
+
+  test.each(['EINVAL', 'ENOTSUP'])(
+    'a file system that cannot sync a directory (%s): no failure',
+    async (code) => {
+      const sync = vi.spyOn(fs, 'fsyncSync');
+      try {
+        const { result } = await box.back({
+          failpoint: (name) => {
+            if (name !== 'archive named') return;
+            sync.mockImplementation(() => {
+              throw Object.assign(new Error('fsync'), { code });
+            });
+          },
+        });
+        expect(result.outcome).toBe('Succeeded');
+      } finally {
+        sync.mockRestore();
+      }
+    },
+  );
 
   test('a corrupt member of the previous archive: a warning of the command too', async () => {
     box.clockAheadMs = 2_100;

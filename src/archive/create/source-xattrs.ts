@@ -2,7 +2,7 @@ import { closeSync, constants } from 'node:fs';
 import { O_PATH, openBeneath } from '../../posix/beneath.ts';
 import { statusOfOpen } from '../../posix/status.ts';
 import { codeOf, isSystemError } from '../../posix/system-error.ts';
-import { getXattr, getXattrOf, listXattrs, listXattrsOf } from '../../posix/xattr.ts';
+import { getXattrOf, getXattrOfPath, listXattrsOf, listXattrsOfPath } from '../../posix/xattr.ts';
 import { type ByteString, display } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
 
@@ -47,12 +47,10 @@ export function xattrsOfOther(root: number, { path, ino }: Entry): SourceXattrs 
     if (statusOfOpen(fd).ino !== ino) {
       return { problem: 'was replaced after it was listed; extended attributes are not stored' };
     }
-    // The kernel has no calls for the attributes of a descriptor that is not open for reading.
-    const through = `/proc/self/fd/${fd}`;
     return collect(
       path,
-      () => listXattrs(through),
-      (name) => getXattr(through, name),
+      () => listXattrsOfPath(fd),
+      (name) => getXattrOfPath(fd, name),
     );
   } finally {
     closeSync(fd);
