@@ -20,7 +20,7 @@ import { IndexWriter, memberDigest } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
 import { knownMembers, packsWorthKeeping } from './previous-copies.ts';
 import { readList, sizesOfPacks } from './stored-archives.ts';
-import { Checkpoint, lockCopies, writerOf } from './writer-state.ts';
+import { Checkpoint, destinationError, lockCopies, writerOf } from './writer-state.ts';
 
 export interface CopyOptions {
   readonly location: Location;
@@ -72,7 +72,17 @@ const PACK_BYTES = 16 * 1024 * 1024;
  */
 export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
   const { archive } = options;
-  using _lock = lockCopies(path.dirname(archive));
+  const destination = path.dirname(archive);
+  try {
+    using _lock = lockCopies(destination);
+    return await copyUnderLock(options);
+  } catch (error) {
+    throw destinationError(error, destination);
+  }
+}
+
+async function copyUnderLock(options: CopyOptions): Promise<CopyReport> {
+  const { archive } = options;
   const fd = openLocal(archive);
   if (fd === undefined) throw new ArchiveError('ArchiveMissing', `${archive} does not exist.`);
   try {

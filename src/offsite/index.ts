@@ -18,4 +18,4 @@ export { Retrier } from './retry.ts';
 export { type ListedArchive, listedArchives, readList } from './stored-archives.ts';
 export { Throttle } from './throttle.ts';
 export { type CopyVerification, verifyCopies } from './verify.ts';
-export { existingWriterOf, KnownLocations, lockCopies, writerOf } from './writer-state.ts';
+export { destinationError, existingWriterOf, KnownLocations, lockCopies, writerOf } from './writer-state.ts';

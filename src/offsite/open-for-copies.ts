@@ -2,7 +2,7 @@
 
 import type { Location } from './location.ts';
 import { initLocation, openLocation } from './location-identity.ts';
-import { KnownLocations } from './writer-state.ts';
+import { destinationError, KnownLocations } from './writer-state.ts';
 
 /**
  * The location that the destination was copied to before; none is made.
@@ -27,6 +27,10 @@ export async function openForCopies(
   const expected = isNew ? undefined : known.idOf(location.url);
   const { id } =
     expected === undefined ? await initLocation(location, now) : await openLocation(location, expected);
-  known.remember(location.url, id);
+  try {
+    known.remember(location.url, id);
+  } catch (error) {
+    throw destinationError(error, destination);
+  }
   return id;
 }

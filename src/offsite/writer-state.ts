@@ -8,6 +8,28 @@ import { FileLock } from '../posix/file-lock.ts';
 import { codeOf } from '../posix/system-error.ts';
 import { saltId } from './member-index.ts';
 
+/**
+ * Words for what the system refuses in the folder of the archives. What the location refuses has words already.
+ * @returns the error to throw
+ */
+export function destinationError(error: unknown, destination: string): unknown {
+  const code = codeOf(error);
+  if (error instanceof ArchiveError || code === undefined) return error;
+  const cause = { cause: error };
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new ArchiveError(
+      'NoSpace',
+      `${destination} is full: copying needs room there for its checkpoint.`,
+      cause,
+    );
+  }
+  return new ArchiveError(
+    'DestinationUnusable',
+    `${destination} cannot be written (${code}): copying keeps its salt, a lock and a checkpoint there. Mount it writable, and run as a user who may write it.`,
+    cause,
+  );
+}
+
 const SALT_NAME = '.km-backup-salt';
 const SALT_BYTES = 32;
 

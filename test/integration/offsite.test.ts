@@ -256,6 +256,17 @@ test('an archive that is pruned while it is copied is copied to its end', async 
   expect(sha256(await fetchFrom(box, location, path.basename(archive)))).toBe(digest);
 });
 
+test('a folder of archives that cannot be written is named', async () => {
+  fill(1, 1);
+  const archive = await backUp();
+  // Stands for a file system that is mounted read-only, which root can write otherwise.
+  fs.mkdirSync(path.join(box.destination, '.km-backup-copy.lock'));
+  await expect(copyTo(location, archive)).rejects.toMatchObject({
+    reason: 'DestinationUnusable',
+    message: expect.stringContaining(`${box.destination} cannot be written (EISDIR)`),
+  });
+});
+
 test('a lost salt costs a full copy, and nothing else', async () => {
   fill(3, 10);
   const first = await backUp();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ArchiveError, ExitCode, membersOfPaths } from '../../archive/index.ts';
 import {
+  destinationError,
   existingWriterOf,
   fetchArchive,
   fetchManifest,
@@ -127,7 +128,7 @@ export async function pruneLocation(
       `Which copies in ${url} are yours is known from the directory that they were copied from: pass it as --destination. If it is lost, pass --take-over: then the rules apply to the copies of every writer.`,
     );
   }
-  using _lock = destination !== undefined && !flags.dryRun ? lockCopies(destination) : undefined;
+  using _lock = destination !== undefined && !flags.dryRun ? lockOf(destination) : undefined;
   const location = await openAt(url, flags, context);
   if (destination === undefined) await openLocation(location);
   else await openKnownLocation(location, destination);
@@ -165,6 +166,14 @@ export async function pruneLocation(
     if (report.notSwept !== undefined && !flags.dryRun) warn(`no pack was deleted: ${report.notSwept}`);
     for (const failure of report.failures) warn(`not deleted: ${failure}`);
     if (report.failures.length > 0) context.exitCode = ExitCode.failure;
+  }
+}
+
+function lockOf(destination: string) {
+  try {
+    return lockCopies(destination);
+  } catch (error) {
+    throw destinationError(error, destination);
   }
 }
 
