@@ -13,6 +13,8 @@ import { restore } from '../../src/archive/restore/restore.ts';
  * swap. For other actions the id takes the archive's place.
  */
 const [kill = '', action, target = '', archive = '', swap, oldState, id, stage] = process.argv.slice(2);
+/** Of a restore: only these. */
+const paths = process.env['RESTORE_PATHS']?.split(':') ?? [];
 const request = archive === '' ? {} : { id: archive };
 let reached = 0;
 const failpoint = (name: string) => {
@@ -32,6 +34,7 @@ switch (action) {
       failpoint,
       ...(id === undefined ? {} : { id }),
       stageOnly: stage === 'stage',
+      paths,
       ...(swap === 'exchange' || swap === 'rename' || swap === 'children' ? { swap } : {}),
     });
     break;

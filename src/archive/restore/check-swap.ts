@@ -9,6 +9,7 @@ import {
   type Movability,
   movabilityOf,
   type ParentFacts,
+  parentOf,
   rightsOfProcess,
 } from './obstacles.ts';
 import type { Place } from './place.ts';
@@ -21,12 +22,23 @@ type Modes = Journal['modes'];
 /**
  * Checks that every rename of a swap can be done, both ways, before the first one is.
  *
+ * @param paths What moves in mode `paths`.
  * @param incoming The tree that moves in; undefined while it is not unpacked (a dry run).
  * @returns The directories that have to be made writable for the swap.
  * @throws {ArchiveError} RestoreRefused with the first entries that cannot be moved.
  */
-export function checkSwap(place: Place, mode: Journal['mode'], incoming: string | undefined): Modes {
+export function checkSwap(
+  place: Place,
+  mode: Journal['mode'],
+  incoming: string | undefined,
+  paths: readonly ByteString[] = [],
+): Modes {
   const check = new SwapCheck();
+  if (mode === 'paths') {
+    check.paths('outgoing', place.target, paths);
+    if (incoming !== undefined) check.paths('incoming', incoming, paths);
+    return check.modes(place);
+  }
   if (mode === 'children') {
     if (place.exists) check.children('outgoing', place.target);
     if (incoming !== undefined) check.children('incoming', incoming);
@@ -52,6 +64,22 @@ class SwapCheck {
     } else {
       for (const name of namesIn(directory))
         if (!isKeptName(name)) this.#judge(tree, directory, name, parent);
+    }
+  }
+
+  paths(tree: 'outgoing' | 'incoming', directory: string, paths: readonly ByteString[]): void {
+    for (const name of paths) {
+      const above = parentOf(name);
+      const location = above === ROOT ? fromText(directory) : join(fromText(directory), above);
+      const parent = factsOf(location);
+      if (!parent) continue;
+      const inParent = changeabilityOf(parent);
+      if (inParent.kind === 'blocked') this.#blocked.push(`${display(location)}: ${inParent.why}`);
+      else if (!parent.writable) {
+        this.#blocked.push(
+          `${display(location)}: it belongs to user ${parent.uid} and may not be written to`,
+        );
+      } else this.#judge(tree, directory, name, parent);
     }
   }
 

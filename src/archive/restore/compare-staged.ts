@@ -1,5 +1,6 @@
 import type { ByteString } from '../format/byte-string.ts';
 import { fromText } from '../format/byte-string.ts';
+import type { ChosenPaths } from './chosen-paths.ts';
 import { differences } from './compare-entry.ts';
 import { LiveTree } from './live-tree.ts';
 import { mergeWalk } from './merge-walk.ts';
@@ -32,13 +33,14 @@ export async function compareStaged(
   root: string,
   refused: RefusedAttributes,
   { policy, signal, warn }: Pick<StageOptions, 'policy' | 'signal' | 'warn'>,
+  chosen?: ChosenPaths,
 ): Promise<void> {
   using tree = new LiveTree(fromText(root));
   await withRecorded(source, policy, signal, async (recorded) => {
     const entries = tree.walk(() => false);
     await mergeWalk(recorded, entries, (entry, staged) => {
       // Directories above an entry that the archive does not list.
-      if (!entry) return;
+      if (!entry || (chosen && !chosen.includes(entry.path))) return;
       if (!staged) return warn(entry.path, 'is missing in the restored tree', 'type');
       const found = differences(entry, staged);
       for (const { aspect, message } of found) {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { ArchiveError } from '../errors.ts';
-import { type ByteString, fromText } from '../format/byte-string.ts';
+import { type ByteString, fromText, join, toPath } from '../format/byte-string.ts';
 import { checkSwap } from './check-swap.ts';
 import { refused, shown, swapError } from './failures.ts';
 import { type DoneRequest, findDone } from './history.ts';
@@ -84,15 +84,18 @@ async function swapBack(
   const found = await findArchives(live, { signal });
   const files = [...new Set([...found.files, ...(journal.preservedArchives as ByteString[])])];
   checkPreservable(files, live, fromText(state.old));
-  const modes = checkSwap(state.place, journal.mode, state.old);
+  const swapped = (journal.incomingNames ?? []) as ByteString[];
+  const kept = swapped.filter((name) => present(toPath(join(fromText(state.old), name))));
+  const modes = checkSwap(state.place, journal.mode, state.old, swapped);
   using _locks = new ArchiveLocks(journal.target, found.directories);
   const back: Journal = {
     ...journal,
     phase: 'swapping',
     direction: 'back',
     incomingInode: inodeOf(state.old),
-    incomingNames: journal.mode === 'children' ? namesIn(state.old) : [],
-    ...(journal.mode === 'children'
+    incomingNames: journal.mode === 'children' ? namesIn(state.old) : journal.mode === 'paths' ? kept : [],
+    ...(journal.mode === 'paths' ? { outgoingNames: swapped } : {}),
+    ...(journal.mode === 'children' || journal.mode === 'paths'
       ? {}
       : { rootTimes: rootTimesOf(present(journal.target) ? journal.target : undefined, state.old) }),
     moved: false,

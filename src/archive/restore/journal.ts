@@ -62,8 +62,13 @@ const Fields = z.object({
    * - `exchange`: one atomic swap of two directories.
    * - `rename`: the live tree moves out, then the other one in.
    * - `children`: the same for each name below a directory that cannot be renamed.
+   * - `paths`: the same for each chosen path, one after the other.
    */
-  mode: z.enum(['exchange', 'rename', 'children']),
+  mode: z.enum(['exchange', 'rename', 'children', 'paths']),
+  /** What was chosen (mode `paths`), one byte per character. */
+  paths: z.array(z.string()).optional(),
+  /** What moves out (mode `paths`), if it is there. */
+  outgoingNames: z.array(z.string()).optional(),
   /** What happens to the tree that a restore moves out. */
   oldState: z.enum(['keep', 'remove']),
   /** Whether there was a tree to move out, and whether there is one to move in. */
@@ -71,7 +76,7 @@ const Fields = z.object({
   hasIncoming: z.boolean(),
   /** `dev:ino` of the tree that moves in as a whole: shows whether that has happened. */
   incomingInode: z.string().optional(),
-  /** Names directly below the tree that moves in, one byte per character (mode `children`). */
+  /** Names directly below the tree that moves in (mode `children`) or paths in it (`paths`), one byte per character. */
   incomingNames: z.array(z.string()),
   /** Both trees are in their places; the archives may still have to be preserved. */
   moved: z.boolean(),

@@ -4,8 +4,10 @@ import { codeOf } from '../../posix/system-error.ts';
 import { archiveInfo } from '../destination/inventory.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
+import { dataBytes } from '../format/entry.ts';
 import { manifestNameOf } from '../format/names.ts';
 import { checkSwap } from './check-swap.ts';
+import { ChosenPaths } from './chosen-paths.ts';
 import { settledBefore } from './compare-entry.ts';
 import type { RestorePolicy } from './entry-gate.ts';
 import { messageOf } from './failures.ts';
@@ -35,6 +37,7 @@ export interface PlanOptions extends ReuseConditions {
   readonly target: string;
   readonly id?: string | undefined;
   readonly pins?: Pins | undefined;
+  readonly paths?: readonly string[];
   readonly policy: RestorePolicy;
   readonly ignoreManifest?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -71,6 +74,7 @@ export async function planRestore(options: PlanOptions): Promise<PlanReport> {
   const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   const place = placeOf(target);
   const found = place.exists ? await findArchivesAnd(archive, place.target, signal) : noArchives;
+  const chosen = options.paths?.length ? new ChosenPaths(options.paths) : undefined;
   const warnings = new Warnings();
   const stageOptions: StageOptions = {
     policy,
@@ -79,14 +83,17 @@ export async function planRestore(options: PlanOptions): Promise<PlanReport> {
     warn: warnings.add,
     progress: options.progress ?? (() => {}),
     preserved: found.files,
-    reuse: reuseOf(options, place, source),
+    reuse: chosen ? undefined : reuseOf(options, place, source),
   };
   const { totals, longNames } = await validate(source, stageOptions);
   checkNames(place, longNames);
-  const { plan, losses } = await planChanges(source, place, found, totals, stageOptions);
+  const { plan, losses, chosenTotals } = await planChanges(source, place, found, totals, stageOptions, {
+    chosen,
+  });
   for (const line of losses) warnings.addLine(line);
   for (const line of obstacles(place, options)) warnings.addLine(line);
-  const lack = lackOfSpace(spaceNeeded({ ...totals, dataBytes: plan.bytesToWrite }), freeSpace(place));
+  const everything = chosen ? { ...chosenTotals, impliedDirectories: 0 } : totals;
+  const lack = lackOfSpace(spaceNeeded({ ...everything, dataBytes: plan.bytesToWrite }), freeSpace(place));
   if (lack !== undefined) warnings.addLine(lack);
   if (found.files.length > 0) {
     warnings.addLine(`${found.files.length} archive files inside the target are kept`);
@@ -100,6 +107,13 @@ export async function planRestore(options: PlanOptions): Promise<PlanReport> {
   };
 }
 
+/** What the chosen paths hold in the archive; everything if none are chosen. */
+export interface ChosenTotals {
+  readonly entries: number;
+  readonly files: number;
+  readonly dataBytes: number;
+}
+
 /** Compares a validated archive with the live tree. */
 export async function planChanges(
   source: Source,
@@ -107,33 +121,46 @@ export async function planChanges(
   preserved: PreservedArchives,
   totals: Totals,
   { policy, signal, reuse }: Pick<StageOptions, 'policy' | 'signal' | 'reuse'>,
-  by: Restorer = restorer(place),
-): Promise<{ plan: Plan; losses: string[] }> {
+  { chosen, by = restorer(place) }: { chosen?: ChosenPaths | undefined; by?: Restorer } = {},
+): Promise<{ plan: Plan; losses: string[]; chosenTotals: ChosenTotals }> {
   const archive = source.info.path;
   const file = source.against === 'manifest' ? manifestNameOf(archive) : archive;
   const archiveDigest = (await digestOf(file, signal))!;
   const settled = source.against === 'manifest' ? settledBefore(source.summary.startedAt) : 0n;
   using live = new LiveTree(fromText(place.target));
-  const skip = place.kind === 'inside' ? isKeptName : () => false;
+  const isKept = place.kind === 'inside' ? isKeptName : () => false;
+  const isOutside = (at: ByteString) =>
+    chosen !== undefined && !chosen.includes(at) && !chosen.leadsThrough(at);
+  const skip = (at: ByteString) => isKept(at) || isOutside(at);
   const survivors = withAncestors(preserved.files);
   return await withRecorded(source, policy, signal, async (recorded) => {
     const builder = new PlanBuilder({ archiveDigest, settled, preserved: survivors });
     const losses = new ForeseenLosses(by);
     const entries = place.exists ? live.walk(skip) : [].values();
+    const chosenTotals = { entries: 0, files: 0, dataBytes: 0 };
     await mergeWalk(recorded, entries, (entry, at) => {
-      if (entry) losses.add(entry);
+      if (chosen && !chosen.includes((entry ?? at)!.path)) return;
+      if (entry) {
+        losses.add(entry);
+        chosenTotals.entries++;
+        if (entry.type === 'file') {
+          chosenTotals.files++;
+          chosenTotals.dataBytes += dataBytes(entry);
+        }
+      }
       builder.add(entry, at);
     });
     const { bytes: spaceFreeBytes } = freeSpace(place);
     const changes = builder.finish();
-    const bytesToWrite = savesSpace(reuse) ? changes.bytesToWrite : totals.dataBytes;
+    const everything = chosen ? chosenTotals : totals;
+    const bytesToWrite = savesSpace(reuse) ? changes.bytesToWrite : everything.dataBytes;
     const plan: Plan = {
       ...changes,
       bytesToWrite,
-      spaceNeededBytes: spaceNeeded({ ...totals, dataBytes: bytesToWrite }).bytes,
+      spaceNeededBytes: spaceNeeded({ impliedDirectories: 0, ...everything, dataBytes: bytesToWrite }).bytes,
       ...(spaceFreeBytes !== undefined && { spaceFreeBytes }),
     };
-    return { plan, losses: losses.lines };
+    return { plan, losses: losses.lines, chosenTotals };
   });
 }
 

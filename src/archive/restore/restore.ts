@@ -22,6 +22,7 @@ import { checkPlan, type Plan, planChanges } from './plan-restore.ts';
 import { checkPreservable, findArchivesAnd, type PreservedArchives } from './preserved-archives.ts';
 import type { RestoreProgress } from './progress.ts';
 import { removeTree } from './remove-tree.ts';
+import { restorePaths } from './restore-paths.ts';
 import { restorer } from './restorer.ts';
 import { type ReuseWish, reuseOf, savesSpace } from './reuse-choice.ts';
 import { rootMetadata } from './root-metadata.ts';
@@ -44,6 +45,8 @@ export interface RestoreOptions {
   readonly pins?: Pins | undefined;
   /** Digest of the plan that was approved: another one is refused. */
   readonly expectPlan?: string | undefined;
+  /** Only these files and folders, put back one by one; absent or empty: the whole tree. */
+  readonly paths?: readonly string[];
   /** Checks of the staged content; a failure leaves the target unchanged. */
   readonly checks?: readonly WantedCheck[];
   readonly policy: RestorePolicy;
@@ -107,6 +110,10 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     const earlier = await finishEarlier(options.target, { id, archive }, { failpoint, signal });
     if (earlier?.outcome === 'staged' && !options.stageOnly) return await goOn(options, failpoint);
     if (earlier) return earlier;
+  }
+  const { paths = [] } = options;
+  if (paths.length > 0 && !dryRun) {
+    return await restorePaths({ ...options, paths }, swapOptionsOf(options, failpoint, 0));
   }
 
   const pinned = await PinnedArchive.open(archive, options.pins ?? {}, signal);

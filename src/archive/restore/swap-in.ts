@@ -1,6 +1,7 @@
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
 import { checkSwap } from './check-swap.ts';
+import { ancestorsOf, placesOf } from './chosen-paths.ts';
 import { messageOf, refused, shown, swapError } from './failures.ts';
 import { giveUpSwap, refuseUsers, settle } from './finish.ts';
 import type { Journal } from './journal.ts';
@@ -59,6 +60,7 @@ export async function prepareSwap(
 
 function swapping(state: RestoreState, journal: Journal, archives: readonly ByteString[]): Journal {
   const { place } = state;
+  if (journal.mode === 'paths') return swappingPaths(state, journal, archives);
   checkPreservable(archives, fromText(place.target), fromText(state.new));
   const byChildren = journal.mode === 'children';
   return {
@@ -71,6 +73,26 @@ function swapping(state: RestoreState, journal: Journal, archives: readonly Byte
     ...(byChildren
       ? { rootBefore: rootMetadata(place.target), rootAfter: rootMetadata(state.new) }
       : { rootTimes: rootTimesOf(place.exists ? place.target : undefined, state.new) }),
+  };
+}
+
+function swappingPaths(state: RestoreState, journal: Journal, archives: readonly ByteString[]): Journal {
+  const { place } = state;
+  // Now, because directories may have been made or removed since it was staged.
+  const places = placesOf((journal.paths ?? []) as ByteString[], place.target);
+  const moving = new Set(places);
+  const preserved = archives.filter(
+    (file) => moving.has(file) || ancestorsOf(file).some((at) => moving.has(at)),
+  );
+  checkPreservable(preserved, fromText(place.target), fromText(state.new));
+  return {
+    ...journal,
+    phase: 'swapping',
+    modes: checkSwap(place, 'paths', state.new, places),
+    preservedArchives: preserved,
+    incomingInode: inodeOf(state.new),
+    incomingNames: places,
+    outgoingNames: places,
   };
 }
 

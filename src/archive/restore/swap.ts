@@ -9,6 +9,7 @@ import { type ByteString, fromText, join, ROOT, toPath } from '../format/byte-st
 import { shown } from './failures.ts';
 import { type Journal, NEW, OLD, writeJournal } from './journal.ts';
 import { isKeptName } from './kept-names.ts';
+import { parentOf } from './obstacles.ts';
 import { preserve } from './preserved-archives.ts';
 import { applyRootMetadata } from './root-metadata.ts';
 
@@ -47,6 +48,7 @@ export function completeSwap(trees: Trees, begun: Journal, failpoint: Failpoint)
     }
     if (swap.journal.mode === 'rename') moveWhole(swap, failpoint);
     if (swap.journal.mode === 'children') moveChildren(swap, failpoint);
+    if (swap.journal.mode === 'paths') movePaths(swap, failpoint);
     putModesBack(swap, { outgoing, incoming: target });
     putTimesBack(swap.journal, { outgoing, incoming: target });
     // From here on names in the target say nothing: preserving archives creates directories there.
@@ -80,6 +82,7 @@ export function undoSwap(trees: Trees, journal: Journal, failpoint: Failpoint): 
   const swap = swapOf(trees, journal);
   const { target, incoming } = swap;
   if (journal.mode === 'children') moveChildrenBack(swap, failpoint);
+  else if (journal.mode === 'paths') movePathsBack(swap, failpoint);
   else moveWholeBack(swap, failpoint);
   putModesBack(swap, { outgoing: target, incoming });
   putTimesBack(journal, { outgoing: target, incoming });
@@ -216,6 +219,56 @@ function moveChildrenBack(swap: Swap, failpoint: Failpoint): void {
   }
   syncDirectory(target);
   syncDirectory(outgoing);
+}
+
+/** One path after the other: each is missing for a moment only. */
+function movePaths(swap: Swap, failpoint: Failpoint): void {
+  const { journal, incoming, outgoing, target } = swap;
+  const incomingNames = new Set(journal.incomingNames as ByteString[]);
+  for (const path of new Set([...(journal.outgoingNames as ByteString[]), ...incomingNames])) {
+    const isPlaced = incomingNames.has(path) && !present(child(incoming, path));
+    if (isPlaced) continue;
+    if (present(child(target, path))) {
+      makeParents(outgoing, path);
+      makeWritable(swap, 'outgoing', path, target);
+      failpoint(`move out ${path}`);
+      moveNew(child(target, path), child(outgoing, path));
+      syncParent(outgoing, path);
+    }
+    if (incomingNames.has(path)) {
+      makeWritable(swap, 'incoming', path, incoming);
+      failpoint(`move in ${path}`);
+      moveNew(child(incoming, path), child(target, path));
+      syncParent(incoming, path);
+    }
+    syncParent(target, path);
+  }
+}
+
+function movePathsBack(swap: Swap, failpoint: Failpoint): void {
+  const { journal, incoming, outgoing, target } = swap;
+  for (const path of placedNames(swap)) {
+    if (!present(child(target, path))) continue;
+    makeWritable(swap, 'incoming', path, target);
+    failpoint(`move back ${path}`);
+    moveNew(child(target, path), child(incoming, path));
+    syncParent(incoming, path);
+  }
+  for (const path of journal.outgoingNames as ByteString[]) {
+    if (!present(child(outgoing, path))) continue;
+    makeWritable(swap, 'outgoing', path, outgoing);
+    failpoint(`move back ${path}`);
+    moveNew(child(outgoing, path), child(target, path));
+    syncParent(target, path);
+  }
+}
+
+function makeParents(root: string, path: ByteString): void {
+  fs.mkdirSync(child(root, parentOf(path)), { recursive: true, mode: 0o700 });
+}
+
+function syncParent(root: string, path: ByteString): void {
+  syncDirectory(child(root, parentOf(path)));
 }
 
 /** Names of the incoming tree that have reached the target. */

@@ -47,6 +47,7 @@ interface Flags extends CopyFlags {
   expectManifest?: string;
   expectSha256?: string;
   expectPlan?: string;
+  path: string[];
   reuse: ReuseWish;
   checkSqlite: string[];
   checkJson: string[];
@@ -113,6 +114,7 @@ export function command(context: CliContext): Command {
     .option('--expect-manifest <sha256>', 'refuse an archive whose manifest file has another SHA-256', digest)
     .option('--expect-sha256 <sha256>', 'refuse an archive file with another SHA-256', digest)
     .option('--expect-plan <digest>', 'refuse when the plan no longer has this digest', digest)
+    .option('--path <path>', 'restore only this file or folder of the archive; may be repeated', collect, [])
     .option('--check-sqlite <pattern>', 'check SQLite files before the swap; may be repeated', collect, [])
     .option('--check-json <pattern>', 'check that JSON files parse; may be repeated', collect, [])
     .option('--check-gzip <pattern>', 'check that gzip files unpack; may be repeated', collect, [])
@@ -192,6 +194,7 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     id: flags.id,
     pins: { manifestSha256, sha256 },
     expectPlan: flags.expectPlan,
+    paths: flags.path,
     reuse: flags.reuse,
     checks: [
       ...checksOf('sqlite', flags.checkSqlite),
