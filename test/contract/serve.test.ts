@@ -1,22 +1,37 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { runBackup } from '../../src/archive/index.ts';
 import { FileLock } from '../../src/posix/file-lock.ts';
 import { freshState, STATE_NAME, State } from '../../src/standalone/state.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '../../bin/km-backup');
 const WAIT = { timeout: 60_000, interval: 50 };
+
+const createOptions = {
+  compression: 'gzip',
+  level: 5,
+  exclude: [],
+  include: [],
+  full: false,
+  allowEmpty: false,
+  lockWaitMs: 0,
+  retention: undefined,
+} as const;
 
 let root: string;
 let source: string;
@@ -186,6 +201,25 @@ describe('the built-in program', () => {
     expect((await health(served)).check).toMatchObject({ deleted: 2 });
     expect(archives()).toHaveLength(2);
     expect(readdirSync(destination)).toContain('notes.txt');
+    expect(await served.stop()).toBe(0);
+  });
+
+  test('a damaged piece of the previous archive is packed again, and the log says so', async () => {
+    const ahead = () => new Date(Date.now() + 2_100);
+    const { result } = await runBackup({ ...createOptions, source, destination, now: ahead });
+    const fd = openSync(result.archive!.path, 'r+');
+    writeSync(fd, 'XXXX', 100);
+    closeSync(fd);
+    const served = start({}, '--run-now');
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    const line = served
+      .log()
+      .split('\n')
+      .find((each) => each.includes('damaged piece(s)'));
+    expect(JSON.parse(line!)).toMatchObject({
+      level: 'warn',
+      line: expect.stringMatching(/^warning: 1 damaged/),
+    });
     expect(await served.stop()).toBe(0);
   });
 
