@@ -1,0 +1,221 @@
+/*
+ * `npm run bench:restore`: restores a tree of which a share has changed since its backup, on loop-mounted ext4 and XFS,
+ * compared with the steps of the playbook (copy, extract, rm, mv) and with restic in place. Needs root.
+ * `--quick`: smaller trees, one repetition. `--json`: prints JSON. `--only ext4,xfs`: only these file systems.
+ */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { buildPrograms } from '../scripts/build.ts';
+import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
+import { ensureRestic } from '../test/support/s3-server.ts';
+import { apply, buildTrees, type Tree } from './archive/trees.ts';
+
+const FILE_SYSTEMS = ['ext4', 'xfs'] as const;
+type FileSystem = (typeof FILE_SYSTEMS)[number];
+
+const options = commandLine(
+  {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    repetitions: { type: 'string' },
+    only: { type: 'string', default: FILE_SYSTEMS.join(',') },
+  },
+  (flags) => ({
+    ...flags,
+    only: chosen('--only', flags.only, FILE_SYSTEMS),
+    repetitions: numberOf('--repetitions', flags.repetitions ?? (flags.quick ? '1' : '3'), {
+      least: 1,
+      whole: true,
+    }),
+  }),
+);
+
+const SECTOR = 512;
+/** A backup reads files again that changed this shortly before it: see docs/archive-format.md. */
+const TICK_MS = 2_100;
+const SHARES = [
+  { name: '1% changed', share: 0.01 },
+  { name: 'everything changed', share: 1 },
+] as const;
+
+const checkout = path.join(import.meta.dirname, '..');
+const work = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-restore-'));
+const at = (...names: string[]) => path.join(work, ...names);
+const volume = at('volume');
+const live = path.join(volume, 'live');
+const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+const environment = { ...process.env, RESTIC_PASSWORD: 'bench', RESTIC_CACHE_DIR: at('restic-cache') };
+
+interface Contender {
+  readonly name: string;
+  /** Makes the backup, before anything changes. */
+  readonly backUp: () => void;
+  readonly restore: () => readonly string[];
+}
+
+interface Measured {
+  readonly seconds: number;
+  readonly bytesWritten: number;
+}
+
+interface Row extends Measured {
+  readonly fileSystem: FileSystem;
+  readonly tree: string;
+  readonly work: string;
+  readonly program: string;
+  /** Divided by the time of the playbook's steps. */
+  readonly ofPlaybook: number;
+}
+
+function must(command: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', env: environment });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: status ${status}\n${stderr}`);
+  return stdout.trim();
+}
+
+const km = (...args: string[]) => [process.execPath, path.join(checkout, 'dist/km-backup.js'), ...args];
+const mustKm = (...args: string[]) => must(km()[0]!, ...km().slice(1), ...args);
+const empty = (directory: string) => {
+  fs.rmSync(directory, { recursive: true, force: true });
+  fs.mkdirSync(directory);
+};
+
+function backUpByKm(): void {
+  empty(at('archives'));
+  mustKm('create', '--source', live, '--destination', at('archives'), '--progress', 'none');
+}
+
+const archive = () => at('archives', fs.readdirSync(at('archives')).find((name) => name.endsWith('.tgz'))!);
+
+function contenders(restic: string): Contender[] {
+  const byKm = (name: string, ...flags: string[]): Contender => ({
+    name,
+    backUp: backUpByKm,
+    restore: () => km('restore', '--progress', 'none', ...flags, archive(), live),
+  });
+  const byScript = (name: string, lines: (file: string) => string[]): Contender => ({
+    name,
+    backUp: backUpByKm,
+    restore: () => ['bash', '-euc', lines(quote(archive())).join('\n')],
+  });
+  const staging = quote(path.join(volume, 'staging'));
+  const [from, to] = [quote(live), quote(volume)];
+  return [
+    byScript('playbook', (file) => [
+      `cp ${file} ${quote(at('copy.tgz'))}`,
+      `mkdir ${staging}; tar -xzf ${quote(at('copy.tgz'))} -C ${staging}`,
+      `rm -rf ${from}; mv ${staging} ${from}; sync -f ${to}`,
+    ]),
+    byScript('tar -xzf', (file) => [`mkdir ${staging}; tar -xzf ${file} -C ${staging}; sync -f ${to}`]),
+    byKm('km-backup'),
+    byKm('km-backup --commit', '--commit'),
+    byKm('km-backup --reuse off', '--reuse', 'off'),
+    {
+      name: 'restic',
+      backUp: () => {
+        empty(at('restic'));
+        must(restic, '-q', '-r', at('restic'), 'init');
+        must('bash', '-euc', `cd ${from}; ${quote(restic)} -q -r ${quote(at('restic'))} backup .`);
+      },
+      restore: () => [
+        'bash',
+        '-euc',
+        `${quote(restic)} -q -r ${quote(at('restic'))} restore latest --delete --target ${from}; sync -f ${to}`,
+      ],
+    },
+  ];
+}
+
+function mount(fileSystem: FileSystem, bytes: number): string {
+  fs.writeFileSync(at('image'), '');
+  fs.truncateSync(at('image'), bytes);
+  if (fileSystem === 'ext4') must('mkfs.ext4', '-q', '-m', '0', at('image'));
+  else must('mkfs.xfs', '-q', '-f', '-m', 'reflink=1', at('image'));
+  must('mount', '-o', 'loop', at('image'), volume);
+  return path.basename(must('findmnt', '-no', 'SOURCE', volume));
+}
+
+function written(device: string): number {
+  const fields = fs.readFileSync(`/sys/block/${device}/stat`, 'utf8').trim().split(/\s+/);
+  return Number(fields[6]) * SECTOR;
+}
+
+/** A volume and a backup of its own, because a restore changes inodes. */
+async function once(fileSystem: FileSystem, tree: Tree, share: number, by: Contender): Promise<Measured> {
+  const device = mount(fileSystem, Math.max(1e9, tree.bytes * 4));
+  try {
+    must('cp', '-a', tree.path, live);
+    must('sync', '-f', volume);
+    await sleep(TICK_MS);
+    by.backUp();
+    apply({ ...tree, path: live }, share, 0);
+    must('sync', '-f', volume);
+    // Every program finds the tree in the page cache.
+    must('bash', '-c', `tar -c ${quote(live)} 2> /dev/null | cat > /dev/null`);
+    const [command, ...args] = by.restore();
+    const before = written(device);
+    const started = performance.now();
+    must(command!, ...args);
+    const seconds = (performance.now() - started) / 1000;
+    must('sync', '-f', volume);
+    return { seconds, bytesWritten: written(device) - before };
+  } finally {
+    must('umount', volume);
+  }
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
+}
+
+async function compare(fileSystem: FileSystem, tree: Tree, restic: string): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const { name: task, share } of SHARES) {
+    let playbook = Number.NaN;
+    for (const by of contenders(restic)) {
+      const runs: Measured[] = [];
+      for (let turn = 0; turn < options.repetitions; turn++)
+        runs.push(await once(fileSystem, tree, share, by));
+      const seconds = median(runs.map((run) => run.seconds));
+      const bytesWritten = median(runs.map((run) => run.bytesWritten));
+      if (by.name === 'playbook') playbook = seconds;
+      const row = { fileSystem, tree: tree.name, work: task, program: by.name, seconds, bytesWritten };
+      rows.push({ ...row, ofPlaybook: seconds / playbook });
+      process.stderr.write(`${cells(rows.at(-1)!).join('  ')}\n`);
+    }
+  }
+  return rows;
+}
+
+const head = ['File system', 'Tree', 'Work', 'Program', 'Time', 'Of the playbook', 'Written'];
+const cells = (row: Row) => [
+  row.fileSystem,
+  row.tree,
+  row.work,
+  row.program,
+  `${row.seconds.toFixed(2)} s`,
+  `${row.ofPlaybook.toFixed(2)}x`,
+  `${(row.bytesWritten / 1e6).toFixed(1)} MB`,
+];
+
+try {
+  fs.mkdirSync(volume);
+  const restic = await ensureRestic();
+  await buildPrograms();
+  const rows: Row[] = [];
+  for (const tree of buildTrees(work, checkout, options.quick, ['small', 'large'])) {
+    using built = tree;
+    for (const fileSystem of options.only) rows.push(...(await compare(fileSystem, built, restic)));
+  }
+  const machine = `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
+  const { quick, repetitions } = options;
+  const report = { at: new Date().toISOString(), machine, repetitions, quick, rows };
+  const table = [head, head.map(() => '---'), ...rows.map(cells)].map((row) => `| ${row.join(' | ')} |`);
+  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : `${table.join('\n')}\n`);
+} finally {
+  spawnSync('umount', ['-q', volume]);
+  fs.rmSync(work, { recursive: true, force: true });
+}
