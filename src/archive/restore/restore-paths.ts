@@ -20,7 +20,7 @@ import { checkPlace, placeOf } from './place.ts';
 import { checkPlan, planChanges } from './plan-restore.ts';
 import { findArchivesAnd } from './preserved-archives.ts';
 import { removeTree } from './remove-tree.ts';
-import type { RestoreDone, RestoreOptions } from './restore.ts';
+import type { RestoreDone, RestoreOptions } from './restore-options.ts';
 import { restorer } from './restorer.ts';
 import { sourceOf } from './source.ts';
 import { checkSpace } from './space.ts';
