@@ -6,6 +6,7 @@ import {
   ExitCode,
   type Explanation,
   exitCodeOf,
+  RESTORE_REASONS,
   RUN_REASONS,
   type RunReason,
   SCHEDULE_REASONS,
@@ -49,6 +50,18 @@ function backupReasons(states: readonly string[]): string {
   );
 }
 
+function restoreReasons(): string {
+  return table(
+    ['Reason', 'State', 'Meaning', 'What to do'],
+    Object.entries(RESTORE_REASONS).map(([reason, explanation]) => [
+      `\`${reason}\``,
+      explanation.state,
+      explanation.meaning,
+      advice(explanation),
+    ]),
+  );
+}
+
 function scheduleReasons(): string {
   return table(
     ['Condition', 'Reason', 'Meaning', 'What to do'],
@@ -75,6 +88,7 @@ export function troubleshootingPage(current: string): string {
     'run-reasons': runReasons(),
     'waiting-reasons': backupReasons(['waiting', 'running']),
     'ended-reasons': backupReasons(['ended']),
+    'restore-reasons': restoreReasons(),
     'schedule-reasons': scheduleReasons(),
     events: events(),
   });

@@ -83,7 +83,7 @@ const SELinuxOptions = z.object({
   user: z.string().max(253).optional(),
 });
 
-const PodTemplate = z
+export const PodTemplate = z
   .object({
     labels: PodLabels.optional().describe("Added to the Job and its pod. The operator's own labels win."),
     annotations: PodAnnotations.optional().describe('Added to the Job and its pod.'),
@@ -206,7 +206,7 @@ const RunTotals = z.object({
 });
 export type RunTotals = z.infer<typeof RunTotals>;
 
-const SourceIdentity = z.object({
+export const SourceIdentity = z.object({
   claimName: z.string(),
   pod: z.string(),
   runAsUser: z.int().optional(),

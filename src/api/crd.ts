@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { KmBackupSpec, KmBackupStatus } from './backup.ts';
 import { KmBackupScheduleSpec, KmBackupScheduleStatus } from './backup-schedule.ts';
 import { GROUP, VERSION } from './names.ts';
+import { KmRestoreSpec, KmRestoreStatus } from './restore.ts';
 
 export interface PrinterColumn {
   name: string;
@@ -73,6 +74,26 @@ export const RESOURCES: readonly ResourceDefinition[] = [
       age,
     ],
     selectableFields: ['.spec.scheduleName'],
+  },
+  {
+    kind: 'KmRestore',
+    singular: 'kmrestore',
+    plural: 'kmrestores',
+    shortNames: ['kmr'],
+    description: 'Brings an archive back, proves it, and undoes it if it fails.',
+    spec: KmRestoreSpec,
+    status: KmRestoreStatus,
+    columns: [
+      { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+      { name: 'Reason', type: 'string', jsonPath: '.status.reason' },
+      { name: 'Archive', type: 'string', jsonPath: '.status.resolved.archive.name' },
+      { name: 'Seconds', type: 'number', jsonPath: '.status.recoverySeconds' },
+      { name: 'Added', type: 'integer', jsonPath: '.status.plan.added', priority: 1 },
+      { name: 'Changed', type: 'integer', jsonPath: '.status.plan.changed', priority: 1 },
+      { name: 'Removed', type: 'integer', jsonPath: '.status.plan.removed', priority: 1 },
+      { name: 'Message', type: 'string', jsonPath: '.status.message', priority: 1 },
+      age,
+    ],
   },
 ];
 

@@ -16,10 +16,15 @@ export const LABELS = {
   scheduleUid: `${GROUP}/schedule-uid`,
   /** Name of the KmBackup a Job or pod belongs to. */
   backup: `${GROUP}/backup`,
+  /** Name of the KmRestore a Job, pod or claim belongs to, cut to 63 characters. */
+  restore: `${GROUP}/restore`,
+  restoreUid: `${GROUP}/restore-uid`,
 } as const;
 
 /** On the Job of a run, and on the KmBackup of an archive that a run found. */
 export const ANNOTATIONS = {
+  /** On a KmRestore that keeps an old state: `commit` deletes it now, `rollback` puts it back. */
+  oldState: `${GROUP}/old-state`,
   /** Where the run writes, or where the archive is: claim, slash, folder. */
   destination: `${GROUP}/destination`,
   /** The user and groups of the run, and why; JSON. */

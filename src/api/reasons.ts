@@ -3,12 +3,14 @@
  * errors take their reasons from here; docs/troubleshooting.md is generated from here.
  */
 import type { BackupReason } from './backup-reasons.ts';
+import type { RestoreReason } from './restore-reasons.ts';
 import type { RunReason } from './run-reasons.ts';
 import type { ScheduleReason } from './schedule-reasons.ts';
 
 export { BACKUP_REASONS, type BackupReason } from './backup-reasons.ts';
 export { EXIT_CODES, ExitCode, NOT_RETRIED } from './exit-codes.ts';
 export type { Explanation } from './explanation.ts';
+export { RESTORE_REASONS, type RestoreReason } from './restore-reasons.ts';
 export { exitCodeOf, type FailureReason, RUN_REASONS, type RunReason } from './run-reasons.ts';
 export {
   EVENT_REASONS,
@@ -30,6 +32,6 @@ export function quoteReason<R extends Reason>(reason: string | undefined, otherw
 }
 
 /** Reasons of this project. */
-export type Reason = RunReason | BackupReason | ScheduleReason;
+export type Reason = RunReason | BackupReason | ScheduleReason | RestoreReason;
 /** What the `reason` of a condition may hold. */
 export type ConditionReason = Reason | QuotedReason;

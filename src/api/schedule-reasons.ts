@@ -69,6 +69,11 @@ export const EVENT_REASONS = {
     meaning:
       'Scheduled times passed without a run: the operator was down, or an earlier run had not ended by then. At most one run catches up.',
   },
+  PlanReady: { meaning: 'A dry run computed its plan.' },
+  RestoreSucceeded: { meaning: 'A restore succeeded.' },
+  RestoreRolledBack: { meaning: 'A restore failed its verification, and the old state is live again.' },
+  RestoreUnsuccessful: { meaning: 'A restore failed; the note says what is live.' },
+  OldStateNotDeleted: { meaning: 'The state before a restore could not be deleted; the note says why.' },
   ClockCorrected: {
     meaning:
       'A clock was ahead when the schedule was last settled, and has been corrected. The schedule continues from now.',

@@ -30,7 +30,8 @@ export {
 export { listEntries } from './restore/list-entries.ts';
 export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';
 export type { RestoreProgress } from './restore/progress.ts';
-export { type RestoreOptions, type RestoreReport, restore } from './restore/restore.ts';
+export { restore } from './restore/restore.ts';
+export type { RestoreOptions, RestoreReport } from './restore/restore-options.ts';
 export type { ReuseWish } from './restore/reuse-choice.ts';
 export {
   type Verification,

@@ -69,7 +69,12 @@ export interface ResourceClient<T extends KubeObject> {
     object: object,
     fieldManager: string,
   ): Promise<T>;
-  mergePatch(namespace: string | undefined, name: string, patch: object, subresource?: 'status'): Promise<T>;
+  mergePatch(
+    namespace: string | undefined,
+    name: string,
+    patch: object,
+    subresource?: 'status' | 'scale',
+  ): Promise<T>;
 }
 
 export function resource<T extends KubeObject>(

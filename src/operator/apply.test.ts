@@ -1,6 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { KmBackup } from '../api/backup.ts';
-import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { KubeError } from '../kube/errors.ts';
 import { Store } from '../kube/store.ts';
 import { createApplier, StepRefusedError } from './apply.ts';
@@ -8,7 +6,6 @@ import type { NewJob, Step } from './plan.ts';
 import { refusalOfJob } from './refusal.ts';
 import type { Resources } from './resources.ts';
 import { at, job, schedule, scheduledBackup } from './testing/fixtures.ts';
-import type { Job } from './workloads.ts';
 
 const backup = scheduledBackup(at('01:00:00'));
 const error = (status: number, reason: string) =>
@@ -21,16 +18,16 @@ const newJob = { metadata: { name: backup.metadata.name, namespace: 'team' }, sp
 
 const STEPS = {
   createBackup: { kind: 'createBackup', backup: newBackup, scheduleUid: 'uid-notes' },
-  createJob: { kind: 'createJob', backup, job: newJob },
+  createJob: { kind: 'createJob', owner: backup, job: newJob },
   deleteJob: { kind: 'deleteJob', target: job(backup).metadata },
   deleteBackup: { kind: 'deleteBackup', target: backup.metadata },
   writeBackupStatus: { kind: 'writeBackupStatus', backup, status: { phase: 'Running' } },
   writeScheduleStatus: { kind: 'writeScheduleStatus', schedule: schedule(), status: { missedSlots: 1 } },
 } as const satisfies Record<string, Step>;
 
-let stores: { schedules: Store<KmBackupSchedule>; backups: Store<KmBackup>; jobs: Store<Job> };
+let stores: Parameters<typeof createApplier>[0]['stores'];
 beforeEach(() => {
-  stores = { schedules: new Store(), backups: new Store(), jobs: new Store() };
+  stores = { schedules: new Store(), backups: new Store(), restores: new Store(), jobs: new Store() };
 });
 
 /** Applies one step where every write has this outcome. */

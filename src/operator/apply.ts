@@ -2,19 +2,24 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../api/names.ts';
+import type { KmRestore } from '../api/restore.ts';
 import type { Clock } from '../clock/index.ts';
-import { isAlreadyExists, isNotFound, KubeError } from '../kube/errors.ts';
+import { isAlreadyExists, isConflict, isNotFound, KubeError } from '../kube/errors.ts';
 import type { EventDetails } from '../kube/events.ts';
 import { controllerOf, type KubeObject } from '../kube/object.ts';
 import type { ResourceClient } from '../kube/resources.ts';
 import type { DeleteTarget, Store } from '../kube/store.ts';
+import { labelValue } from './naming.ts';
 import type { Plan, Step } from './plan.ts';
 import type { Resources } from './resources.ts';
 import { toTime } from './time.ts';
 import type { Job } from './workloads.ts';
 
 /** Steps whose refusal only a person can resolve: a quota, an admission rule, a name that is taken. */
-type RefusableStep = Extract<Step, { kind: 'createBackup' | 'createJob' }>;
+type RefusableStep = Extract<
+  Step,
+  { kind: 'createBackup' | 'createJob' | 'createClaim' | 'scale' | 'suspend' }
+>;
 
 /** The API server answered a step with a refusal. A request without an answer is a plain KubeError. */
 export class StepRefusedError extends Error {
@@ -42,7 +47,12 @@ export interface Applier {
 export interface ApplierOptions {
   resources: Resources;
   /** Where the answers to writes go. */
-  stores: { schedules: Store<KmBackupSchedule>; backups: Store<KmBackup>; jobs: Store<Job> };
+  stores: {
+    schedules: Store<KmBackupSchedule>;
+    backups: Store<KmBackup>;
+    restores: Store<KmRestore>;
+    jobs: Store<Job>;
+  };
   clock: Clock;
   /** Writes an Event when there is time. */
   recordEvent: (event: EventDetails) => void;
@@ -54,6 +64,7 @@ export interface ApplierOptions {
 function isDone(step: Step): boolean {
   if (step.kind === 'writeScheduleStatus') return isDeepStrictEqual(step.schedule.status, step.status);
   if (step.kind === 'writeBackupStatus') return isDeepStrictEqual(step.backup.status, step.status);
+  if (step.kind === 'writeRestoreStatus') return isDeepStrictEqual(step.restore.status, step.status);
   return false;
 }
 
@@ -62,7 +73,7 @@ export function createApplier(options: ApplierOptions): Applier {
   const { resources, stores, clock, recordEvent, assertLeading } = options;
 
   /** The `resourceVersion` makes the API server refuse, with 409, a decision that started from an old state. */
-  async function writeStatus<T extends (KmBackup | KmBackupSchedule) & KubeObject>(
+  async function writeStatus<T extends (KmBackup | KmBackupSchedule | KmRestore) & KubeObject>(
     resource: ResourceClient<T>,
     store: Store<T>,
     { kind, metadata }: T,
@@ -115,12 +126,71 @@ export function createApplier(options: ApplierOptions): Applier {
     store.wroteDeletion(target, toTime(clock.now()));
   }
 
+  async function setFinalizer({ restore, finalizer, present }: Extract<Step, { kind: 'setFinalizer' }>) {
+    const { namespace, name, uid, resourceVersion, finalizers = [] } = restore.metadata;
+    const others = finalizers.filter((one) => one !== finalizer);
+    const metadata = { uid, resourceVersion, finalizers: present ? [...others, finalizer] : others };
+    const answer = resources.restores.mergePatch(namespace, name, { metadata });
+    if (present) stores.restores.wrote(await answer);
+    else await ignoreMissing(answer);
+  }
+
+  /** The claim of a restore: known again by its label, so that only ours is ever adopted or deleted. */
+  async function createClaim(step: Extract<Step, { kind: 'createClaim' }>): Promise<void> {
+    const { restore, claim } = step;
+    const { namespace, name, uid } = restore.metadata;
+    const { storageClassName, accessModes, size } = claim;
+    const object = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: {
+        name: claim.name,
+        namespace,
+        labels: {
+          [LABELS.managedBy]: FIELD_MANAGER,
+          [LABELS.restore]: labelValue(name),
+          [LABELS.restoreUid]: uid,
+        },
+      },
+      spec: {
+        accessModes,
+        ...(storageClassName !== undefined && { storageClassName }),
+        resources: { requests: { storage: size } },
+      },
+    };
+    try {
+      await resources.claims.create(namespace, object);
+    } catch (error) {
+      // The next look tells whose it is.
+      if (!isAlreadyExists(error)) throw asRefusal(step, error);
+    }
+  }
+
+  /** A workload that is gone, or another one of its name (409), is left alone. */
+  async function patchWorkload(
+    step: Extract<Step, { kind: 'scale' | 'suspend' }>,
+    spec: { replicas?: number; suspend?: boolean },
+    subresource?: 'scale',
+  ): Promise<void> {
+    const { namespace, kind, name, uid, resourceVersion } = step.target;
+    const client = resources.workloads[kind];
+    if (!client) throw new Error(`no client for ${kind}`);
+    const body = { metadata: { uid, resourceVersion }, spec };
+    try {
+      await ignoreMissing(client.mergePatch(namespace, name, body, subresource));
+    } catch (error) {
+      throw isConflict(error) ? error : asRefusal(step, error);
+    }
+  }
+
   async function run(step: Step): Promise<void> {
     switch (step.kind) {
       case 'writeScheduleStatus':
         return writeStatus(resources.schedules, stores.schedules, step.schedule, step.status);
       case 'writeBackupStatus':
         return writeStatus(resources.backups, stores.backups, step.backup, step.status);
+      case 'writeRestoreStatus':
+        return writeStatus(resources.restores, stores.restores, step.restore, step.status);
       case 'createBackup': {
         const backup = { apiVersion: API_VERSION, kind: 'KmBackup', ...step.backup };
         return createOrAdopt(
@@ -138,7 +208,7 @@ export function createApplier(options: ApplierOptions): Applier {
           resources.jobs,
           stores.jobs,
           job,
-          (present) => controllerOf(present)?.uid === step.backup.metadata.uid,
+          (present) => controllerOf(present)?.uid === step.owner.metadata.uid,
         );
       }
       case 'labelBackup': {
@@ -151,6 +221,20 @@ export function createApplier(options: ApplierOptions): Applier {
         return deleteAsSeen(resources.backups, stores.backups, step.target);
       case 'deleteJob':
         return deleteAsSeen(resources.jobs, stores.jobs, step.target);
+      case 'setFinalizer':
+        return setFinalizer(step);
+      case 'createClaim':
+        return createClaim(step);
+      case 'deleteClaim': {
+        const { namespace, name, uid, resourceVersion } = step.target;
+        return ignoreMissing(
+          resources.claims.delete(namespace, name, { preconditions: { uid, resourceVersion } }),
+        );
+      }
+      case 'scale':
+        return patchWorkload(step, { replicas: step.replicas }, 'scale');
+      case 'suspend':
+        return patchWorkload(step, { suspend: step.suspend });
       case 'recordEvent': {
         const { kind, apiVersion, metadata } = step.regarding;
         const { namespace, name, uid } = metadata;
@@ -170,8 +254,18 @@ export function createApplier(options: ApplierOptions): Applier {
   };
 }
 
+async function ignoreMissing(request: Promise<unknown>): Promise<void> {
+  try {
+    await request;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
 function ownerOf(step: RefusableStep): string {
-  return step.kind === 'createJob' ? `KmBackup ${step.backup.metadata.name}` : 'a run of this schedule';
+  return step.kind === 'createJob'
+    ? `${step.owner.kind} ${step.owner.metadata.name}`
+    : 'a run of this schedule';
 }
 
 function asRefusal(step: RefusableStep, error: unknown): unknown {

@@ -1,7 +1,8 @@
 import { isFinished, type KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
-import { MANAGED_SELECTOR } from '../api/names.ts';
+import { ANNOTATIONS, LABELS, MANAGED_SELECTOR } from '../api/names.ts';
+import { isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
 import type { Clock } from '../clock/index.ts';
 import { controllerOf, type KubeObject, keyOf } from '../kube/object.ts';
 import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
@@ -31,6 +32,15 @@ function withTrimmedMeta<T extends { metadata: ObjectMeta }>(object: T): T {
   return { ...object, metadata: trimmedMeta(object.metadata) };
 }
 
+function trimRestore(restore: KmRestore): KmRestore {
+  const wish = restore.metadata.annotations?.[ANNOTATIONS.oldState];
+  const metadata = trimmedMeta(restore.metadata);
+  return {
+    ...restore,
+    metadata: wish === undefined ? metadata : { ...metadata, annotations: { [ANNOTATIONS.oldState]: wish } },
+  };
+}
+
 export interface ChangeHandlers {
   /** The schedule with this key changed. */
   schedule(key: string): void;
@@ -38,6 +48,8 @@ export interface ChangeHandlers {
   runs(key: string): void;
   /** The Job or a pod of the run with this key changed. */
   job(key: string): void;
+  /** The restore with this key changed, its Job did, or something that it waits for. */
+  restore(key: string): void;
   /** The run with this key changed, or another that it waits for. */
   backup(key: string): void;
 }
@@ -55,6 +67,7 @@ export interface CacheOptions {
 export class Cache {
   readonly schedules: Store<KmBackupSchedule>;
   readonly backups: Store<KmBackup>;
+  readonly restores: Store<KmRestore>;
   readonly jobs: Store<Job>;
   readonly pods: Store<Pod>;
   readonly claims: Store<PersistentVolumeClaim>;
@@ -83,8 +96,18 @@ export class Cache {
       trim: withTrimmedMeta,
       onChange: (change) => this.#backupChanged(change),
     });
+    this.restores = new Store<KmRestore>({
+      indexers: {
+        keeps: (restore) =>
+          restore.status?.oldState ? [`${restore.metadata.namespace}/${targetClaimName(restore)}`] : [],
+        unfinished: (restore) => (isRestoreFinished(restore) ? [] : [restore.metadata.namespace]),
+      },
+      trim: trimRestore,
+      onChange: (change) => this.#restoreChanged(change),
+    });
     this.jobs = new Store<Job>({
       indexers: {
+        restore: ({ metadata }) => [metadata.labels?.[LABELS.restoreUid] ?? ''],
         uid: (job) => [job.metadata.uid],
         backup: (job) => [controllerOf(job)?.uid ?? ''],
       },
@@ -96,9 +119,10 @@ export class Cache {
       trim: trimPod,
       onChange: ({ object }) => this.#podChanged(object),
     });
-    const { schedules, backups, jobs, pods, claims } = options.resources;
+    const { schedules, backups, restores, jobs, pods, claims } = options.resources;
     this.#watch(options, schedules, this.schedules);
     this.#watch(options, backups, this.backups);
+    this.#watch(options, restores, this.restores);
     this.#watch(options, jobs, this.jobs, MANAGED_SELECTOR);
     this.#watch(options, pods, this.pods, MANAGED_SELECTOR);
     this.#watch(options, claims, this.claims);
@@ -126,8 +150,20 @@ export class Cache {
     }
   }
 
+  #restoreChanged({ object: restore }: Change<KmRestore>): void {
+    const { namespace } = restore.metadata;
+    this.#handlers.restore(keyOf(restore));
+    // Others wait for it: restores of the same claim or with `after`, and backups of the claim.
+    for (const other of this.unfinishedRestoresOf(namespace))
+      if (other.metadata.uid !== restore.metadata.uid) this.#handlers.restore(keyOf(other));
+    if (!isRestoreFinished(restore)) return;
+    for (const backup of this.unfinishedRuns())
+      if (backup.metadata.namespace === namespace) this.#handlers.backup(keyOf(backup));
+  }
+
   #jobChanged({ object: job, type }: Change<Job>): void {
     const owner = controllerOf(job);
+    if (owner?.kind === 'KmRestore') this.#handlers.restore(`${job.metadata.namespace}/${owner.name}`);
     if (owner?.kind !== 'KmBackup') return;
     const key = `${job.metadata.namespace}/${owner.name}`;
     if (type === 'deleted') {
@@ -196,6 +232,22 @@ export class Cache {
   recordedJobOf({ metadata, status }: KmBackup): JobReference | undefined {
     const { name, uid } = status?.job ?? {};
     return name !== undefined && uid !== undefined ? { name, uid } : this.#lostJobs.get(metadata.uid);
+  }
+
+  /** Unfinished restores of a namespace. */
+  unfinishedRestoresOf(namespace: string): KmRestore[] {
+    return this.restores.byIndex('unfinished', namespace);
+  }
+
+  /** A finished restore of the claim that still keeps the state from before it. */
+  keeperOf(namespace: string, claimName: string): KmRestore | undefined {
+    return this.restores
+      .byIndex('keeps', `${namespace}/${claimName}`)
+      .find((restore) => isRestoreFinished(restore));
+  }
+
+  jobsOfRestore(uid: string): Job[] {
+    return this.jobs.byIndex('restore', uid);
   }
 
   podsOf(job: Job): Pod[] {

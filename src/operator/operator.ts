@@ -8,7 +8,6 @@ import type { KubeLogger, ReflectorMetrics } from '../kube/reflector.ts';
 import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
 import { type Applier, createApplier, StepRefusedError } from './apply.ts';
 import { decideBackup, decideRefused } from './backup/decide.ts';
-import type { JobSettings } from './backup/job.ts';
 import { observeBackup } from './backup/observe.ts';
 import { type PodsOnNodes, podsOnNodes } from './backup/pods-on-nodes.ts';
 import { decideSchedule, decideScheduleRefused } from './backupschedule/decide.ts';
@@ -16,8 +15,11 @@ import { observeSchedule } from './backupschedule/observe.ts';
 import { Cache } from './cache.ts';
 import { ConcurrencyLimiter, type ConcurrencyLimits } from './concurrency-limiter.ts';
 import type { Plan } from './plan.ts';
-import { refusalOfBackup, refusalOfJob } from './refusal.ts';
+import { refusalOfBackup, refusalOfJob, refusalOfRestore } from './refusal.ts';
 import { type Resources, resources } from './resources.ts';
+import { decideRestore, decideRestoreRefused } from './restore/decide.ts';
+import type { RestoreJobSettings } from './restore/jobs.ts';
+import { observeRestore } from './restore/observe.ts';
 import { fromTime } from './time.ts';
 
 /** Several changes of a schedule's runs within this time cost it one status write. */
@@ -31,7 +33,7 @@ export interface OperatorOptions {
   client: KubeClient;
   /** Empty: all namespaces. */
   namespaces: readonly string[];
-  jobs: JobSettings;
+  jobs: RestoreJobSettings;
   limits: ConcurrencyLimits;
   /** Reconciles at a time: schedules and runs share twice this many. */
   workers: number;
@@ -64,7 +66,7 @@ const EVENT = 3;
 /** How long each of them may wait behind more urgent work; milliseconds. */
 const PATIENCE_MS = [0, 3_000, 30_000, 30_000];
 
-type Kind = 'KmBackupSchedule' | 'KmBackup' | 'Event';
+type Kind = 'KmBackupSchedule' | 'KmBackup' | 'KmRestore' | 'Event';
 
 /** Key in the work queue. */
 const workOf = (kind: Kind, key: string) => `${kind} ${key}`;
@@ -114,6 +116,7 @@ export class Operator {
         runs: (key) => this.#queue.addAfter(workOf('KmBackupSchedule', key), RUNS_SETTLE_MS, STATUS),
         job: (key) => this.#queue.addAfter(workOf('KmBackup', key), JOB_SETTLE_MS, STATUS),
         backup: (key) => this.#addBackup(key),
+        restore: (key) => this.#queue.add(workOf('KmRestore', key), JOB),
       },
     );
     this.#applier = createApplier({
@@ -133,6 +136,7 @@ export class Operator {
   resync(): void {
     for (const key of this.cache.schedules.keys()) this.#addSchedule(key);
     for (const backup of this.cache.unfinishedRuns()) this.#addBackup(keyOf(backup));
+    for (const key of this.cache.restores.keys()) this.#queue.add(workOf('KmRestore', key), JOB);
   }
 
   /** Keeps the cache current until the signal, leader or not. */
@@ -163,6 +167,7 @@ export class Operator {
     try {
       if (kind === 'Event') this.#emit(key);
       else if (kind === 'KmBackupSchedule') await this.#reconcileSchedule(key, priority);
+      else if (kind === 'KmRestore') await this.#reconcileRestore(key, priority);
       else await this.#reconcileBackup(key, priority);
       this.#queue.forget(work);
     } catch (error) {
@@ -258,6 +263,22 @@ export class Operator {
       const refused = decideRefused({ ...observed, backup: current }, refusalOfJob(error), clock.now());
       await this.#apply(workOf('KmBackup', key), priority, refused.plan);
       if (!refused.final) throw error;
+    }
+  }
+
+  async #reconcileRestore(key: string, priority: number): Promise<void> {
+    const restore = this.cache.restores.get(key);
+    if (!restore) return;
+    const { clock, jobs } = this.#options;
+    const observed = await observeRestore(restore, this.cache, this.#resources);
+    try {
+      const plan = decideRestore(observed, jobs, clock.now());
+      await this.#apply(workOf('KmRestore', key), priority, plan);
+    } catch (error) {
+      if (!(error instanceof StepRefusedError)) throw error;
+      const current = this.cache.restores.get(key) ?? restore;
+      const plan = decideRestoreRefused(current, refusalOfRestore(error), clock.now());
+      await this.#apply(workOf('KmRestore', key), priority, plan);
     }
   }
 

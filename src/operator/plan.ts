@@ -3,6 +3,8 @@ import type { KmBackup, KmBackupSpec, KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
 import type { OwnerReference } from '../api/metadata.ts';
 import type { EventReason } from '../api/reasons.ts';
+import type { KmRestore, KmRestoreSpec, KmRestoreStatus } from '../api/restore.ts';
+import type { StoppedWorkload } from '../api/step.ts';
 import type { DeleteTarget } from '../kube/store.ts';
 
 interface NewMetadata {
@@ -22,6 +24,15 @@ export interface NewJob {
   spec: V1JobSpec;
 }
 
+/** A workload as it was seen: a namesake, and one that has changed since, are left alone. */
+export interface WorkloadReference {
+  namespace: string;
+  kind: StoppedWorkload['kind'];
+  name: string;
+  uid: string;
+  resourceVersion: string;
+}
+
 export interface EventText {
   type: 'Normal' | 'Warning';
   reason: EventReason;
@@ -38,13 +49,20 @@ export type Step =
   | { kind: 'writeBackupStatus'; backup: KmBackup; status: KmBackupStatus }
   /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
   | { kind: 'createBackup'; backup: NewBackup; scheduleUid: string }
-  /** Idempotent: a namesake controlled by the same KmBackup is adopted, any other is an error. */
-  | { kind: 'createJob'; backup: KmBackup; job: NewJob }
+  /** Idempotent: a namesake controlled by the same owner is adopted, any other is an error. */
+  | { kind: 'createJob'; owner: KmBackup | KmRestore; job: NewJob }
   /** Adds labels to a run that a person created. */
   | { kind: 'labelBackup'; backup: KmBackup; labels: Record<string, string> }
+  | { kind: 'writeRestoreStatus'; restore: KmRestore; status: KmRestoreStatus }
+  | { kind: 'setFinalizer'; restore: KmRestore; finalizer: string; present: boolean }
+  /** Idempotent: a namesake made for the same KmRestore is adopted, any other is an error. */
+  | { kind: 'createClaim'; restore: KmRestore; claim: NonNullable<KmRestoreSpec['target']['newClaim']> }
+  | { kind: 'deleteClaim'; target: DeleteTarget }
+  | { kind: 'scale'; target: WorkloadReference; replicas: number }
+  | { kind: 'suspend'; target: WorkloadReference; suspend: boolean }
   | { kind: 'deleteBackup'; target: DeleteTarget }
   | { kind: 'deleteJob'; target: DeleteTarget }
-  | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule; event: EventText };
+  | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule | KmRestore; event: EventText };
 
 export interface Plan {
   steps: Step[];

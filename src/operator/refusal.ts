@@ -1,4 +1,4 @@
-import type { BackupReason, ScheduleReason } from '../api/reasons.ts';
+import type { BackupReason, RestoreReason, ScheduleReason } from '../api/reasons.ts';
 import type { StepRefusedError } from './apply.ts';
 
 /** Why the API server refused to create an object, for a status. */
@@ -19,4 +19,13 @@ export function refusalOfJob({ reason, message }: StepRefusedError): Refusal<Bac
 
 export function refusalOfBackup({ message }: StepRefusedError, name: string): Refusal<ScheduleReason> {
   return { reason: 'BackupRefused', message: `KmBackup ${name} could not be created. ${message}` };
+}
+
+/** A Job or claim that could not be created, or a workload that could not be stopped. */
+export function refusalOfRestore(error: StepRefusedError): Refusal<BackupReason | RestoreReason> {
+  if (error.step.kind === 'createJob') return refusalOfJob(error);
+  return {
+    reason: error.step.kind === 'createClaim' ? 'ClaimRefused' : 'CannotQuiesce',
+    message: error.message,
+  };
 }

@@ -70,6 +70,21 @@ export interface Pod {
   };
 }
 
+/** What is read of a workload of any kind, to stop and start it. */
+export interface WorkloadObject {
+  metadata: ObjectMeta;
+  spec?: {
+    replicas?: number;
+    suspend?: boolean;
+    persistentVolumeClaimRetentionPolicy?: { whenScaled?: string };
+  };
+}
+
+export interface Service {
+  metadata: ObjectMeta;
+  spec?: { clusterIP?: string };
+}
+
 export interface Toleration {
   key?: string | undefined;
   operator?: string | undefined;
@@ -98,6 +113,7 @@ export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
     labels,
     annotations,
     ownerReferences,
+    finalizers,
   } = meta;
   const read = Object.entries(annotations ?? {}).filter(([annotation]) => READ_ANNOTATIONS.has(annotation));
   return {
@@ -111,6 +127,7 @@ export function trimmedMeta(meta: ObjectMeta): ObjectMeta {
     ...(labels && { labels }),
     ...(read.length > 0 && { annotations: Object.fromEntries(read) }),
     ...(ownerReferences && { ownerReferences }),
+    ...(finalizers && { finalizers }),
   };
 }
 

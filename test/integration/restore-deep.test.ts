@@ -13,7 +13,8 @@ import {
   rollbackRestore,
 } from '../../src/archive/restore/finish.ts';
 import { removeTree } from '../../src/archive/restore/remove-tree.ts';
-import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
+import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { setTimes } from '../../src/posix/times.ts';
 import { endOfArchive, pax, rawEntry } from '../support/raw-tar.ts';
 

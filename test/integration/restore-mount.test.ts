@@ -6,7 +6,8 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { commitRestore, restoreStatus, rollbackRestore } from '../../src/archive/restore/finish.ts';
-import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
+import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { rawArchive, rawEntry } from '../support/raw-tar.ts';
 import { describeTree } from '../support/tree.ts';
 

@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { commitRestore, restoreStatus, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
-import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
+import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { describeTree } from '../support/tree.ts';
 
 /* Chosen files and folders, put back into a live tree one by one. */

@@ -7,7 +7,8 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RestoreResult } from '../../src/api/restore-result.ts';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
-import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
+import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
 import { ProgramAs } from '../support/restore-as.ts';
 import { describeTree } from '../support/tree.ts';

@@ -15,7 +15,8 @@ import {
   resumeRestore,
   rollbackRestore,
 } from '../../src/archive/restore/finish.ts';
-import { type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
+import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { ProgramAs } from '../support/restore-as.ts';
 
 /*

@@ -8,7 +8,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
-import { type RestoreDone, type RestoreOptions, restore } from '../../src/archive/restore/restore.ts';
+import { restore } from '../../src/archive/restore/restore.ts';
+import type { RestoreDone, RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
 import { describeTree } from '../support/tree.ts';
 

@@ -46,6 +46,7 @@ export async function startOperator(options: {
       image: 'km-backup:test',
       imagePullPolicy: 'IfNotPresent',
       allowScripts: options.allowScripts ?? false,
+      stepImages: [],
     },
     limits: options.limits ?? { total: 20, perNamespace: 20 },
     workers: 4,

@@ -19,3 +19,19 @@ export async function runNow(kubectl: Kubectl, scheduleName: string): Promise<Ku
   });
   return kubectl.until('kmbackup', metadata.name, isFinished, 180_000);
 }
+
+export const kmRestore = (name: string, spec: object): KubeObject => ({
+  apiVersion: 'km.duskmantle.io/v1alpha1',
+  kind: 'KmRestore',
+  metadata: { name },
+  spec,
+});
+
+/** Applies a restore and waits for its end. */
+export async function restored(kubectl: Kubectl, restore: KubeObject): Promise<KubeObject> {
+  await kubectl.apply([restore]);
+  const ended = ['Planned', 'Succeeded', 'RolledBack', 'Failed'];
+  return await kubectl.until('kmrestore', restore.metadata.name, ({ status }) =>
+    ended.includes(status?.phase),
+  );
+}

@@ -1,4 +1,5 @@
 import { LABELS, MANAGED_SELECTOR } from '../../src/api/names.ts';
+import type { RestoreResult } from '../../src/api/restore-result.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
 import { sleep, systemClock } from '../../src/clock/index.ts';
 import { KubeClient } from '../../src/kube/client.ts';
@@ -18,7 +19,7 @@ interface Pod extends KubeObject {
 /** The report with which a run's pod ends. */
 export interface StubReport {
   exitCode: number;
-  result?: RunResult;
+  result?: RunResult | RestoreResult;
 }
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };

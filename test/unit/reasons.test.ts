@@ -8,6 +8,7 @@ import {
   exitCodeOf,
   NOT_RETRIED,
   quoteReason,
+  RESTORE_REASONS,
   RUN_REASONS,
   SCHEDULE_REASONS,
 } from '../../src/api/reasons.ts';
@@ -16,6 +17,7 @@ const root = join(import.meta.dirname, '../..');
 const all: Record<string, Explanation> = {
   ...RUN_REASONS,
   ...BACKUP_REASONS,
+  ...RESTORE_REASONS,
   ...SCHEDULE_REASONS,
   ...EVENT_REASONS,
 };
@@ -30,7 +32,9 @@ describe('the table of reasons', () => {
   });
 
   it('has no reason twice', () => {
-    const names = [RUN_REASONS, BACKUP_REASONS, SCHEDULE_REASONS, EVENT_REASONS].flatMap(Object.keys);
+    const names = [RUN_REASONS, BACKUP_REASONS, RESTORE_REASONS, SCHEDULE_REASONS, EVENT_REASONS].flatMap(
+      Object.keys,
+    );
     expect(names.toSorted()).toEqual([...new Set(names)].toSorted());
   });
 

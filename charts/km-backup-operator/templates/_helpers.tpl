@@ -57,7 +57,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   resources: [kmbackups]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [km.duskmantle.io]
-  resources: [kmbackupschedules/status, kmbackups/status]
+  resources: [kmrestores]
+  # patch: the finalizer that puts stopped workloads back.
+  verbs: [get, list, watch, patch]
+- apiGroups: [km.duskmantle.io]
+  resources: [kmbackupschedules/status, kmbackups/status, kmrestores/status]
   verbs: [get, update]
 - apiGroups: [batch]
   resources: [jobs]
@@ -68,6 +72,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch]
+{{- if .Values.restore.newClaims }}
+# The new claim of a restore (spec.target.newClaim): deleted again when the restore fails, known by its label and UID.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [create, delete]
+{{- end }}
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, replicasets, daemonsets]
+  verbs: [get]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get]
+{{- if .Values.restore.quiesce }}
+# Stops the workloads that use a claim while it is restored, and starts them again.
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale, replicasets/scale]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [patch]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, list, patch]

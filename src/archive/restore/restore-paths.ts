@@ -120,6 +120,7 @@ export async function restorePaths(
       source,
       state.new,
       attributes,
+      undefined,
       { policy: { ...policy, preserveSetid: false }, signal, warn: warnings.add },
       chosen,
     );

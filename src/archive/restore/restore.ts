@@ -296,7 +296,8 @@ async function stageTree(
   const reused = await stage(source, validated, state.new, { ...options, warn }, pool);
   if (compared) {
     failpoint('compare');
-    await compareStaged(source, state.new, refusedAttributes, options);
+    const keptRoot = place.kind === 'inside' ? place.target : undefined;
+    await compareStaged(source, state.new, refusedAttributes, keptRoot, options);
   }
   failpoint('sync');
   const { files } = validated.totals;

@@ -9,6 +9,7 @@ export interface OperatorArguments {
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   imagePullSecrets: string[];
   allowScripts: boolean;
+  stepImages: string[];
   leaderElect: boolean;
   leaseName: string;
   leaseDuration: number;
@@ -66,6 +67,12 @@ export function operatorCommand(): Command {
       '--allow-scripts',
       'run the scripts that schedules name; their authors can then run any code in Jobs',
       false,
+    )
+    .option(
+      '--step-images <a,b>',
+      'images that the job steps of restores may name, besides --image',
+      list,
+      [],
     )
     .option('--no-leader-elect', 'do not use a Lease; never run more than one replica then')
     .option('--lease-name <name>', 'Lease that elects the leader', 'km-backup-operator')

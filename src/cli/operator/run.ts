@@ -81,6 +81,7 @@ export async function runOperator(
       imagePullPolicy: options.imagePullPolicy,
       imagePullSecrets: options.imagePullSecrets,
       allowScripts: options.allowScripts,
+      stepImages: options.stepImages,
     },
     limits: { total: options.maxConcurrentRuns, perNamespace: options.maxConcurrentRunsPerNamespace },
     workers: options.workers,

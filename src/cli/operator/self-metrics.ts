@@ -8,7 +8,12 @@ export interface OperatorMetrics extends OperatorObservers {
 }
 
 /** Label values: one for each kind of key in the work queue. */
-const QUEUES = { KmBackupSchedule: 'schedules', KmBackup: 'backups', Event: 'events' } as const;
+const QUEUES = {
+  KmBackupSchedule: 'schedules',
+  KmBackup: 'backups',
+  KmRestore: 'restores',
+  Event: 'events',
+} as const;
 const FAST = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
 
 /** The operator's metrics about itself: `km_operator_*`. */

@@ -14,6 +14,7 @@ const observe = (observed: Partial<ObservedBackup>): ObservedBackup => ({
   schedule: schedule(),
   job: { state: 'none' },
   ahead: undefined,
+  restoring: undefined,
   behind: undefined,
   slot: { granted: true },
   placement: { ok: true, placement: { tolerations: [] } },
@@ -53,6 +54,7 @@ describe('what a run needs next', () => {
 
   const held: [string, Partial<ObservedBackup>, string][] = [
     ['behind another run', { ahead: 'other' }, 'WaitingForRun'],
+    ['while its claim is restored', { restoring: 'back' }, 'WaitingForRestore'],
     ['without room', { slot: { granted: false, message: 'full' } }, 'WaitingForCapacity'],
   ];
   it.each(held)('waits %s', (_name, observed, reason) => {

@@ -51,7 +51,7 @@ function decideWithoutSchedule(observed: ObservedBackup, nowMs: number): Plan {
 }
 
 function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs: number): Plan {
-  const { backup, schedule, ahead, behind, slot, placement, source } = observed;
+  const { backup, schedule, ahead, restoring, behind, slot, placement, source } = observed;
   if (!schedule) return decideWithoutSchedule(observed, nowMs);
   if (schedule.spec.script && !settings.allowScripts) {
     return finish(
@@ -70,12 +70,14 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
       failure('Replaced', `Run ${behind} took its place (concurrencyPolicy Replace).`),
     );
   }
-  const hold = (reason: BackupReason, message: string): Plan => {
+  const hold = (reason: BackupReason | 'WaitingForRestore', message: string): Plan => {
     const { awaiting } = backup.status ?? {};
     // A Job that was refused stays refused while its run waits for another try.
     const fields = awaiting?.event === 'JobAccepted' ? { awaiting } : {};
     return { steps: [write(observed, unfinished(observed, nowMs, reason, message, fields))], mayWait: true };
   };
+  if (restoring)
+    return hold('WaitingForRestore', `Waits for KmRestore ${restoring}, which restores a claim of this run.`);
   if (ahead) return hold('WaitingForRun', `Waits for run ${ahead} of the same schedule to end.`);
   if (!slot.granted) return hold('WaitingForCapacity', slot.message);
   if (!placement) return NOTHING;
@@ -83,7 +85,7 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
 
   const job = buildJob(backup, schedule, settings, placement.placement, source);
   // The status is written when the Job is seen: in a busy minute, Jobs go before status writes.
-  return { steps: [{ kind: 'createJob', backup, job }] };
+  return { steps: [{ kind: 'createJob', owner: backup, job }] };
 }
 
 /** What is known of a run with a Job. */

@@ -105,7 +105,7 @@ export function sourceIdentity(claimName: string, pods: readonly Pod[]): SourceI
  * applies `fsGroup` to every file of a volume, so one that nobody asked for would change the owner's permissions.
  */
 export function identityOf(
-  { podTemplate = {} }: KmBackupScheduleSpec,
+  { podTemplate = {} }: { podTemplate?: KmBackupScheduleSpec['podTemplate'] | undefined },
   source: SourceIdentity | undefined,
 ): { securityContext: V1PodSecurityContext; identity: JobIdentity } {
   const user = podTemplate.runAsUser ?? source?.runAsUser ?? NONROOT;

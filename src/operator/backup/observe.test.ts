@@ -25,6 +25,7 @@ function scene(onRead = () => {}) {
   const resources = {
     schedules: kind,
     backups: kind,
+    restores: kind,
     jobs: kind,
     pods: kind,
     claims: kind,
@@ -32,7 +33,7 @@ function scene(onRead = () => {}) {
   const ignore = () => {};
   const cache = new Cache(
     { resources, namespaces: [], logger: noLogger, clock: systemClock },
-    { schedule: ignore, runs: ignore, job: ignore, backup: ignore },
+    { schedule: ignore, runs: ignore, job: ignore, backup: ignore, restore: ignore },
   );
   cache.schedules.put(schedule());
   const granted: string[] = [];

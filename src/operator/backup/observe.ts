@@ -1,5 +1,6 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
+import { targetClaimName } from '../../api/restore.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { type Cache, scheduleKey } from '../cache.ts';
 import { claimNamesOf, claimProblem } from '../claims.ts';
@@ -35,6 +36,8 @@ export interface ObservedBackup {
     | { state: 'exists'; job: Job; pods: readonly Pod[] };
   /** An older unfinished run of the same schedule, which goes first. */
   ahead: string | undefined;
+  /** An unfinished KmRestore of a claim that this run uses. */
+  restoring: string | undefined;
   /** A newer unfinished run of the same schedule. */
   behind: string | undefined;
   /** Whether the concurrency limit has room for this run. */
@@ -78,6 +81,14 @@ async function observeJob(
 }
 
 /** First come, first served, but a run with a Job goes before runs without one. */
+/** The claim that is being restored must not be read, nor written, meanwhile. */
+function restoreOf({ metadata, spec }: KmBackupSchedule, cache: Cache): string | undefined {
+  const claims = claimNamesOf(spec);
+  return cache
+    .unfinishedRestoresOf(metadata.namespace)
+    .find((restore) => claims.includes(targetClaimName(restore) ?? ''))?.metadata.name;
+}
+
 function queueOf(backup: KmBackup, cache: Cache): { ahead: string | undefined; behind: string | undefined } {
   const order = (run: KmBackup) =>
     `${cache.jobOf(run) ? 0 : 1} ${run.metadata.creationTimestamp} ${run.metadata.name}`;
@@ -174,6 +185,7 @@ export async function observeBackup(
   const schedule = await observeSchedule(backup, cache, resources);
   const job = await observeJob(backup, cache, resources);
   const { ahead, behind } = queueOf(backup, cache);
+  const restoring = schedule && restoreOf(schedule, cache);
 
   let slot: ObservedBackup['slot'] = { granted: false, message: 'Waits for its turn.' };
   let placement: PlacementResult | undefined;
@@ -182,7 +194,12 @@ export async function observeBackup(
     limiter.release(key, namespace);
   } else if (job.state === 'exists') {
     limiter.hold(key, namespace);
-  } else if (schedule && ahead === undefined && backup.spec.archiveName === undefined) {
+  } else if (
+    schedule &&
+    ahead === undefined &&
+    restoring === undefined &&
+    backup.spec.archiveName === undefined
+  ) {
     slot = limiter.request(key, namespace);
     if (slot.granted) {
       try {
@@ -208,5 +225,5 @@ export async function observeBackup(
     job.state === 'exists' && needsEvents(backup, outcomeOf(job.job, job.pods), nowMs)
       ? await newestWarning([job.job, ...job.pods], resources.events)
       : undefined;
-  return { backup, schedule, job, ahead, behind, slot, placement, source, warning };
+  return { backup, schedule, job, ahead, restoring, behind, slot, placement, source, warning };
 }

@@ -1,0 +1,285 @@
+import { z } from 'zod';
+import { PodTemplate, SourceIdentity } from './backup-schedule.ts';
+import { Duration } from './duration.ts';
+import type { ObjectMeta } from './metadata.ts';
+import { ContentCheck, RestorePlan } from './restore-result.ts';
+import { Conditions, RelativePath, ResourceName, rules, Time } from './schema.ts';
+import { SCALABLE_KINDS, StepStatus, Steps, StoppedWorkload } from './step.ts';
+
+const ClaimReference = z.object({
+  claimName: ResourceName.describe('PersistentVolumeClaim in the namespace of the restore.'),
+});
+
+const Source = z
+  .object({
+    backupName: ResourceName.optional().describe('KmBackup whose archive is restored.'),
+    scheduleName: ResourceName.optional().describe(
+      'KmBackupSchedule whose newest complete archive is restored; with `asOf` the newest at or before that time.',
+    ),
+    asOf: Time.optional(),
+    archive: z
+      .object({
+        persistentVolumeClaim: ClaimReference,
+        path: RelativePath.describe('Archive file inside the claim.'),
+      })
+      .optional()
+      .describe('An archive file on a claim, made by whatever means.'),
+  })
+  .meta(
+    rules(
+      {
+        rule: '(has(self.backupName) ? 1 : 0) + (has(self.scheduleName) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1',
+        message: 'must have exactly one of backupName, scheduleName, archive',
+      },
+      {
+        rule: '!has(self.asOf) || has(self.scheduleName)',
+        message: 'asOf needs scheduleName',
+        fieldPath: '.asOf',
+      },
+    ),
+  )
+  .describe('What to restore. Pinned in status.resolved at the first look.');
+
+const Quantity = z
+  .string()
+  .max(64)
+  .meta(
+    rules({
+      rule: 'isQuantity(self) && quantity(self).isGreaterThan(quantity("0"))',
+      message: 'must be a positive quantity such as 10Gi',
+    }),
+  );
+
+const Target = z
+  .object({
+    persistentVolumeClaim: ClaimReference.extend({
+      subPath: RelativePath.optional().describe('Folder inside the claim. Default: its root.'),
+    })
+      .optional()
+      .describe('Restore in place: the tree is staged beside the live one, then swapped in.'),
+    newClaim: z
+      .object({
+        name: ResourceName,
+        storageClassName: ResourceName.optional(),
+        accessModes: z
+          .array(z.enum(['ReadWriteOnce', 'ReadWriteMany', 'ReadWriteOncePod']))
+          .min(1)
+          .max(3)
+          .default(['ReadWriteOnce']),
+        size: Quantity,
+      })
+      .optional()
+      .describe('Restore into a new claim, which is deleted again when the restore fails.'),
+    scratch: z
+      .object({ storageClassName: ResourceName.optional(), size: Quantity })
+      .optional()
+      .describe('Restore into an ephemeral volume and keep nothing: a drill.'),
+  })
+  .meta(
+    rules({
+      rule: '(has(self.persistentVolumeClaim) ? 1 : 0) + (has(self.newClaim) ? 1 : 0) + (has(self.scratch) ? 1 : 0) == 1',
+      message: 'must have exactly one of persistentVolumeClaim, newClaim, scratch',
+    }),
+  )
+  .describe('Where to restore to.');
+
+const Quiesce = z
+  .object({
+    auto: z
+      .boolean()
+      .optional()
+      .describe(
+        'Stop the owners of the pods that mount the claim: Deployments, StatefulSets, ReplicaSets, CronJobs.',
+      ),
+    workloads: z
+      .array(z.object({ kind: z.enum([...SCALABLE_KINDS, 'CronJob']), name: ResourceName }))
+      .max(50)
+      .optional(),
+  })
+  .meta(
+    rules({
+      rule: '(has(self.auto) && self.auto ? 1 : 0) + (has(self.workloads) && size(self.workloads) > 0 ? 1 : 0) == 1',
+      message: 'must have auto: true or a list of workloads',
+    }),
+  )
+  .describe(
+    'Workloads to stop during the restore: scaled to zero or suspended, and put back whatever happens.',
+  );
+
+export const ContentChecks = z
+  .object({
+    sqlite: z
+      .array(z.string().min(1).max(1024))
+      .max(50)
+      .optional()
+      .describe('Patterns of SQLite files: PRAGMA integrity_check.'),
+    json: z
+      .array(z.string().min(1).max(1024))
+      .max(50)
+      .optional()
+      .describe('Patterns of JSON files: each must parse.'),
+    gzip: z
+      .array(z.string().min(1).max(1024))
+      .max(50)
+      .optional()
+      .describe('Patterns of gzip files: read to the end.'),
+  })
+  .describe('Checks of the restored content, before it goes live.');
+export type ContentChecks = z.output<typeof ContentChecks>;
+
+export const KmRestoreSpec = z
+  .object({
+    source: Source,
+    target: Target,
+    paths: z
+      .array(RelativePath)
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('Only these files or folders, put back one by one. Default: the whole tree, swapped.'),
+    dryRun: z.boolean().default(false).describe('Stop after the plan: status.plan says what would change.'),
+    planDigest: z
+      .string()
+      .max(64)
+      .optional()
+      .meta(
+        rules({
+          rule: "self.matches('^[0-9a-f]{64}$')",
+          message: 'must be the digest of a plan (status.plan.digest)',
+        }),
+      )
+      .describe('Go on only if the plan still has this digest.'),
+    quiesce: Quiesce.optional(),
+    checks: ContentChecks.optional(),
+    steps: z
+      .object({ before: Steps.optional(), after: Steps.optional() })
+      .optional()
+      .describe(
+        'Steps around the restore: `before` with the workloads stopped, `after` once they run again.',
+      ),
+    verify: Steps.optional().describe('Steps that decide on success, after the workloads run again.'),
+    rollback: z
+      .enum(['OnFailure', 'Never'])
+      .default('OnFailure')
+      .describe('OnFailure: when verify or a later step fails, the old state is swapped in again.'),
+    keepOldStateFor: Duration.default('24h').describe(
+      'How long the old state is kept after success; 0 deletes it at once.',
+    ),
+    after: z
+      .array(ResourceName)
+      .max(50)
+      .optional()
+      .describe('KmRestores of this namespace that must have succeeded before this one begins.'),
+    podTemplate: PodTemplate.optional().describe(
+      'As in a schedule. Default for the user and groups: those of the schedule, then those of the pod that mounts the target.',
+    ),
+    deadlineSeconds: z
+      .int()
+      .min(60)
+      .default(86_400)
+      .describe('The restore fails, with the old state live, when the swap has not happened by then.'),
+  })
+  .meta(
+    rules(
+      { rule: 'self == oldSelf', message: 'a restore cannot be changed: create another KmRestore' },
+      {
+        rule: '!has(self.target.scratch) || (!has(self.quiesce) && !has(self.planDigest) && !has(self.paths))',
+        message:
+          'a restore into scratch space has no quiesce, planDigest or paths: nothing of yours is touched',
+      },
+    ),
+  );
+export type KmRestoreSpec = z.output<typeof KmRestoreSpec>;
+
+export const RestorePhase = z.enum([
+  'Pending',
+  'Planned',
+  'Quiescing',
+  'Restoring',
+  'Verifying',
+  'Succeeded',
+  'RolledBack',
+  'Failed',
+]);
+export type RestorePhase = z.infer<typeof RestorePhase>;
+
+const JobStatus = z.object({ name: z.string(), uid: z.string().optional() });
+
+export const KmRestoreStatus = z.object({
+  observedGeneration: z.int().optional(),
+  phase: RestorePhase.optional().describe(
+    'Planned: the plan of a dry run is there. RolledBack: verification failed and the old state is live again. Failed: see message for what is live.',
+  ),
+  reason: z.string().optional(),
+  message: z.string().optional().describe('What happened, and what to do about it.'),
+  conditions: Conditions.optional(),
+  startTime: Time.optional(),
+  completionTime: Time.optional(),
+  resolved: z
+    .object({
+      archive: z.object({
+        name: z.string(),
+        claimName: z.string(),
+        path: z.string().describe('Folder of the archive inside the claim; empty for its root.'),
+        sha256: z.string().optional(),
+        manifestSha256: z.string().optional(),
+        sizeBytes: z.int().optional(),
+      }),
+      archiveTime: Time.optional().describe('When the archive was made.'),
+      backupName: z.string().optional(),
+      series: z.string().optional(),
+    })
+    .optional()
+    .describe('The archive, pinned at the first look: another one under its name is refused.'),
+  identity: SourceIdentity.optional().describe('User and groups of the Jobs, as found at the first look.'),
+  plan: RestorePlan.optional(),
+  stopped: z
+    .array(StoppedWorkload)
+    .optional()
+    .describe('Workloads that were stopped, with what they were before.'),
+  steps: z.array(StepStatus).optional(),
+  job: JobStatus.optional().describe('The Job of the phase that is going on.'),
+  failure: z
+    .object({ phase: z.enum(['Failed', 'RolledBack']), reason: z.string(), message: z.string() })
+    .optional()
+    .describe('What the restore will end as, once workloads are put back and nothing is left over.'),
+  rollbackTime: Time.optional().describe('When the old state went live again.'),
+  swapTime: Time.optional().describe('When the restored tree went live.'),
+  oldState: z
+    .object({
+      path: z.string().describe('Folder inside the claim.'),
+      keptUntil: Time.optional(),
+    })
+    .optional()
+    .describe('The state before the restore, while it is kept.'),
+  restored: z.object({ entries: z.int(), files: z.int(), bytes: z.int(), reusedBytes: z.int() }).optional(),
+  checks: z.array(ContentCheck).optional(),
+  warnings: z.object({ count: z.int(), samples: z.array(z.string()) }).optional(),
+  recoverySeconds: z.number().optional().describe('From the start of the restore to its success.'),
+  archiveAgeSeconds: z.int().optional().describe('Age of the data when the restore began.'),
+});
+export type KmRestoreStatus = z.infer<typeof KmRestoreStatus>;
+
+export interface KmRestore {
+  apiVersion: string;
+  kind: 'KmRestore';
+  metadata: ObjectMeta;
+  spec: KmRestoreSpec;
+  status?: KmRestoreStatus;
+}
+
+const TERMINAL: ReadonlySet<RestorePhase | undefined> = new Set([
+  'Planned',
+  'Succeeded',
+  'RolledBack',
+  'Failed',
+]);
+
+export function isRestoreFinished(restore: KmRestore): boolean {
+  return TERMINAL.has(restore.status?.phase);
+}
+
+/** Name of the claim that the restore writes to; undefined for scratch space. */
+export function targetClaimName({ spec }: KmRestore): string | undefined {
+  return spec.target.persistentVolumeClaim?.claimName ?? spec.target.newClaim?.name;
+}

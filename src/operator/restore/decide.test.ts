@@ -1,0 +1,407 @@
+import { describe, expect, it } from 'vitest';
+import type { KmBackup } from '../../api/backup.ts';
+import { ANNOTATIONS } from '../../api/names.ts';
+import { isRestoreFinished, type KmRestore, KmRestoreSpec } from '../../api/restore.ts';
+import type { RestoreResult } from '../../api/restore-result.ts';
+import type { Plan, Step } from '../plan.ts';
+import { at, runResult, scheduledBackup } from '../testing/fixtures.ts';
+import { toTime } from '../time.ts';
+import { decideRestore, RESTORE_FINALIZER } from './decide.ts';
+import type { RestoreJobSettings } from './jobs.ts';
+import type { ObservedRestore, RestoreJobState } from './observed.ts';
+
+const settings: RestoreJobSettings = {
+  image: 'km:1',
+  imagePullPolicy: 'IfNotPresent',
+  allowScripts: true,
+  stepImages: [],
+};
+
+function succeededBackup(): KmBackup {
+  const { archive } = runResult();
+  return scheduledBackup(at('01:00:00'), {
+    phase: 'Succeeded',
+    completionTime: toTime(at('01:00:07')),
+    archive: { ...archive!, claimName: 'state', path: 'backups/archives' },
+  });
+}
+
+const result = (command: RestoreResult['command'], more: Partial<RestoreResult> = {}): RestoreResult => ({
+  version: 1,
+  command,
+  outcome: 'Succeeded',
+  reason: 'Restored',
+  message: 'done',
+  startedAt: '2026-03-01T02:00:00Z',
+  finishedAt: '2026-03-01T02:00:01Z',
+  warnings: { count: 0, samples: [] },
+  ...more,
+});
+const restored = { entries: 12, files: 10, bytes: 5000, reusedBytes: 0 };
+const plan = {
+  digest: 'd'.repeat(64),
+  added: 1,
+  changed: 2,
+  removed: 3,
+  kept: 4,
+  bytesToWrite: 5,
+  spaceNeededBytes: 6,
+  samples: [],
+};
+
+type Verdict = { readonly ok: RestoreResult } | { readonly fails: string };
+
+/** A cluster in miniature: what a plan writes becomes so, and Jobs and pods follow. */
+class World {
+  nowMs = at('02:00:00');
+  restore: KmRestore | undefined;
+  replicas = 3;
+  claimExists = true;
+  readonly made: string[] = [];
+  readonly scaled: number[] = [];
+  readonly verdicts: Record<string, Verdict>;
+  readonly #jobs = new Map<string, RestoreJobState>();
+  /** Answers to the `http` step of verify, in turn; the last one stays. */
+  probes: boolean[] = [true];
+  /** Somebody scales the workload up again once the tree is staged. */
+  meddles = false;
+  newClaim: 'missing' | 'ours' = 'missing';
+
+  constructor(spec: Record<string, unknown>, verdicts: Record<string, Verdict> = {}) {
+    this.verdicts = {
+      plan: { ok: result('plan', { plan }) },
+      stage: { ok: result('stage', { restored, plan }) },
+      swap: { ok: result('restore', { restored: { ...restored, oldState: '.km-restore/old' } }) },
+      rollback: { ok: result('rollback') },
+      commit: { ok: result('commit') },
+      discard: { ok: result('rollback') },
+      ...verdicts,
+    };
+    this.restore = {
+      apiVersion: 'km.duskmantle.io/v1alpha1',
+      kind: 'KmRestore',
+      metadata: {
+        name: 'back',
+        namespace: 'team',
+        uid: 'uid-back',
+        resourceVersion: '1',
+        generation: 1,
+        creationTimestamp: toTime(this.nowMs),
+      },
+      spec: KmRestoreSpec.parse({
+        source: { scheduleName: 'notes' },
+        target: { persistentVolumeClaim: { claimName: 'state' } },
+        quiesce: { auto: true },
+        ...spec,
+      }),
+    };
+  }
+
+  observe(): ObservedRestore {
+    const { restore } = this;
+    const workload = { kind: 'Deployment', name: 'app', uid: 'uid-app', replicas: this.replicas } as const;
+    const inPlace = restore!.spec.target.persistentVolumeClaim !== undefined;
+    const step = restore!.status?.steps?.find(({ phase }) => phase === 'Running')?.name;
+    const answer = this.probes.length > 1 ? this.probes.shift()! : this.probes[0]!;
+    return {
+      restore: restore!,
+      backups: [succeededBackup()],
+      scheduleExists: true,
+      identity: undefined,
+      placement: { ok: true, placement: { tolerations: [] } },
+      sourceClaimExists: this.claimExists,
+      targetClaim: inPlace
+        ? {
+            state: 'exists',
+            ours: false,
+            target: { namespace: 'team', name: 'state', uid: 'u', resourceVersion: '1' },
+          }
+        : this.newClaim === 'missing'
+          ? { state: 'missing' }
+          : {
+              state: 'exists',
+              ours: true,
+              target: { namespace: 'team', name: 'new', uid: 'n', resourceVersion: '1' },
+            },
+      prerequisites: new Map(),
+      ahead: undefined,
+      keeper: undefined,
+      runningBackups: [],
+      jobs: this.#jobs,
+      mounting:
+        this.replicas > 0 && inPlace ? [{ name: 'app-1', owner: { kind: 'stoppable', workload } }] : [],
+      named: [],
+      workloads: new Map([
+        ['Deployment/app', { state: 'exists', replicas: this.replicas, resourceVersion: '1' }],
+      ]),
+      probe: step === undefined ? undefined : { step, ok: answer, message: answer ? '200' : '503' },
+    };
+  }
+
+  apply(step: Step): void {
+    switch (step.kind) {
+      case 'writeRestoreStatus':
+        // As the writer does: a status that is there already is not written.
+        expect(step.restore).toBe(this.restore);
+        this.restore = { ...this.restore!, status: step.status };
+        return;
+      case 'setFinalizer': {
+        const { metadata } = this.restore!;
+        this.restore = {
+          ...this.restore!,
+          metadata: { ...metadata, finalizers: step.present ? [step.finalizer] : [] },
+        };
+        if (metadata.deletionTimestamp && !step.present) this.restore = undefined;
+        return;
+      }
+      case 'scale':
+        this.scaled.push(step.replicas);
+        this.replicas = step.replicas;
+        return;
+      case 'createJob': {
+        const kind = step.job.metadata.labels['app.kubernetes.io/component']!;
+        this.made.push(kind);
+        const target = { namespace: 'team', name: kind, uid: kind, resourceVersion: '1' };
+        this.#jobs.set(kind, { state: 'active', message: '', target });
+        return;
+      }
+      case 'deleteJob':
+        this.#jobs.delete(step.target.name);
+        return;
+      case 'createClaim':
+        this.newClaim = 'ours';
+        return;
+      case 'deleteClaim':
+        this.newClaim = 'missing';
+        return;
+      case 'recordEvent':
+        return;
+      default:
+        throw new Error(`unexpected ${step.kind}`);
+    }
+  }
+
+  /** Time passes: Jobs under way end. */
+  pass(): void {
+    this.nowMs += 1_000;
+    for (const [kind, job] of this.#jobs) {
+      if (job.state !== 'active') continue;
+      const { target } = job;
+      const verdict = this.verdicts[kind]!;
+      this.#jobs.set(
+        kind,
+        'ok' in verdict
+          ? { state: 'succeeded', result: verdict.ok, target }
+          : { state: 'failed', reason: 'ProgramFailed', message: verdict.fails, target },
+      );
+      if (kind === 'stage' && this.meddles) this.replicas = 1;
+    }
+  }
+
+  decide(): Plan {
+    return decideRestore(this.observe(), settings, this.nowMs);
+  }
+
+  /** Until the restore is finished or gone. `each`: before every write, with its number; false leaves it and the rest of its plan out. */
+  run(each: (write: number, step: Step) => boolean = () => true): KmRestore | undefined {
+    let writes = 0;
+    for (let turn = 0; turn < 500; turn++) {
+      if (!this.restore || (isRestoreFinished(this.restore) && !this.restore.metadata.deletionTimestamp))
+        return this.restore;
+      for (const step of this.decide().steps) {
+        if (!each(writes++, step)) break;
+        if (!this.restore) return undefined;
+        this.apply(step);
+        if (!this.restore) return undefined;
+      }
+      this.pass();
+    }
+    throw new Error(`no end: ${JSON.stringify(this.restore?.status)}`);
+  }
+
+  delete(): void {
+    if (!this.restore?.metadata.finalizers?.length) {
+      this.restore = undefined;
+      return;
+    }
+    this.restore = {
+      ...this.restore!,
+      metadata: { ...this.restore!.metadata, deletionTimestamp: toTime(this.nowMs) },
+    };
+  }
+}
+
+const verify = [{ name: 'alive', timeout: '30s', http: { service: 'app', port: 80 } }];
+
+describe('a restore in place', () => {
+  it('stops the workload, stages, swaps, starts it again and verifies', () => {
+    const world = new World({ verify });
+    expect(world.run()?.status).toMatchObject({
+      phase: 'Succeeded',
+      restored,
+      oldState: { path: '.km-restore/old' },
+      stopped: [{ kind: 'Deployment', name: 'app', replicas: 3, restored: true }],
+      conditions: expect.arrayContaining([expect.objectContaining({ type: 'Ready', status: 'True' })]),
+    });
+    expect(world.made).toEqual(['stage', 'swap']);
+    expect(world.scaled).toEqual([0, 3]);
+  });
+
+  it('ends after the plan of a dry run, with nothing stopped', () => {
+    const world = new World({ dryRun: true });
+    expect(world.run()?.status).toMatchObject({ phase: 'Planned', plan });
+    expect([world.made, world.scaled]).toEqual([['plan'], []]);
+  });
+
+  it('goes on with the plan that was approved, and with no other', () => {
+    const good = new World({ planDigest: plan.digest });
+    expect(good.run()?.status?.phase).toBe('Succeeded');
+    const bad = new World({ planDigest: 'e'.repeat(64) });
+    expect(bad.run()?.status).toMatchObject({ phase: 'Failed', reason: 'PlanChanged' });
+    expect([bad.made, bad.scaled]).toEqual([['plan'], []]);
+  });
+
+  it('changes nothing when the archive cannot be staged, and starts the workload again', () => {
+    const world = new World({}, { stage: { fails: 'corrupt' } });
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'ProgramFailed' });
+    expect(status?.message).toContain('The target was not changed.');
+    expect([world.made, world.replicas]).toEqual([['stage', 'discard'], 3]);
+  });
+
+  it('refuses to swap under a pod that was started meanwhile, and names it', () => {
+    const world = new World({});
+    world.meddles = true;
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'ClaimInUse' });
+    expect(status?.message).toContain('Pod app-1');
+    expect(world.made).toEqual(['stage', 'discard']);
+    // Whoever started it keeps their number.
+    expect(world.replicas).toBe(1);
+  });
+
+  it('goes back to the old state when the check fails', () => {
+    const world = new World({ verify });
+    world.probes = [false];
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'RolledBack', reason: 'StepFailed' });
+    expect(status?.message).toContain('The old state is live again.');
+    expect(status?.oldState).toBeUndefined();
+    expect(world.made).toEqual(['stage', 'swap', 'rollback']);
+    expect(world.scaled).toEqual([0, 3, 0, 3]);
+  });
+
+  it('says what lies where when going back fails too', () => {
+    const world = new World({ verify }, { rollback: { fails: 'no space' } });
+    world.probes = [false];
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'RollbackFailed' });
+    expect(status?.message).toContain('.km-restore/old');
+    expect(world.replicas).toBe(3);
+  });
+
+  it('keeps the restored state when told never to go back', () => {
+    const world = new World({ verify, rollback: 'Never' });
+    world.probes = [false];
+    expect(world.run()?.status).toMatchObject({ phase: 'Failed', reason: 'StepFailed' });
+    expect(world.made).toEqual(['stage', 'swap']);
+  });
+
+  it('never calls a loss a success', () => {
+    const warnings = { count: 1, samples: ['./a: owner 999 could not be set'] };
+    const world = new World({}, { stage: { ok: result('stage', { restored, warnings }) } });
+    expect(world.run()?.status).toMatchObject({ phase: 'Failed', reason: 'RestoredWithLosses', warnings });
+  });
+
+  it('deletes the old state when its time is over', () => {
+    const world = new World({ keepOldStateFor: '1h' });
+    const until = Date.parse(world.run()!.status!.oldState!.keptUntil!);
+    expect(world.decide()).toMatchObject({ steps: [], requeueAtMs: until });
+    world.nowMs = until;
+    for (let turn = 0; turn < 4; turn++) {
+      for (const step of world.decide().steps) world.apply(step);
+      world.pass();
+    }
+    expect(world.made.at(-1)).toBe('commit');
+    expect(world.restore?.status).toMatchObject({ phase: 'Succeeded' });
+    expect(world.restore?.status?.oldState).toBeUndefined();
+  });
+});
+
+it('goes back when asked to, long after its success', () => {
+  const world = new World({});
+  world.run();
+  const { metadata } = world.restore!;
+  world.restore = {
+    ...world.restore!,
+    metadata: { ...metadata, annotations: { [ANNOTATIONS.oldState]: 'rollback' } },
+  };
+  for (const step of world.decide().steps) world.apply(step);
+  expect(world.run()?.status).toMatchObject({ phase: 'RolledBack', reason: 'RollbackRequested' });
+  expect([world.made, world.scaled]).toEqual([
+    ['stage', 'swap', 'rollback'],
+    [0, 3, 0, 3],
+  ]);
+});
+
+it('makes a new claim, and takes it away again when the restore fails', () => {
+  const target = { newClaim: { name: 'new', size: '1Gi' } };
+  const spec = { target, quiesce: undefined };
+  const good = new World(spec);
+  expect(good.run()?.status?.phase).toBe('Succeeded');
+  expect([good.newClaim, good.made]).toEqual(['ours', ['stage']]);
+  const bad = new World(spec, { stage: { fails: 'corrupt' } });
+  expect(bad.run()?.status?.phase).toBe('Failed');
+  expect(bad.newClaim).toBe('missing');
+});
+
+const stories: [string, () => World][] = [
+  ['that succeeds', () => new World({ verify })],
+  ['that fails to stage', () => new World({}, { stage: { fails: 'corrupt' } })],
+  [
+    'that is rolled back',
+    () => {
+      const world = new World({ verify });
+      world.probes = [false];
+      return world;
+    },
+  ],
+];
+
+describe.each(stories)('a restore %s', (_, make) => {
+  let writes = 0;
+  const expected = make();
+  const end = expected.run((number) => {
+    writes = number + 1;
+    return true;
+  })!.status!;
+
+  it('ends the same when the operator dies before any of its writes', () => {
+    for (let killed = 0; killed < writes; killed++) {
+      const world = make();
+      const { status } = world.run((number) => number !== killed)!;
+      expect([killed, status?.phase, world.replicas, world.made]).toEqual([
+        killed,
+        end.phase,
+        3,
+        expected.made,
+      ]);
+    }
+  });
+
+  it('leaves the workload as it was when it is deleted at any point', () => {
+    for (let deleted = 0; deleted < writes; deleted++) {
+      const world = make();
+      const gone = world.run((number) => {
+        if (number === deleted) world.delete();
+        return number !== deleted;
+      });
+      expect([deleted, gone === undefined || isRestoreFinished(gone), world.replicas]).toEqual([
+        deleted,
+        true,
+        3,
+      ]);
+      if (gone) expect(gone.metadata.finalizers).not.toContain(RESTORE_FINALIZER);
+    }
+  });
+});

@@ -1,0 +1,134 @@
+/** What one KmRestore needs next. Pure: a ladder of rungs, each done or with the next thing to do. */
+import { durationMs } from '../../api/duration.ts';
+import { type ConditionReason, quoteReason } from '../../api/reasons.ts';
+import { isRestoreFinished, type KmRestore, type KmRestoreStatus } from '../../api/restore.ts';
+import { NOTHING, type Plan } from '../plan.ts';
+import { fromTime, toTime } from '../time.ts';
+import type { RestoreJobSettings } from './jobs.ts';
+import type { ObservedRestore } from './observed.ts';
+import { awaitTurn, heedDeadline, makePlan, pinArchive } from './prepare.ts';
+import { inPlace, type Rung } from './rung.ts';
+import { finish, type Said, wait } from './status.ts';
+import { runSteps } from './steps.ts';
+import { discardStaged, goBack, keepOrCommit, makeClaim, stageTree, swapTree } from './tree.ts';
+import { putWorkloadsBack, stopWorkloads } from './workloads.ts';
+
+export const RESTORE_FINALIZER = 'km.duskmantle.io/put-back';
+
+const stop: Rung = (observed, _, nowMs) => {
+  const { restore } = observed;
+  if (!inPlace(restore) || restore.status?.swapTime || restore.status?.phase === 'Restoring')
+    return undefined;
+  return stopWorkloads(observed, nowMs);
+};
+
+const stepsBefore = runSteps(({ spec, status }) => (status?.swapTime ? undefined : spec.steps?.before), {
+  phase: 'Quiescing',
+  reason: 'StepsBefore',
+  message: 'Runs the steps before the restore.',
+});
+
+const VERIFYING: Said = { phase: 'Verifying', reason: 'Verifying', message: 'Checks the restored state.' };
+
+const stepsAfter = runSteps(({ spec }) => spec.steps?.after, { ...VERIFYING, reason: 'StepsAfter' });
+const verify = runSteps(({ spec }) => spec.verify, VERIFYING);
+
+const startAgain: Rung = (observed, _, nowMs) => putWorkloadsBack(observed, nowMs);
+
+const succeed: Rung = ({ restore }, _, nowMs) => {
+  const { startTime, warnings, oldState, restored } = restore.status!;
+  const losses = warnings?.count ?? 0;
+  const keepMs = durationMs(restore.spec.keepOldStateFor);
+  const keptUntil = toTime(nowMs + keepMs);
+  const fields: Partial<KmRestoreStatus> = {
+    ...(startTime && { recoverySeconds: (nowMs - fromTime(startTime)) / 1000 }),
+    ...(oldState && { oldState: { ...oldState, keptUntil } }),
+  };
+  if (losses > 0) {
+    return finish(
+      restore,
+      nowMs,
+      {
+        phase: 'Failed',
+        reason: 'RestoredWithLosses',
+        message: `The archive is restored and live, but ${losses} ${losses === 1 ? 'entry is' : 'entries are'} not as they were: ${warnings!.samples[0] ?? ''}. See status.warnings.`,
+      },
+      fields,
+    );
+  }
+  const old = oldState ? ` The old state is kept in ${oldState.path} until ${keptUntil}.` : '';
+  const message = `Restored ${restored?.entries ?? 0} entries from ${restore.status!.resolved!.archive.name}.${old}`;
+  return finish(restore, nowMs, { phase: 'Succeeded', reason: 'Restored', message }, fields);
+};
+
+const endFailed: Rung = ({ restore }, _, nowMs) => {
+  const { failure, oldState } = restore.status!;
+  const { phase, message } = failure!;
+  const reason = quoteReason(failure!.reason, 'StepFailed');
+  const swapped = restore.status?.swapTime !== undefined;
+  const where =
+    phase === 'RolledBack'
+      ? ' The old state is live again.'
+      : swapped && inPlace(restore)
+        ? ` The restored tree is live${oldState ? `; the old state is kept in ${oldState.path}` : ''}.`
+        : inPlace(restore)
+          ? ' The target was not changed.'
+          : '';
+  return finish(restore, nowMs, { phase, reason, message: `${message}${where}` });
+};
+
+const LADDER: readonly Rung[] = [
+  heedDeadline,
+  pinArchive,
+  awaitTurn,
+  makePlan,
+  makeClaim,
+  stop,
+  stepsBefore,
+  stageTree,
+  swapTree,
+  startAgain,
+  stepsAfter,
+  verify,
+  succeed,
+];
+
+const UNWIND: readonly Rung[] = [goBack, discardStaged, startAgain, endFailed];
+
+/** A deleted restore puts back what it stopped, whatever it was doing, and only then goes. */
+function release(observed: ObservedRestore, settings: RestoreJobSettings, nowMs: number): Plan {
+  const { restore } = observed;
+  if (!restore.metadata.finalizers?.includes(RESTORE_FINALIZER)) return NOTHING;
+  if (!isRestoreFinished(restore)) {
+    for (const rung of [discardStaged, startAgain]) {
+      const plan = rung(observed, settings, nowMs);
+      if (plan) return plan;
+    }
+  }
+  return { steps: [{ kind: 'setFinalizer', restore, finalizer: RESTORE_FINALIZER, present: false }] };
+}
+
+/** What one restore needs next. `nowMs` is epoch milliseconds. */
+export function decideRestore(observed: ObservedRestore, settings: RestoreJobSettings, nowMs: number): Plan {
+  const { restore } = observed;
+  if (restore.metadata.deletionTimestamp) return release(observed, settings, nowMs);
+  if (isRestoreFinished(restore)) return keepOrCommit(observed, settings, nowMs);
+  if (!restore.metadata.finalizers?.includes(RESTORE_FINALIZER)) {
+    return { steps: [{ kind: 'setFinalizer', restore, finalizer: RESTORE_FINALIZER, present: true }] };
+  }
+  for (const rung of restore.status?.failure ? UNWIND : LADDER) {
+    const plan = rung(observed, settings, nowMs);
+    if (plan) return plan;
+  }
+  return NOTHING;
+}
+
+/** The API server refuses a Job (a quota, an admission webhook): said, and tried again until the deadline. */
+export function decideRestoreRefused(
+  restore: KmRestore,
+  { reason, message }: { reason: ConditionReason; message: string },
+  nowMs: number,
+): Plan {
+  const { phase = 'Pending' } = restore.status ?? {};
+  return wait(restore, nowMs, { phase, reason, message }, {}, nowMs + 15_000);
+}

@@ -1,0 +1,207 @@
+/** Reads everything that `decideRestore` may look at. */
+import { isFinished, type KmBackup } from '../../api/backup.ts';
+import type { SourceIdentity } from '../../api/backup-schedule.ts';
+import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import { isRestoreFinished, type KmRestore, targetClaimName } from '../../api/restore.ts';
+import { isNotFound } from '../../kube/errors.ts';
+import { sourceIdentity } from '../backup/identity.ts';
+import { placementFor } from '../backup/placement.ts';
+import type { Cache } from '../cache.ts';
+import type { Run } from '../finished-run.ts';
+import type { Resources } from '../resources.ts';
+import { workloadKey } from '../steps/advance.ts';
+import { namedWorkload, ownerOf, workloadNow } from '../steps/observe.ts';
+import { probe } from '../steps/probe.ts';
+import { annotatedDestination, type PersistentVolumeClaim, type Pod } from '../workloads.ts';
+import { stateOfRestoreJob } from './job-state.ts';
+import type { MountingPod, ObservedRestore, ProbeAnswer } from './observed.ts';
+import { resolve } from './resolve.ts';
+
+const ACTIVE_PODS = 'status.phase!=Succeeded,status.phase!=Failed';
+
+async function claimOrNothing(
+  namespace: string,
+  name: string | undefined,
+  { claims }: Resources,
+): Promise<PersistentVolumeClaim | undefined> {
+  if (name === undefined) return undefined;
+  try {
+    return await claims.get(namespace, name);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+const mounts = (pod: Pod, claimName: string | undefined) =>
+  claimName !== undefined &&
+  (pod.spec.volumes ?? []).some(
+    ({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName === claimName,
+  );
+
+/** Of two unfinished restores of one claim, the older goes first. */
+function aheadOf(restore: KmRestore, cache: Cache): string | undefined {
+  const claim = targetClaimName(restore);
+  if (claim === undefined) return undefined;
+  const order = ({ metadata }: KmRestore) => `${metadata.creationTimestamp} ${metadata.name}`;
+  return cache
+    .unfinishedRestoresOf(restore.metadata.namespace)
+    .find(
+      (other) =>
+        other.metadata.uid !== restore.metadata.uid &&
+        targetClaimName(other) === claim &&
+        order(other) < order(restore),
+    )?.metadata.name;
+}
+
+function runningBackupsOn(claim: string | undefined, namespace: string, cache: Cache): string[] {
+  if (claim === undefined) return [];
+  return cache
+    .unfinishedRuns()
+    .filter((backup) => backup.metadata.namespace === namespace && usesClaim(backup, claim, cache))
+    .map(({ metadata }) => metadata.name);
+}
+
+function usesClaim(backup: KmBackup, claim: string, cache: Cache): boolean {
+  const job = cache.jobOf(backup);
+  if (!job || isFinished(backup)) return false;
+  const schedule = cache.schedules.get(`${backup.metadata.namespace}/${backup.spec.scheduleName}`);
+  const source = schedule?.spec.source.persistentVolumeClaim.claimName;
+  return source === claim || annotatedDestination(job)?.claimName === claim;
+}
+
+/** The records among which the archive is chosen; none once it is pinned. */
+async function backupsFor(restore: KmRestore, cache: Cache, { backups }: Resources): Promise<Run[]> {
+  const { metadata, spec, status } = restore;
+  if (status?.resolved) return [];
+  const { namespace } = metadata;
+  const { backupName, scheduleName } = spec.source;
+  const named = backupName === undefined ? undefined : cache.backups.get(`${namespace}/${backupName}`);
+  const runs =
+    scheduleName === undefined ? (named ? [named] : []) : cache.runsOf(`${namespace}/${scheduleName}`);
+  const resolution = resolve(restore, runs, true);
+  const chosen = resolution.state === 'resolved' ? resolution.resolved.backupName : undefined;
+  if (chosen === undefined) return runs;
+  // The cache keeps only what every decision reads of a finished run: the digests to pin are asked for once.
+  try {
+    return [await backups.get(namespace, chosen)];
+  } catch (error) {
+    if (isNotFound(error)) return runs.filter((run) => run.metadata.name !== chosen);
+    throw error;
+  }
+}
+
+/** What the source's schedule says, then what the pod that mounts the target says, then what the schedule remembers. */
+function identityFor(
+  { metadata, spec, status }: KmRestore,
+  cache: Cache,
+  pods: readonly Pod[],
+): SourceIdentity | undefined {
+  const claimName = spec.target.persistentVolumeClaim?.claimName;
+  const { backupName, scheduleName } = spec.source;
+  const backup =
+    backupName === undefined ? undefined : cache.backups.get(`${metadata.namespace}/${backupName}`);
+  const schedule = cache.schedules.get(`${metadata.namespace}/${scheduleName ?? backup?.spec.scheduleName}`);
+  if (status?.identity) return status.identity;
+  const found =
+    (claimName === undefined ? undefined : sourceIdentity(claimName, pods)) ??
+    schedule?.status?.sourceIdentity;
+  const { runAsUser, runAsGroup, fsGroup, supplementalGroups } = schedule?.spec.podTemplate ?? {};
+  if (!found && runAsUser === undefined && fsGroup === undefined) return undefined;
+  return {
+    claimName: claimName ?? '',
+    pod: '',
+    ...found,
+    ...(runAsUser !== undefined && { runAsUser, runAsGroup: runAsGroup ?? runAsUser }),
+    ...(fsGroup !== undefined && { fsGroup }),
+    ...(supplementalGroups && { supplementalGroups }),
+  };
+}
+
+/** Everything that `decideRestore` reads. Asks the step's Service where one is under way. */
+export async function observeRestore(
+  restore: KmRestore,
+  cache: Cache,
+  resources: Resources,
+): Promise<ObservedRestore> {
+  const { namespace } = restore.metadata;
+  const { spec, status } = restore;
+  const claimName = targetClaimName(restore);
+  const [sourceClaim, targetClaim] = await Promise.all([
+    claimOrNothing(namespace, status?.resolved?.archive.claimName, resources),
+    claimOrNothing(namespace, claimName, resources),
+  ]);
+  const needsPods = claimName !== undefined && !isRestoreFinished(restore);
+  const pods = needsPods ? (await resources.pods.list(namespace, { fieldSelector: ACTIVE_PODS })).items : [];
+  const ours = (pod: Pod) => pod.metadata.labels?.[LABELS.restoreUid] === restore.metadata.uid;
+  const mounting: MountingPod[] = [];
+  for (const pod of pods.filter((candidate) => mounts(candidate, claimName) && !ours(candidate))) {
+    const isOurs = pod.metadata.labels?.[LABELS.managedBy] === FIELD_MANAGER;
+    const owner = isOurs ? ({ kind: 'operator' } as const) : await ownerOf(pod, resources.workloads);
+    mounting.push({ name: pod.metadata.name, owner });
+  }
+  const scaled = [
+    ...(spec.steps?.before ?? []),
+    ...(spec.steps?.after ?? []),
+    ...(spec.verify ?? []),
+  ].flatMap(({ scale }) => scale ?? []);
+  const workloads = new Map(
+    await Promise.all(
+      [...(status?.stopped ?? []), ...scaled].map(
+        async (one) => [workloadKey(one), await workloadNow(one, namespace, resources.workloads)] as const,
+      ),
+    ),
+  );
+  const jobs = new Map(
+    cache.jobsOfRestore(restore.metadata.uid).map((job) => {
+      const kind = job.metadata.labels?.[LABELS.component] ?? '';
+      return [kind, stateOfRestoreJob(job, cache.podsOf(job))] as const;
+    }),
+  );
+  const claims = [sourceClaim, targetClaim].filter((claim) => claim !== undefined);
+  const others = pods.filter((pod) => !ours(pod));
+  return {
+    restore,
+    backups: await backupsFor(restore, cache, resources),
+    scheduleExists:
+      spec.source.scheduleName !== undefined &&
+      cache.schedules.get(`${namespace}/${spec.source.scheduleName}`) !== undefined,
+    identity: identityFor(restore, cache, others),
+    placement: placementFor(claims, others),
+    sourceClaimExists: sourceClaim !== undefined,
+    targetClaim:
+      claimName === undefined
+        ? undefined
+        : targetClaim
+          ? {
+              state: 'exists',
+              ours: targetClaim.metadata.labels?.[LABELS.restoreUid] === restore.metadata.uid,
+              target: targetClaim.metadata,
+            }
+          : { state: 'missing' },
+    prerequisites: new Map(
+      (spec.after ?? []).map((name) => [name, cache.restores.get(`${namespace}/${name}`)] as const),
+    ),
+    ahead: aheadOf(restore, cache),
+    keeper: claimName === undefined ? undefined : cache.keeperOf(namespace, claimName)?.metadata.name,
+    runningBackups: runningBackupsOn(claimName, namespace, cache),
+    jobs,
+    mounting,
+    named: await Promise.all(
+      (spec.quiesce?.workloads ?? []).map((one) => namedWorkload(one, namespace, resources.workloads)),
+    ),
+    workloads,
+    probe: await probeOf(restore, resources),
+  };
+}
+
+async function probeOf(
+  { metadata, spec, status }: KmRestore,
+  resources: Resources,
+): Promise<ProbeAnswer | undefined> {
+  const running = status?.steps?.find(({ phase }) => phase === 'Running')?.name;
+  if (running === undefined) return undefined;
+  const all = [...(spec.steps?.before ?? []), ...(spec.steps?.after ?? []), ...(spec.verify ?? [])];
+  const http = all.find(({ name }) => name === running)?.http;
+  return http && { step: running, ...(await probe(http, metadata.namespace, resources.services)) };
+}

@@ -1,0 +1,117 @@
+/** What comes before a restore touches anything: the archive, its turn, the plan. Pure. */
+
+import { ANNOTATIONS } from '../../api/names.ts';
+import type { ConditionReason } from '../../api/reasons.ts';
+import { isRestoreFinished } from '../../api/restore.ts';
+import { fromTime } from '../time.ts';
+import { resolve } from './resolve.ts';
+import { isPlan, runJob } from './run-job.ts';
+import type { Rung } from './rung.ts';
+import { fail, finish, type Said, wait } from './status.ts';
+
+/** Before the swap the restore can still be given up without any change. */
+export const heedDeadline: Rung = ({ restore, jobs }, _, nowMs) => {
+  const { startTime, swapTime } = restore.status ?? {};
+  if (startTime === undefined || swapTime !== undefined || jobs.get('swap')?.state === 'active')
+    return undefined;
+  const { deadlineSeconds } = restore.spec;
+  return nowMs < fromTime(startTime) + deadlineSeconds * 1000
+    ? undefined
+    : fail(
+        restore,
+        nowMs,
+        'DeadlineExceeded',
+        `Not done within spec.deadlineSeconds (${deadlineSeconds} s). ${restore.status?.message ?? ''}`.trim(),
+      );
+};
+
+export const pinArchive: Rung = ({ restore, backups, scheduleExists, identity }, _, nowMs) => {
+  if (restore.status?.resolved) return undefined;
+  const resolution = resolve(restore, backups, scheduleExists);
+  switch (resolution.state) {
+    case 'failed':
+      return fail(restore, nowMs, resolution.reason, resolution.message);
+    case 'waiting':
+      return wait(restore, nowMs, {
+        phase: 'Pending',
+        reason: 'WaitingForBackup',
+        message: resolution.message,
+      });
+    case 'resolved': {
+      const { resolved } = resolution;
+      const message = `Restores ${resolved.archive.name}.`;
+      const age = resolved.archiveTime && Math.round((nowMs - fromTime(resolved.archiveTime)) / 1000);
+      return wait(
+        restore,
+        nowMs,
+        { phase: 'Pending', reason: 'Resolved', message },
+        {
+          resolved,
+          ...(identity && { identity }),
+          ...(typeof age === 'number' && { archiveAgeSeconds: Math.max(0, age) }),
+        },
+      );
+    }
+  }
+};
+
+export const awaitTurn: Rung = (observed, _, nowMs) => {
+  const { restore, prerequisites, ahead, keeper, runningBackups } = observed;
+  if (restore.status?.phase !== 'Pending') return undefined;
+  const hold = (reason: ConditionReason, message: string) =>
+    wait(restore, nowMs, { phase: 'Pending', reason, message }, {}, nowMs + 30_000);
+  for (const [name, other] of prerequisites) {
+    if (other?.status?.phase === 'Succeeded') continue;
+    if (other && isRestoreFinished(other)) {
+      return fail(
+        restore,
+        nowMs,
+        'PrerequisiteFailed',
+        `KmRestore ${name} (spec.after) ended as ${other.status?.phase}.`,
+      );
+    }
+    return hold('WaitingForRestore', `Waits for KmRestore ${name} (spec.after) to succeed.`);
+  }
+  if (ahead !== undefined)
+    return hold('WaitingForRestore', `Waits for KmRestore ${ahead} of the same target.`);
+  if (keeper !== undefined) {
+    return hold(
+      'OldStateKept',
+      `KmRestore ${keeper} keeps the state from before it on the same claim. To give that up: kubectl annotate kmr ${keeper} ${ANNOTATIONS.oldState}=commit. To go back to it: ${ANNOTATIONS.oldState}=rollback.`,
+    );
+  }
+  if (runningBackups.length > 0) {
+    return hold(
+      'WaitingForBackup',
+      `Waits for ${runningBackups.slice(0, 3).join(', ')}, which uses the target.`,
+    );
+  }
+  return undefined;
+};
+
+export const makePlan: Rung = (observed, settings, nowMs) => {
+  const { restore } = observed;
+  const { dryRun, planDigest } = restore.spec;
+  if (restore.status?.plan || !(dryRun || planDigest !== undefined)) return undefined;
+  const said: Said = { phase: 'Pending', reason: 'Planning', message: 'Computes what would change.' };
+  const result = runJob(observed, settings, nowMs, 'plan', said, (reason, message) =>
+    fail(restore, nowMs, reason, message),
+  );
+  if (isPlan(result)) return result;
+  const { plan, warnings } = result;
+  if (!plan)
+    return fail(restore, nowMs, 'NoPlanReported', 'The Job that plans the restore reported no plan.');
+  if (planDigest !== undefined && planDigest !== plan.digest) {
+    return fail(
+      restore,
+      nowMs,
+      'PlanChanged',
+      `The plan is not the one that was approved: spec.planDigest is ${planDigest}, the plan now has ${plan.digest}. Look at status.plan and create the restore again.`,
+      { plan, warnings },
+    );
+  }
+  const message = `Would add ${plan.added}, change ${plan.changed}, remove ${plan.removed} and keep ${plan.kept} entries; ${plan.bytesToWrite} bytes to write.`;
+  return dryRun
+    ? finish(restore, nowMs, { phase: 'Planned', reason: 'PlanMade', message }, { plan, warnings })
+    : wait(restore, nowMs, { phase: 'Pending', reason: 'PlanMade', message }, { plan, warnings });
+};

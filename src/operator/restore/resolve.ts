@@ -1,0 +1,119 @@
+/** Chooses the archive that a KmRestore asks for, from the records of the namespace. Pure. */
+
+import { isFinished, type KmBackup } from '../../api/backup.ts';
+import type { ConditionReason } from '../../api/reasons.ts';
+import type { KmRestore, KmRestoreStatus } from '../../api/restore.ts';
+import type { Run } from '../finished-run.ts';
+import { fromTime } from '../time.ts';
+
+export type Resolved = NonNullable<KmRestoreStatus['resolved']>;
+
+export type Resolution =
+  | { readonly state: 'resolved'; readonly resolved: Resolved }
+  | { readonly state: 'waiting'; readonly message: string }
+  | { readonly state: 'failed'; readonly reason: ConditionReason; readonly message: string };
+
+const failed = (reason: ConditionReason, message: string): Resolution => ({
+  state: 'failed',
+  reason,
+  message,
+});
+
+const stamp = /(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z?\./;
+
+/** When an archive was made: by its name, else by the end of its run. */
+export function archiveTimeOf(backup: Run): string | undefined {
+  const match = stamp.exec(backup.status?.archive?.name ?? '');
+  if (match) {
+    const [, year, month, day, hour, minute, second] = match;
+    const time = `${year}-${month}-${day}T${hour}:${minute}:${second}Z`;
+    if (!Number.isNaN(Date.parse(time))) return time;
+  }
+  return backup.status?.completionTime;
+}
+
+function resolvedOf(backup: Run): Resolved {
+  const archive = backup.status!.archive!;
+  const archiveTime = archiveTimeOf(backup);
+  const { name, claimName, path, sha256, sizeBytes } = archive;
+  const manifestSha256 = (archive as NonNullable<NonNullable<KmBackup['status']>['archive']>).manifestSha256;
+  return {
+    archive: {
+      name,
+      claimName,
+      path,
+      ...(sha256 !== undefined && { sha256 }),
+      ...(manifestSha256 !== undefined && { manifestSha256 }),
+      ...(sizeBytes !== undefined && { sizeBytes }),
+    },
+    ...(archiveTime !== undefined && { archiveTime }),
+    backupName: backup.metadata.name,
+    series: `${backup.metadata.namespace}/${backup.spec.scheduleName}`,
+  };
+}
+
+function ofBackup(name: string, backups: readonly Run[]): Resolution {
+  const backup = backups.find(({ metadata }) => metadata.name === name);
+  if (!backup) return failed('BackupNotFound', `There is no KmBackup ${name} in this namespace.`);
+  if (!isFinished(backup)) return { state: 'waiting', message: `Waits for KmBackup ${name} to end.` };
+  if (!backup.status?.archive) {
+    return failed(
+      'NoArchive',
+      `KmBackup ${name} ended as ${backup.status?.phase ?? 'Failed'} and has no archive. Choose another: kubectl get kmb.`,
+    );
+  }
+  return { state: 'resolved', resolved: resolvedOf(backup) };
+}
+
+function ofSchedule(
+  scheduleName: string,
+  asOf: string | undefined,
+  backups: readonly Run[],
+  scheduleExists: boolean,
+): Resolution {
+  const complete = backups
+    .filter(
+      (backup) =>
+        backup.spec.scheduleName === scheduleName &&
+        backup.status?.phase === 'Succeeded' &&
+        backup.status.archive !== undefined &&
+        archiveTimeOf(backup) !== undefined,
+    )
+    .sort((a, b) => fromTime(archiveTimeOf(b)!) - fromTime(archiveTimeOf(a)!));
+  if (complete.length === 0) {
+    return scheduleExists
+      ? failed('NoArchive', `KmBackupSchedule ${scheduleName} has no complete archive yet.`)
+      : failed(
+          'ScheduleNotFound',
+          `There is no KmBackupSchedule ${scheduleName} in this namespace, nor a complete archive of one.`,
+        );
+  }
+  const limit = asOf === undefined ? Number.POSITIVE_INFINITY : fromTime(asOf);
+  const chosen = complete.find((backup) => fromTime(archiveTimeOf(backup)!) <= limit);
+  if (!chosen) {
+    return failed(
+      'NoArchive',
+      `KmBackupSchedule ${scheduleName} has no complete archive at or before ${asOf}. The oldest is of ${archiveTimeOf(complete.at(-1)!)}.`,
+    );
+  }
+  return { state: 'resolved', resolved: resolvedOf(chosen) };
+}
+
+/** The archive to restore; asked once, for it is pinned in the status then. */
+export function resolve({ spec }: KmRestore, backups: readonly Run[], scheduleExists: boolean): Resolution {
+  const { backupName, scheduleName, asOf, archive } = spec.source;
+  if (backupName !== undefined) return ofBackup(backupName, backups);
+  if (scheduleName !== undefined) return ofSchedule(scheduleName, asOf, backups, scheduleExists);
+  const { persistentVolumeClaim, path } = archive!;
+  const cut = path.lastIndexOf('/');
+  return {
+    state: 'resolved',
+    resolved: {
+      archive: {
+        name: path.slice(cut + 1),
+        claimName: persistentVolumeClaim.claimName,
+        path: cut < 0 ? '' : path.slice(0, cut),
+      },
+    },
+  };
+}

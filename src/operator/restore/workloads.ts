@@ -1,0 +1,133 @@
+/** Stops the workloads that use the target claim, and puts them back. Pure. */
+import { quoteReason } from '../../api/reasons.ts';
+import type { StoppedWorkload } from '../../api/step.ts';
+import type { Plan, Step } from '../plan.ts';
+import { workloadKey } from '../steps/advance.ts';
+import type { WorkloadState } from '../steps/owners.ts';
+import type { ObservedRestore } from './observed.ts';
+import { fail, wait, writeStatus } from './status.ts';
+
+/** How long pods may take to end once their workloads are stopped. */
+const STOP_DEADLINE_MS = 10 * 60_000;
+
+function distinct(workloads: readonly StoppedWorkload[]): StoppedWorkload[] {
+  return [...new Map(workloads.map((one) => [workloadKey(one), one])).values()];
+}
+
+/** The write that brings a workload to what it shall be; undefined where it is so already, or is gone. */
+function change(
+  namespace: string,
+  workload: StoppedWorkload,
+  now: WorkloadState | undefined,
+  to: { readonly replicas?: number | undefined; readonly suspend?: boolean | undefined },
+): Step | undefined {
+  if (now?.state !== 'exists') return undefined;
+  const target = {
+    namespace,
+    kind: workload.kind,
+    name: workload.name,
+    uid: workload.uid,
+    resourceVersion: now.resourceVersion,
+  };
+  if (workload.kind === 'CronJob') {
+    return to.suspend === undefined || now.suspend === to.suspend
+      ? undefined
+      : { kind: 'suspend', target, suspend: to.suspend };
+  }
+  return to.replicas === undefined || now.replicas === to.replicas
+    ? undefined
+    : { kind: 'scale', target, replicas: to.replicas };
+}
+
+/** Back to what it was. Whoever has changed it since it was stopped keeps their number. */
+function putBack(
+  namespace: string,
+  workload: StoppedWorkload,
+  now: WorkloadState | undefined,
+): Step | undefined {
+  const stillStopped =
+    now?.state === 'exists' && (workload.kind === 'CronJob' ? now.suspend === true : now.replicas === 0);
+  return stillStopped ? change(namespace, workload, now, workload) : undefined;
+}
+
+const names = (all: readonly { name: string }[]) =>
+  all.length > 3
+    ? `${all
+        .slice(0, 3)
+        .map(({ name }) => name)
+        .join(', ')} and ${all.length - 3} more`
+    : all.map(({ name }) => name).join(', ');
+
+/** Pods of other Jobs of this operator, such as the end of an earlier restore. */
+export function awaitOwnPods({ restore, mounting }: ObservedRestore, nowMs: number): Plan {
+  const { phase = 'Pending' } = restore.status ?? {};
+  const own = mounting.filter(({ owner }) => owner.kind === 'operator');
+  const message = `Waits for ${names(own)}, which uses the claim, to end.`;
+  return wait(restore, nowMs, { phase, reason: 'WaitingForJob', message }, {}, nowMs + 2_000);
+}
+
+/** Undefined once no pod but ours mounts the claim. */
+export function stopWorkloads(observed: ObservedRestore, nowMs: number): Plan | undefined {
+  const { restore, named, workloads } = observed;
+  const mounting = observed.mounting.filter(({ owner }) => owner.kind !== 'operator');
+  if (mounting.length < observed.mounting.length) return awaitOwnPods(observed, nowMs);
+  const { quiesce } = restore.spec;
+  const { namespace } = restore.metadata;
+  const stopped = restore.status?.stopped;
+  if (!quiesce) {
+    if (mounting.length === 0) return undefined;
+    return fail(
+      restore,
+      nowMs,
+      'ClaimInUse',
+      `The target claim is mounted by ${names(mounting)}. Set spec.quiesce (auto: true) so that the operator stops what uses it, or stop it by hand.`,
+    );
+  }
+  if (stopped === undefined) {
+    const owners = quiesce.auto ? mounting.map(({ owner }) => owner) : named;
+    const refused = owners.find((owner) => owner.kind === 'refused');
+    if (refused?.kind === 'refused') return fail(restore, nowMs, 'CannotQuiesce', refused.message);
+    const list = distinct(owners.flatMap((owner) => (owner.kind === 'stoppable' ? [owner.workload] : [])));
+    const message =
+      list.length === 0 ? 'Nothing uses the claim.' : `Stopping ${list.map(workloadKey).join(', ')}.`;
+    // Written down before anything is stopped, so that it is put back even if this process ends in between.
+    return wait(restore, nowMs, { phase: 'Quiescing', reason: 'Stopping', message }, { stopped: list });
+  }
+  const changes = stopped.flatMap(
+    (one) => change(namespace, one, workloads.get(workloadKey(one)), { replicas: 0, suspend: true }) ?? [],
+  );
+  // Only as long as the restore has not begun: later, whoever starts a workload again is respected, and refused.
+  if (changes.length > 0 && restore.status?.phase === 'Quiescing') {
+    return { steps: changes, requeueAtMs: nowMs + 2_000 };
+  }
+  if (mounting.length === 0) return undefined;
+  const since = Date.parse(
+    restore.status?.conditions?.find(({ type }) => type === 'Reconciling')?.lastTransitionTime ?? '',
+  );
+  const deadlineMs = (Number.isNaN(since) ? nowMs : since) + STOP_DEADLINE_MS;
+  if (nowMs >= deadlineMs) {
+    return fail(
+      restore,
+      nowMs,
+      'ClaimInUse',
+      `After ${STOP_DEADLINE_MS / 60_000} minutes the target claim is still mounted by ${names(mounting)}.`,
+    );
+  }
+  const message = `Waits for ${names(mounting)} to end.`;
+  return wait(restore, nowMs, { phase: 'Quiescing', reason: 'Stopping', message }, {}, nowMs + 5_000);
+}
+
+/** Undefined once every workload that was stopped is as it was. */
+export function putWorkloadsBack(observed: ObservedRestore, nowMs: number): Plan | undefined {
+  const { restore, workloads } = observed;
+  const { namespace } = restore.metadata;
+  const stopped = restore.status?.stopped ?? [];
+  const pending = stopped.filter(({ restored }) => !restored);
+  if (pending.length === 0) return undefined;
+  const changes = pending.flatMap((one) => putBack(namespace, one, workloads.get(workloadKey(one))) ?? []);
+  if (changes.length > 0) return { steps: changes, requeueAtMs: nowMs + 1_000 };
+  const { phase = 'Pending', reason, message = '' } = restore.status ?? {};
+  const said = { phase, reason: quoteReason(reason, 'Swapped'), message };
+  const done = stopped.map((one) => ({ ...one, restored: true }));
+  return { steps: [writeStatus(restore, nowMs, said, { stopped: done })] };
+}

@@ -1,0 +1,301 @@
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import type { KmBackupStatus } from '../../src/api/backup.ts';
+import { API_VERSION, LABELS } from '../../src/api/names.ts';
+import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
+import type { RestoreResult } from '../../src/api/restore-result.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
+import { eventually } from '../support/kubectl.ts';
+import { inScene, type OperatorScene } from '../support/operator-scene.ts';
+import { cleanResult, type StubReport } from '../support/stub-kubelet.ts';
+
+const REPLICAS = 2;
+
+/** What the pods of a restore report, by the phase that they carry out. */
+function restoreReport(phase: string): StubReport {
+  const now = new Date().toISOString();
+  const restored = { entries: 3, files: 2, bytes: 10, reusedBytes: 4 };
+  const result: RestoreResult = {
+    version: 1,
+    command: phase === 'swap' ? 'restore' : phase === 'discard' ? 'rollback' : (phase as 'plan'),
+    outcome: 'Succeeded',
+    reason: 'Restored',
+    message: 'done',
+    startedAt: now,
+    finishedAt: now,
+    warnings: { count: 0, samples: [] },
+    ...(phase === 'stage' && { restored }),
+    ...(phase === 'swap' && { restored: { ...restored, oldState: '.km-restore/old' } }),
+    ...(phase === 'plan' && {
+      plan: {
+        digest: 'd'.repeat(64),
+        added: 1,
+        changed: 1,
+        removed: 1,
+        kept: 1,
+        bytesToWrite: 10,
+        spaceNeededBytes: 20,
+        samples: ['+ a'],
+      },
+    }),
+  };
+  return { exitCode: 0, result };
+}
+
+/** A succeeded backup, a Deployment that uses its claim, and pods that end with a report. */
+async function prepared(scene: OperatorScene): Promise<void> {
+  await scene.kubelet((pod) => {
+    const component = pod.metadata.labels?.[LABELS.component] ?? '';
+    return component === 'backup'
+      ? { exitCode: 0, result: cleanResult('km-backup-20260101T000000Z.tgz') }
+      : restoreReport(component);
+  });
+  await scene.schedule('notes');
+  const labels = { app: 'notes' };
+  await scene.client.request({
+    method: 'POST',
+    path: `/apis/apps/v1/namespaces/${scene.namespace}/deployments`,
+    body: {
+      metadata: { name: 'notes' },
+      spec: {
+        replicas: REPLICAS,
+        selector: { matchLabels: labels },
+        template: {
+          metadata: { labels },
+          spec: {
+            containers: [{ name: 'notes', image: 'notes' }],
+            volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'state' } }],
+          },
+        },
+      },
+    },
+  });
+  await eventually(
+    () => scene.all.pods.list(scene.namespace, { labelSelector: 'app=notes' }),
+    ({ items }) => items.length === REPLICAS,
+    () => 'the pods of the application',
+  );
+}
+
+/** A run of the past, with its archive. */
+async function backedUp({ all, namespace }: OperatorScene): Promise<void> {
+  const { metadata } = await all.backups.create(namespace, {
+    apiVersion: API_VERSION,
+    kind: 'KmBackup',
+    metadata: { name: 'first' },
+    spec: { scheduleName: 'notes' },
+  });
+  const { archive } = cleanResult('km-backup-20260101T000000Z.tgz');
+  const { path: _, ...digests } = archive!;
+  const status: KmBackupStatus = {
+    phase: 'Succeeded',
+    completionTime: '2026-01-01T00:00:07Z',
+    archive: { ...digests, claimName: 'state', path: 'backups/archives' },
+  };
+  await all.backups.mergePatch(namespace, metadata.name, { status }, 'status');
+}
+
+const replicasOf = async (scene: OperatorScene): Promise<number | undefined> =>
+  (await scene.all.workloads['Deployment']!.get(scene.namespace, 'notes')).spec?.replicas;
+
+async function create(scene: OperatorScene, name: string, spec: object): Promise<void> {
+  await scene.all.restores.create(scene.namespace, {
+    apiVersion: API_VERSION,
+    kind: 'KmRestore',
+    metadata: { name },
+    spec: {
+      source: { scheduleName: 'notes' },
+      target: { persistentVolumeClaim: { claimName: 'state' } },
+      quiesce: { auto: true },
+      ...spec,
+    },
+  });
+}
+
+const ended = (scene: OperatorScene, name: string): Promise<KmRestore> =>
+  eventually(
+    () => scene.all.restores.get(scene.namespace, name),
+    isRestoreFinished,
+    (last) => `KmRestore ${name} to end: ${JSON.stringify(last?.status)}`,
+  );
+
+/** No Service of that name exists, so this fails after its timeout. */
+const failing = [{ name: 'never', timeout: '1s', http: { service: 'none', port: 80 } }];
+
+/** `from`: the first write that differs from those of the story before; kills before it are that story's. */
+const stories: [string, object, KmRestore['status'], number][] = [
+  ['succeeds', {}, { phase: 'Succeeded' }, 1],
+  ['fails its verification', { verify: failing }, { phase: 'RolledBack', reason: 'StepFailed' }, 12],
+];
+
+describe('a KmRestore against a real API server', () => {
+  it(
+    'stops the Deployment, runs its Jobs in turn, and puts the Deployment back',
+    inScene(async (scene) => {
+      await prepared(scene);
+      await scene.operator();
+      await backedUp(scene);
+      await create(scene, 'back', {});
+      const { status } = await ended(scene, 'back');
+      expect(status).toMatchObject({
+        phase: 'Succeeded',
+        restored: { entries: 3 },
+        resolved: { archive: { name: 'km-backup-20260101T000000Z.tgz', manifestSha256: '0'.repeat(64) } },
+        stopped: [{ kind: 'Deployment', name: 'notes', replicas: REPLICAS, restored: true }],
+      });
+      expect(await replicasOf(scene)).toBe(REPLICAS);
+      const jobs = await scene.all.jobs.list(scene.namespace, { labelSelector: `${LABELS.restore}=back` });
+      expect(jobs.items.map(({ metadata }) => metadata.labels?.[LABELS.component]).sort()).toEqual([
+        'stage',
+        'swap',
+      ]);
+    }),
+  );
+
+  it(
+    'only plans in a dry run, and needs no stopped workload for that',
+    inScene(async (scene) => {
+      await prepared(scene);
+      await scene.operator();
+      await backedUp(scene);
+      await create(scene, 'preview', { dryRun: true, quiesce: undefined });
+      expect((await ended(scene, 'preview')).status).toMatchObject({ phase: 'Planned', plan: { added: 1 } });
+      expect(await replicasOf(scene)).toBe(REPLICAS);
+    }),
+  );
+
+  it(
+    'waits for one that goes first, and holds back backups of its claim',
+    inScene(async (scene) => {
+      await prepared(scene);
+      await scene.operator();
+      await backedUp(scene);
+      await create(scene, 'second', { after: ['first'] });
+      await eventually(
+        () => scene.all.restores.get(scene.namespace, 'second'),
+        ({ status }) => status?.reason === 'WaitingForRestore',
+        (last) => JSON.stringify(last?.status),
+      );
+      await scene.runNow('notes', 'meanwhile');
+      await scene.backupUntil('meanwhile', ({ reason }) => reason === 'WaitingForRestore');
+      await create(scene, 'first', { target: { scratch: { size: '1Gi' } }, quiesce: undefined });
+      expect((await ended(scene, 'second')).status?.phase).toBe('Succeeded');
+      expect((await scene.finished('meanwhile')).status?.phase).toBe('Succeeded');
+    }),
+  );
+
+  it(
+    'refuses a StatefulSet that would delete the claim, before anything is stopped',
+    inScene(async (scene) => {
+      await scene.kubelet(() => ({ exitCode: 0, result: cleanResult('km-backup-20260101T000000Z.tgz') }));
+      await scene.schedule('notes');
+      await scene.client.request<KubeObject>({
+        method: 'POST',
+        path: `/apis/apps/v1/namespaces/${scene.namespace}/statefulsets`,
+        body: {
+          metadata: { name: 'db' },
+          spec: {
+            replicas: 1,
+            serviceName: 'db',
+            persistentVolumeClaimRetentionPolicy: { whenScaled: 'Delete', whenDeleted: 'Retain' },
+            selector: { matchLabels: { app: 'db' } },
+            template: {
+              metadata: { labels: { app: 'db' } },
+              spec: {
+                containers: [{ name: 'db', image: 'db' }],
+                volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'state' } }],
+              },
+            },
+          },
+        },
+      });
+      await eventually(
+        () => scene.all.pods.list(scene.namespace, { labelSelector: 'app=db' }),
+        ({ items }) => items.length === 1,
+        () => 'its pod',
+      );
+      await scene.operator();
+      await backedUp(scene);
+      await create(scene, 'back', {});
+      const { status } = await ended(scene, 'back');
+      expect(status).toMatchObject({ phase: 'Failed', reason: 'CannotQuiesce' });
+      expect(status?.message).toContain('whenScaled');
+      expect((await scene.all.workloads['StatefulSet']!.get(scene.namespace, 'db')).spec?.replicas).toBe(1);
+    }),
+  );
+});
+
+describe.each(stories)('a KmRestore that %s', (_, spec, end, from) => {
+  it(
+    'ends the same with two operators at once',
+    inScene(async (scene) => {
+      await prepared(scene);
+      await backedUp(scene);
+      await scene.operator();
+      await scene.operator();
+      await create(scene, 'back', spec);
+      expect((await ended(scene, 'back')).status).toMatchObject(end!);
+      await eventually(
+        () => replicasOf(scene),
+        (replicas) => replicas === REPLICAS,
+        (last) => `${REPLICAS} replicas, not ${last}`,
+      );
+      const jobs = await scene.all.jobs.list(scene.namespace, { labelSelector: `${LABELS.restore}=back` });
+      const names = jobs.items.map(({ metadata }) => metadata.name);
+      expect(names).toEqual([...new Set(names)]);
+    }),
+  );
+
+  /** One restore, with one kill of the operator; gives how many writes there were. */
+  const run = inScene(
+    async (scene, kill: { write: number; when: 'before' | 'after' } | undefined): Promise<number> => {
+      const { proxy, file } = await scene.proxied();
+      await prepared(scene);
+      await backedUp(scene);
+      let writes = 0;
+      let killed = false;
+      const underway = new Map<number, number>();
+      const start = () => scene.spawnOperator({ kubeconfig: file });
+      let operator = start();
+      const exited = once(operator, 'exit');
+      proxy.onWrite(async ({ phase, connection, path }) => {
+        if (!path.includes('kmrestores') && !path.includes('/jobs') && !path.includes('/scale')) return;
+        if (phase === 'before') underway.set(connection, ++writes);
+        if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
+        killed = true;
+        operator.kill('SIGKILL');
+        await exited;
+        throw new Error('killed');
+      });
+      await create(scene, 'back', spec);
+      const done = ended(scene, 'back');
+      if (kill) {
+        await Promise.race([exited, done]);
+        if (killed) operator = start();
+      }
+      expect((await done).status).toMatchObject(end!);
+      await eventually(
+        () => replicasOf(scene),
+        (replicas) => replicas === REPLICAS,
+        (last) => `${REPLICAS} replicas, not ${last}`,
+      );
+      return writes;
+    },
+  );
+
+  it('ends the same when the operator is killed before or after any of its writes', async () => {
+    const writes = await run(undefined);
+    const kills = Array.from({ length: writes - from + 1 }, (_, index) => index + from).flatMap((write) =>
+      (['before', 'after'] as const).map((when) => ({ write, when })),
+    );
+    const failures: string[] = [];
+    const worker = async () => {
+      for (let kill = kills.shift(); kill; kill = kills.shift()) {
+        const { write, when } = kill;
+        await run(kill).catch((error) => failures.push(`killed ${when} write ${write}: ${error}`));
+      }
+    };
+    await Promise.all(Array.from({ length: 6 }, worker));
+    expect(failures).toEqual([]);
+  }, 900_000);
+});
