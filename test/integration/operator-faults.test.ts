@@ -249,7 +249,7 @@ describe.concurrent('interference', () => {
       const { proxy, file } = await scene.proxied();
       const clock = new ShiftedClock();
       const refused = { kind: 'answer', status, reason: 'Refused' } as const;
-      proxy.add({ match: { method: 'POST', path: /\/jobs$/ }, fault: refused, times: 1 });
+      const rule = proxy.add({ match: { method: 'POST', path: /\/jobs$/ }, fault: refused });
       const operator = await scene.operator({
         kubeconfig: file,
         clock,
@@ -258,7 +258,6 @@ describe.concurrent('interference', () => {
       for (const name of ['first', 'second']) await scene.schedule(name, { startDeadlineSeconds: 300 });
       const first = await scene.runNow('first');
       await scene.backupUntil(first, ({ message }) => message?.includes(`${status}`) === true);
-      const rule = proxy.add({ match: { method: 'POST', path: /\/jobs$/ }, fault: refused });
       const second = await scene.runNow('second');
       for (const name of [first, second])
         await scene.backupUntil(name, ({ phase, reason }) => phase === 'Pending' && reason === 'JobRefused');
