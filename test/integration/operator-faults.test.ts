@@ -5,7 +5,7 @@ import type { RunResult } from '../../src/api/run-result.ts';
 import type { ListOptions } from '../../src/kube/resources.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
-import { inScene } from '../support/operator-scene.ts';
+import { inScene, type OperatorScene } from '../support/operator-scene.ts';
 import { cleanResult, type StubReport } from '../support/stub-kubelet.ts';
 
 const MINUTE_MS = 60_000;
@@ -19,6 +19,18 @@ const without = (outcome: RunResult['outcome'], reason: string): RunResult => {
 const container = (state: object) => [
   { name: 'km-backup', image: 'x', imageID: '', ready: false, restartCount: 0, state },
 ];
+
+/** Forbids what the quota calls `resource`; returns once that is counted. Until then the API server gives another reason. */
+async function forbid(scene: OperatorScene, resource: string): Promise<{ lift: () => Promise<void> }> {
+  const quotas = scene.core('resourcequotas', 'ResourceQuota');
+  await quotas.create(scene.namespace, { metadata: { name: 'none' }, spec: { hard: { [resource]: '0' } } });
+  await eventually(
+    () => quotas.get(scene.namespace, 'none'),
+    ({ status }) => (status as { used?: Record<string, string> } | undefined)?.used?.[resource] !== undefined,
+    () => `${resource} to be counted by the quota`,
+  );
+  return { lift: () => quotas.delete(scene.namespace, 'none').then(() => undefined) };
+}
 
 describe.concurrent('what a run ends as, told by the real Job controller', () => {
   const cases: [name: string, report: StubReport, expected: Partial<KmBackupStatus>][] = [
@@ -223,22 +235,16 @@ describe.concurrent('interference', () => {
     'says why a quota refuses the Job, and runs once it allows it',
     inScene(async (scene) => {
       await scene.kubelet();
-      const quota = await scene.core('resourcequotas', 'ResourceQuota').create(scene.namespace, {
-        metadata: { name: 'none' },
-        spec: { hard: { 'count/jobs.batch': '0' } },
-      });
-      await eventually(
-        () => scene.core('resourcequotas', 'ResourceQuota').get(scene.namespace, 'none'),
-        (current) => (current['status'] as { hard?: object } | undefined)?.hard !== undefined,
-        () => 'the quota to be in force',
-      );
+      const quota = await forbid(scene, 'count/jobs.batch');
       await scene.operator();
       await scene.schedule('notes');
       const name = await scene.runNow('notes');
-      const refused = await scene.backupUntil(name, ({ reason }) => reason === 'JobForbidden');
-      expect(refused.status).toMatchObject({ phase: 'Pending' });
-      expect(refused.status?.message).toContain('exceeded quota');
-      await scene.core('resourcequotas', 'ResourceQuota').delete(scene.namespace, quota.metadata.name);
+      const refused = await scene.backupUntil(
+        name,
+        ({ message }) => message?.includes('exceeded quota') === true,
+      );
+      expect(refused.status).toMatchObject({ phase: 'Pending', reason: 'JobForbidden' });
+      await quota.lift();
       expect((await scene.finished(name)).status?.phase).toBe('Succeeded');
     }),
   );
@@ -295,30 +301,23 @@ describe.concurrent('interference', () => {
     'shows in the schedule that a quota refuses its run, and runs once it allows it',
     inScene(async (scene) => {
       await scene.kubelet();
-      const quotas = scene.core('resourcequotas', 'ResourceQuota');
-      await quotas.create(scene.namespace, {
-        metadata: { name: 'none' },
-        spec: { hard: { 'count/kmbackups.km.duskmantle.io': '0' } },
-      });
-      await eventually(
-        () => quotas.get(scene.namespace, 'none'),
-        (current) => (current['status'] as { hard?: object } | undefined)?.hard !== undefined,
-        () => 'the quota to be in force',
-      );
+      const quota = await forbid(scene, 'count/kmbackups.km.duskmantle.io');
       const clock = new ShiftedClock();
       clock.offsetMs = (await scene.scheduleWithOneSlot('notes')) + 1_000 - Date.now();
       await scene.operator({ clock });
       const ready = ({ status }: KmBackupSchedule) =>
         status?.conditions?.find(({ type }) => type === 'Ready');
-      const refused = await scene.scheduleUntil('notes', (schedule) => ready(schedule)?.status === 'False');
-      expect(ready(refused)).toMatchObject({ reason: 'BackupRefused' });
-      expect(ready(refused)?.message).toContain('exceeded quota');
+      const refused = await scene.scheduleUntil(
+        'notes',
+        (schedule) => ready(schedule)?.message?.includes('exceeded quota') === true,
+      );
+      expect(ready(refused)).toMatchObject({ status: 'False', reason: 'BackupRefused' });
       await eventually(
         () => scene.all.events.list(scene.namespace),
         ({ items }) => items.some(({ reason }) => reason === 'BackupRefused'),
         () => 'an Event',
       );
-      await quotas.delete(scene.namespace, 'none');
+      await quota.lift();
       const done = await scene.succeeded('notes', 1);
       expect(ready(done)?.status).toBe('True');
     }),
@@ -417,13 +416,7 @@ describe.concurrent('interference', () => {
     'quotes why the Job can create no pod, and runs once it can',
     inScene(async (scene) => {
       await scene.kubelet();
-      const quotas = scene.core('resourcequotas', 'ResourceQuota');
-      await quotas.create(scene.namespace, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } });
-      await eventually(
-        () => quotas.get(scene.namespace, 'none'),
-        (current) => (current['status'] as { hard?: object } | undefined)?.hard !== undefined,
-        () => 'the quota to be in force',
-      );
+      const quota = await forbid(scene, 'pods');
       const clock = new ShiftedClock();
       const running = await scene.operator({ clock });
       await scene.schedule('notes');
@@ -438,7 +431,7 @@ describe.concurrent('interference', () => {
       running.resync();
       const refused = await scene.backupUntil(name, ({ reason }) => reason === 'FailedCreate');
       expect(refused.status?.message).toContain('exceeded quota: none');
-      await quotas.delete(scene.namespace, 'none');
+      await quota.lift();
       expect((await scene.finished(name)).status?.phase).toBe('Succeeded');
     }),
   );
