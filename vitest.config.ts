@@ -22,7 +22,7 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts', 'test/contract/**/*.test.ts'],
           globalSetup: [
             'test/support/build-programs.ts',
-            'test/integration/s3-servers.ts',
+            'test/integration/install.ts',
             'test/integration/control-plane.ts',
           ],
           testTimeout: 300_000,

@@ -52,7 +52,7 @@ interface Result {
 }
 
 await buildPrograms();
-await ensurePackages('standard-tools', log);
+await ensurePackages('integration', log);
 const [restic, rclone] = [await ensureRestic(), await ensureRclone()];
 await using server = await S3Server.start('versitygw');
 for (const bucket of Object.values(BUCKETS)) await server.createBucket(bucket);

@@ -25,24 +25,24 @@ const IMAGE = {
   debootstrap: ['/usr/sbin/debootstrap'],
 } as const;
 
-const FILE_SYSTEMS = {
+/** What integration tests compare with, and mount. */
+const INTEGRATION = {
+  // libarchive shares no code with GNU tar.
+  'libarchive-tools': ['/usr/bin/bsdtar'],
   xfsprogs: ['/usr/sbin/mkfs.xfs', '/sbin/mkfs.xfs'],
   'btrfs-progs': ['/usr/bin/btrfs', '/bin/btrfs'],
+  // What anybody restores an encrypted copy with.
+  age: ['/usr/bin/age'],
+  curl: ['/usr/bin/curl'],
+  unzip: ['/usr/bin/unzip'],
+  zstd: ['/usr/bin/zstd'],
 } as const;
-
-/** libarchive, which shares no code with GNU tar. */
-const TAR_READERS = { 'libarchive-tools': ['/usr/bin/bsdtar'] } as const;
-
-/** What anybody restores an encrypted copy with. */
-const STANDARD_TOOLS = { age: ['/usr/bin/age'], curl: ['/usr/bin/curl'], unzip: ['/usr/bin/unzip'] } as const;
 
 const SETS = {
   'control-plane-only': CLUSTER,
   full: NODE,
   image: IMAGE,
-  'file-systems': FILE_SYSTEMS,
-  'tar-readers': TAR_READERS,
-  'standard-tools': STANDARD_TOOLS,
+  integration: INTEGRATION,
 };
 
 /** Installs the missing packages of a set. Needs no privileges if none is missing. */

@@ -4,8 +4,6 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { verifyArchive } from '../../src/archive/verify/verify.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
-import { ensurePackages } from '../cluster/packages.ts';
-import { silent } from '../cluster/progress.ts';
 import { program, Sandbox } from '../support/backup.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -119,7 +117,6 @@ describe.runIf(root)('on file systems of their own', () => {
   });
 
   async function other(format: 'xfs' | 'btrfs'): Promise<void> {
-    await ensurePackages('file-systems', silent);
     mountImage(path.join(box.root, 'image'), 512, box.destination, 'loop', format);
     mounts.push(box.destination);
   }

@@ -4,8 +4,6 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ensurePackages } from '../cluster/packages.ts';
-import { silent } from '../cluster/progress.ts';
 import { checkout, Sandbox } from '../support/backup.ts';
 import { sha256 } from '../support/copies.ts';
 import { S3Server } from '../support/s3-server.ts';
@@ -14,7 +12,6 @@ import { describeTree } from '../support/tree.ts';
 let server: S3Server;
 let box: Sandbox;
 beforeAll(async () => {
-  await ensurePackages('standard-tools', silent);
   server = await S3Server.start('versitygw');
   await server.createBucket('backups');
   box = new Sandbox();

@@ -17,8 +17,6 @@ import type { RestoreOptions } from '../../src/archive/restore/restore-options.t
 import { FileLock } from '../../src/posix/file-lock.ts';
 import { setTimes } from '../../src/posix/times.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
-import { ensurePackages } from '../cluster/packages.ts';
-import { silent } from '../cluster/progress.ts';
 import { type RawEntry, rawArchive, rawEntry } from '../support/raw-tar.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -157,7 +155,6 @@ describe('brings a tree back', () => {
   });
 
   test.each(['gzip', 'zstd'] as const)('as bsdtar does, %s', async (compression) => {
-    await ensurePackages('tar-readers', silent);
     setXattr(at('source/a/file'), 'user.test', Buffer.from('value'));
     setTimes(at('source/a/file'), 0n, 1_234_567_890_123_456_789n);
     const archive = await backup(at('source'), at('archives'), compression);
