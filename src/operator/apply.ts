@@ -130,9 +130,8 @@ export function createApplier(options: ApplierOptions): Applier {
     const { namespace, name, uid, resourceVersion, finalizers = [] } = restore.metadata;
     const others = finalizers.filter((one) => one !== finalizer);
     const metadata = { uid, resourceVersion, finalizers: present ? [...others, finalizer] : others };
-    const answer = resources.restores.mergePatch(namespace, name, { metadata });
-    if (present) stores.restores.wrote(await answer);
-    else await ignoreMissing(answer);
+    const written = await ignoreMissing(resources.restores.mergePatch(namespace, name, { metadata }));
+    if (written && !written.metadata.deletionTimestamp) stores.restores.wrote(written);
   }
 
   /** The claim of a restore: known again by its label, so that only ours is ever adopted or deleted. */
@@ -254,11 +253,12 @@ export function createApplier(options: ApplierOptions): Applier {
   };
 }
 
-async function ignoreMissing(request: Promise<unknown>): Promise<void> {
+async function ignoreMissing<T>(request: Promise<T>): Promise<T | undefined> {
   try {
-    await request;
+    return await request;
   } catch (error) {
     if (!isNotFound(error)) throw error;
+    return undefined;
   }
 }
 

@@ -115,8 +115,8 @@ async function create(scene: OperatorScene, name: string, spec: object): Promise
 const ended = (scene: OperatorScene, name: string): Promise<KmRestore> =>
   eventually(
     () => scene.all.restores.get(scene.namespace, name),
-    isRestoreFinished,
-    (last) => `KmRestore ${name} to end: ${JSON.stringify(last?.status)}`,
+    (restore) => isRestoreFinished(restore) && !restore.metadata.finalizers?.length,
+    (last) => `KmRestore ${name} to end and hold nothing: ${JSON.stringify(last)}`,
   );
 
 /** No Service of that name exists, so this fails after its timeout. */

@@ -206,7 +206,10 @@ class World {
   run(each: (write: number, step: Step) => boolean = () => true): KmRestore | undefined {
     let writes = 0;
     for (let turn = 0; turn < 500; turn++) {
-      if (!this.restore || (isRestoreFinished(this.restore) && !this.restore.metadata.deletionTimestamp))
+      if (!this.restore) return undefined;
+      const { finalizers = [], deletionTimestamp } = this.restore.metadata;
+      // A finished restore holds nothing, so that its namespace can be deleted without an operator.
+      if (isRestoreFinished(this.restore) && finalizers.length === 0 && !deletionTimestamp)
         return this.restore;
       for (const step of this.decide().steps) {
         if (!each(writes++, step)) break;

@@ -2,7 +2,7 @@
 import { durationMs } from '../../api/duration.ts';
 import { type ConditionReason, quoteReason } from '../../api/reasons.ts';
 import { isRestoreFinished, type KmRestore, type KmRestoreStatus } from '../../api/restore.ts';
-import { NOTHING, type Plan } from '../plan.ts';
+import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
@@ -97,25 +97,31 @@ const UNWIND: readonly Rung[] = [goBack, discardStaged, startAgain, endFailed];
 
 /** A deleted restore puts back what it stopped, whatever it was doing, and only then goes. */
 function release(observed: ObservedRestore, settings: RestoreJobSettings, nowMs: number): Plan {
-  const { restore } = observed;
-  if (!restore.metadata.finalizers?.includes(RESTORE_FINALIZER)) return NOTHING;
-  if (!isRestoreFinished(restore)) {
-    for (const rung of [discardStaged, startAgain]) {
-      const plan = rung(observed, settings, nowMs);
-      if (plan) return plan;
-    }
+  for (const rung of [discardStaged, startAgain]) {
+    const plan = rung(observed, settings, nowMs);
+    if (plan) return plan;
   }
-  return { steps: [{ kind: 'setFinalizer', restore, finalizer: RESTORE_FINALIZER, present: false }] };
+  return { steps: [setFinalizer(observed.restore, false)] };
 }
+
+const setFinalizer = (restore: KmRestore, present: boolean): Step => ({
+  kind: 'setFinalizer',
+  restore,
+  finalizer: RESTORE_FINALIZER,
+  present,
+});
 
 /** What one restore needs next. `nowMs` is epoch milliseconds. */
 export function decideRestore(observed: ObservedRestore, settings: RestoreJobSettings, nowMs: number): Plan {
   const { restore } = observed;
-  if (restore.metadata.deletionTimestamp) return release(observed, settings, nowMs);
-  if (isRestoreFinished(restore)) return keepOrCommit(observed, settings, nowMs);
-  if (!restore.metadata.finalizers?.includes(RESTORE_FINALIZER)) {
-    return { steps: [{ kind: 'setFinalizer', restore, finalizer: RESTORE_FINALIZER, present: true }] };
+  const held = restore.metadata.finalizers?.includes(RESTORE_FINALIZER) === true;
+  if (isRestoreFinished(restore)) {
+    // Nothing is left to put back: its namespace can be deleted even if this operator is gone by then.
+    if (held) return { steps: [setFinalizer(restore, false)] };
+    return restore.metadata.deletionTimestamp ? NOTHING : keepOrCommit(observed, settings, nowMs);
   }
+  if (restore.metadata.deletionTimestamp) return held ? release(observed, settings, nowMs) : NOTHING;
+  if (!held) return { steps: [setFinalizer(restore, true)] };
   for (const rung of restore.status?.failure ? UNWIND : LADDER) {
     const plan = rung(observed, settings, nowMs);
     if (plan) return plan;
