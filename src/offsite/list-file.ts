@@ -33,32 +33,29 @@ export interface ArchiveList {
 
 const FIRST_LINE = '# km-backup list 1';
 
+type Header = Omit<ArchiveList, 'packBytes' | 'runs'>;
+
+const isString = (value: unknown) => typeof value === 'string';
+const isNumber = (value: unknown) => typeof value === 'number';
+const isBoolean = (value: unknown) => typeof value === 'boolean';
+
+/** The fields of the header, in the order of the file, each with what its value must be. */
+const HEADER: Record<keyof Header, (value: unknown) => boolean> = {
+  archive: isString,
+  series: isString,
+  writer: isString,
+  sizeBytes: isNumber,
+  sha256: (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
+  startedAt: (value) => typeof value === 'string' && !Number.isNaN(Date.parse(value)),
+  isSealed: isBoolean,
+  recipients: isString,
+  isComplete: isBoolean,
+  manifestParts: isNumber,
+};
+const KEYS = Object.keys(HEADER) as (keyof Header)[];
+
 export function encodeList(list: ArchiveList): string {
-  const {
-    archive,
-    series,
-    writer,
-    sizeBytes,
-    sha256,
-    startedAt,
-    isSealed,
-    recipients,
-    isComplete,
-    manifestParts,
-  } = list;
-  const header = {
-    archive,
-    series,
-    writer,
-    sizeBytes,
-    sha256,
-    startedAt,
-    isSealed,
-    recipients,
-    isComplete,
-    manifestParts,
-  };
-  const lines = Object.entries(header).map(([key, value]) => `# ${key} ${JSON.stringify(value)}`);
+  const lines = KEYS.map((key) => `# ${key} ${JSON.stringify(list[key])}`);
   const packs = Array.from(list.packBytes, ([pack, bytes]) => `# pack ${pack} ${bytes}`);
   const runs = list.runs.map(({ pack, offset, length }) => `${pack} ${offset} ${length}`);
   return `${[FIRST_LINE, ...lines, ...packs, '# pack offset length', ...runs].join('\n')}\n`;
@@ -76,53 +73,18 @@ export function parseList(text: string, where: string): ArchiveList {
     const entry = /^# (\w+) (".*"|true|false|\d+)$/.exec(line);
     const pack = /^# pack ([A-Za-z0-9._-]+) (\d{1,15})$/.exec(line);
     if (pack) packBytes.set(pack[1]!, Number(pack[2]));
-    else if (entry) header[entry[1]!] = JSON.parse(entry[2]!);
+    else if (entry && Object.hasOwn(HEADER, entry[1]!)) header[entry[1]!] = JSON.parse(entry[2]!);
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
   }
   const total = runs.reduce((sum, { length }) => sum + length, 0);
-  const {
-    archive,
-    series,
-    writer,
-    sizeBytes,
-    sha256,
-    startedAt,
-    isSealed,
-    recipients,
-    isComplete,
-    manifestParts,
-  } = header;
-  if (
-    typeof archive !== 'string' ||
-    typeof series !== 'string' ||
-    typeof writer !== 'string' ||
-    typeof sizeBytes !== 'number' ||
-    typeof sha256 !== 'string' ||
-    !/^[0-9a-f]{64}$/.test(sha256) ||
-    typeof startedAt !== 'string' ||
-    Number.isNaN(Date.parse(startedAt)) ||
-    typeof isSealed !== 'boolean' ||
-    typeof recipients !== 'string' ||
-    typeof isComplete !== 'boolean' ||
-    typeof manifestParts !== 'number'
-  ) {
-    throw malformed(where, 'its header is incomplete');
-  }
+  if (!isHeader(header)) throw malformed(where, 'its header is incomplete');
+  const { sizeBytes } = header;
   if (total !== sizeBytes) throw malformed(where, `its lines add up to ${total} bytes, not ${sizeBytes}`);
-  return {
-    archive,
-    series,
-    writer,
-    sizeBytes,
-    sha256,
-    startedAt,
-    isSealed,
-    recipients,
-    isComplete,
-    manifestParts,
-    packBytes,
-    runs,
-  };
+  return { ...header, packBytes, runs };
+}
+
+function isHeader(fields: Record<string, unknown>): fields is Record<string, unknown> & Header {
+  return KEYS.every((key) => HEADER[key](fields[key]));
 }
 
 function parseRun(line: string, where: string): Run {
