@@ -20,19 +20,14 @@ export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
 export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
-export {
-  commitRestore,
-  discardRestore,
-  restoreStatus,
-  resumeRestore,
-  rollbackRestore,
-} from './restore/finish.ts';
+export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';
 export { listEntries } from './restore/list-entries.ts';
 export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';
 export type { RestoreProgress } from './restore/progress.ts';
 export { restore } from './restore/restore.ts';
 export type { RestoreOptions, RestoreReport } from './restore/restore-options.ts';
 export type { ReuseWish } from './restore/reuse-choice.ts';
+export { restoreStatus } from './restore/status.ts';
 export {
   type Verification,
   type VerificationState,

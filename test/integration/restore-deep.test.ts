@@ -6,15 +6,11 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { fromText } from '../../src/archive/format/byte-string.ts';
 import { DeepPaths } from '../../src/archive/restore/deep-paths.ts';
-import {
-  commitRestore,
-  restoreStatus,
-  resumeRestore,
-  rollbackRestore,
-} from '../../src/archive/restore/finish.ts';
+import { commitRestore, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { removeTree } from '../../src/archive/restore/remove-tree.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
+import { restoreStatus } from '../../src/archive/restore/status.ts';
 import { setTimes } from '../../src/posix/times.ts';
 import { endOfArchive, pax, rawEntry } from '../support/raw-tar.ts';
 

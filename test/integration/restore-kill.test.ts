@@ -5,13 +5,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
-import {
-  commitRestore,
-  restoreStatus,
-  resumeRestore,
-  rollbackRestore,
-} from '../../src/archive/restore/finish.ts';
+import { commitRestore, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
+import { restoreStatus } from '../../src/archive/restore/status.ts';
 
 /*
  * Fault 28. The harness enumerates: it runs the same command again and again, killed before its first change

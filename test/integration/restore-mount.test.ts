@@ -5,9 +5,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { commitRestore, restoreStatus, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { commitRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
+import { restoreStatus } from '../../src/archive/restore/status.ts';
 import { rawArchive, rawEntry } from '../support/raw-tar.ts';
 import { describeTree } from '../support/tree.ts';
 

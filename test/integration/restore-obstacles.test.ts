@@ -3,9 +3,10 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { restoreStatus, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
+import { restoreStatus } from '../../src/archive/restore/status.ts';
 import { type Ended, ProgramAs } from '../support/restore-as.ts';
 import { describeTree } from '../support/tree.ts';
 

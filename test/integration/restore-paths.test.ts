@@ -5,10 +5,11 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
-import { commitRestore, restoreStatus, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { commitRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
+import { restoreStatus } from '../../src/archive/restore/status.ts';
 import { describeTree } from '../support/tree.ts';
 
 /* Chosen files and folders, put back into a live tree one by one. */

@@ -11,12 +11,12 @@ import { runBackup } from '../../src/archive/create/run-backup.ts';
 import {
   commitRestore,
   discardRestore,
-  restoreStatus,
   resumeRestore,
   rollbackRestore,
 } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
+import { restoreStatus } from '../../src/archive/restore/status.ts';
 import { ProgramAs } from '../support/restore-as.ts';
 
 /*

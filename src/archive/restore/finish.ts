@@ -10,6 +10,7 @@ import { type Place, statePlaces } from './place.ts';
 import { checkPreservable, findArchives } from './preserved-archives.ts';
 import { removeTree } from './remove-tree.ts';
 import { ArchiveLocks, RestoreState } from './state.ts';
+import { describe, stillStaged, unfinished } from './status.ts';
 import { completeSwap, type Failpoint, inodeOf, namesIn, present, rootTimesOf, undoSwap } from './swap.ts';
 
 export interface FinishOptions {
@@ -158,40 +159,6 @@ export async function resumeRestore(target: string, options: FinishOptions = {})
   return describe(journal, found.state.place);
 }
 
-export interface RestoreStatus {
-  readonly phase: Journal['phase'] | 'none';
-  readonly text: string;
-}
-
-/** What is unfinished or kept for a target. Changes nothing and takes no lock. */
-export function restoreStatus(target: string): RestoreStatus {
-  for (const place of statePlaces(target)) {
-    const journal = readJournal(place.state);
-    if (journal) return { phase: journal.phase, text: describe(journal, place) };
-  }
-  return {
-    phase: 'none',
-    text: `${shown(path.resolve(target))}: no restore is unfinished, and no old state is kept.`,
-  };
-}
-
-function describe(journal: Journal, place: Place): string {
-  const target = shown(journal.target);
-  const of = `restore of ${shown(journal.archive)}, started ${journal.startedAt}`;
-  switch (journal.phase) {
-    case 'staged':
-      return `${target}: a ${of}, is staged and complete. The target is wholly old. \`km-backup restore --id ${shown(journal.id)} ${shown(journal.archive)} ${target}\` swaps it in, --discard removes it.`;
-    case 'staging':
-      return `${target}: a ${of}, ended before the swap. The target is wholly old. --resume removes what was staged.`;
-    case 'swapping':
-      return `${target}: the swap of a ${of}, is unfinished. --resume completes it, --rollback undoes it.`;
-    case 'swapped':
-      return `${target}: wholly new, by a ${of}. The old state is kept in ${shown(path.join(place.state, 'old'))} until --commit or --rollback.`;
-    case 'removing':
-      return `${target}: complete (a ${of}); removal of the other state is unfinished. --resume completes it.`;
-  }
-}
-
 /** What an earlier run of the same request had left to do. */
 export interface EarlierRun {
   /** `staged`: its tree is complete and was not swapped in. */
@@ -289,11 +256,6 @@ export function refuseAfterUnfinished(target: string, id: string | undefined): v
 }
 
 const refusedPhases: ReadonlySet<Journal['phase']> = new Set(['staged', 'swapping', 'swapped']);
-
-/** Another restore is unfinished or its old state is kept. */
-export function unfinished(journal: Journal, place: Place): ArchiveError {
-  return refused(`${describe(journal, place)} Do one of these first`);
-}
 
 /** After the swap: keeps the old state and returns its place, or removes it. */
 export async function settle(
@@ -399,8 +361,4 @@ function doneBefore(target: string, id: string | undefined, as: DoneRequest['out
     throw refused(`${at}: the request ${shown(done.id)} ended before: ${ended}`);
   }
   return `${at}: nothing is left to do; ${ended}.`;
-}
-
-function stillStaged(journal: Journal, place: Place): ArchiveError {
-  return refused(describe(journal, place).replace(/\.$/, ''));
 }

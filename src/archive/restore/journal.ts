@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
@@ -120,6 +121,28 @@ const Journal = z.preprocess(
   Fields,
 );
 export type Journal = z.infer<typeof Fields>;
+
+/** The journal of a restore that begins: nothing is staged yet. A request without an id gets one. */
+export function beginJournal(
+  { id, startedAt, pinned }: { id: string | undefined; startedAt: Date; pinned: Journal['pinned'] },
+  what: Pick<Journal, 'target' | 'archive' | 'mode' | 'paths' | 'oldState' | 'hasOutgoing'>,
+): Journal {
+  return {
+    version: 1,
+    id: id ?? randomUUID(),
+    named: id !== undefined,
+    startedAt: startedAt.toISOString(),
+    phase: 'staging',
+    direction: 'forward',
+    ...what,
+    hasIncoming: true,
+    incomingNames: [],
+    moved: false,
+    modes: [],
+    preservedArchives: [],
+    ...(pinned && { pinned }),
+  };
+}
 
 const JOURNAL = 'journal';
 const TEMPORARY = 'journal.tmp';

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { syncFileSystem } from '../../posix/sync.ts';
@@ -12,9 +11,9 @@ import { compareStaged, RefusedAttributes } from './compare-staged.ts';
 import { checkContents } from './content-checks.ts';
 import { extractEntries } from './extract.ts';
 import { messageOf, refused, shown, stagingError } from './failures.ts';
-import { refuseUsers, unfinished } from './finish.ts';
+import { refuseUsers } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
-import type { Journal } from './journal.ts';
+import { beginJournal, type Journal } from './journal.ts';
 import { PinnedArchive } from './pinned-archive.ts';
 import { checkPlace, placeOf } from './place.ts';
 import { checkPlan, planChanges } from './plan-restore.ts';
@@ -25,6 +24,7 @@ import { restorer } from './restorer.ts';
 import { sourceOf } from './source.ts';
 import { checkSpace } from './space.ts';
 import { RestoreState } from './state.ts';
+import { unfinished } from './status.ts';
 import { present } from './swap.ts';
 import { prepareSwap, type ReadyToSwap, type SwapInOptions, swapIn } from './swap-in.ts';
 import { validate } from './validate.ts';
@@ -71,26 +71,17 @@ export async function restorePaths(
   using state = RestoreState.open(place);
   const other = state.journal;
   if (other && other.phase !== 'staging') throw unfinished(other, place);
-  const journal: Journal = {
-    version: 1,
-    id: id ?? randomUUID(),
-    named: id !== undefined,
-    target: place.target,
-    archive,
-    startedAt: options.now().toISOString(),
-    phase: 'staging',
-    direction: 'forward',
-    mode: 'paths',
-    paths: [...chosen.paths],
-    oldState: options.oldState,
-    hasOutgoing: true,
-    hasIncoming: true,
-    incomingNames: [],
-    moved: false,
-    modes: [],
-    preservedArchives: [],
-    ...(options.pins ? { pinned: options.pins } : {}),
-  };
+  const journal = beginJournal(
+    { id, startedAt: options.now(), pinned: options.pins },
+    {
+      target: place.target,
+      archive,
+      mode: 'paths',
+      paths: [...chosen.paths],
+      oldState: options.oldState,
+      hasOutgoing: true,
+    },
+  );
   const base = {
     target: place.target,
     against: source.against,

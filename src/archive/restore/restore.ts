@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { syncFileSystem } from '../../posix/sync.ts';
@@ -12,9 +11,9 @@ import { checkSwap } from './check-swap.ts';
 import { compareStaged, RefusedAttributes } from './compare-staged.ts';
 import { checkContents } from './content-checks.ts';
 import { messageOf, refused, shown, stagingError } from './failures.ts';
-import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers, unfinished } from './finish.ts';
+import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
-import type { ContentCheckResult, Journal } from './journal.ts';
+import { beginJournal, type ContentCheckResult, type Journal } from './journal.ts';
 import { PinnedArchive, type Pins } from './pinned-archive.ts';
 import { checkPlace, type Place, placeOf } from './place.ts';
 import { checkPlan, type Plan, planChanges } from './plan-restore.ts';
@@ -30,6 +29,7 @@ import { checkSpace, freeSpace, lackOfSpace, spaceNeeded } from './space.ts';
 import { check, stage } from './stage.ts';
 import type { StageOptions } from './stage-options.ts';
 import { RestoreState } from './state.ts';
+import { unfinished } from './status.ts';
 import { type Failpoint, present } from './swap.ts';
 import { isEmpty, noArchives, prepareSwap, type ReadyToSwap, type SwapInOptions, swapIn } from './swap-in.ts';
 import { checkNames, type Totals, type Validated, validate } from './validate.ts';
@@ -118,25 +118,16 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   using state = RestoreState.open(place);
   const other = state.journal;
   if (other && other.phase !== 'staging') throw unfinished(other, place);
-  const journal: Journal = {
-    version: 1,
-    id: id ?? randomUUID(),
-    named: id !== undefined,
-    target: place.target,
-    archive,
-    startedAt: options.now().toISOString(),
-    phase: 'staging',
-    direction: 'forward',
-    mode,
-    oldState: isEmpty(place) ? 'remove' : options.oldState,
-    hasOutgoing: place.exists,
-    hasIncoming: true,
-    incomingNames: [],
-    moved: false,
-    modes: [],
-    preservedArchives: [],
-    ...(options.pins ? { pinned: options.pins } : {}),
-  };
+  const journal = beginJournal(
+    { id, startedAt: options.now(), pinned: options.pins },
+    {
+      target: place.target,
+      archive,
+      mode,
+      oldState: isEmpty(place) ? 'remove' : options.oldState,
+      hasOutgoing: place.exists,
+    },
+  );
   const swapOptions = swapOptionsOf(options, failpoint, totals.files);
   let ready: ReadyToSwap;
   try {
