@@ -25,7 +25,7 @@ export interface Location {
   readonly url: string;
   /** Stores an object whole, and confirms its length and checksum; replaces one of the same key. */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
-  /** Undefined where there is no such object. A range that ends beyond the object gives what is there. */
+  /** Undefined if the object does not exist. A range that ends beyond the object gives what is there. */
   get(key: string, range?: ByteRange): Promise<Buffer | undefined>;
   head(key: string): Promise<StoredObject | undefined>;
   /** Every object whose key begins with `prefix`, in any order. */

@@ -65,7 +65,7 @@ const empty = Buffer.alloc(1);
  * Status of a file. Symlinks are not followed.
  *
  * @param path One character per byte.
- * @returns Undefined when there is no such file.
+ * @returns Undefined if the file does not exist.
  */
 export function statusOf(path: string): FileStatus | undefined {
   return statusAt(AT_FDCWD, path);

@@ -4,10 +4,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { commitRestore, resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import { restoreStatus } from '../../src/archive/restore/status.ts';
+import { backUpFolder } from '../support/backup.ts';
 
 /*
  * Fault 28. The harness enumerates: it runs the same command again and again, killed before its first change
@@ -26,19 +26,7 @@ beforeEach(async () => {
   fs.mkdirSync(at('target/dir'));
   fs.writeFileSync(at('target/dir/both'), 'new');
   fs.writeFileSync(at('target/only-new'), 'new');
-  const { result } = await runBackup({
-    source: at('target'),
-    destination: archives(),
-    series: undefined,
-    compression: 'gzip',
-    level: 1,
-    exclude: [],
-    include: [],
-    full: false,
-    allowEmpty: false,
-    lockWaitMs: 0,
-    retention: undefined,
-    signal: new AbortController().signal,
+  const { result } = await backUpFolder(at('target'), archives(), {
     now: () => new Date('2026-01-01T00:00:00Z'),
   });
   archive = result.archive!.path;

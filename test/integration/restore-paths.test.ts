@@ -4,12 +4,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { commitRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { restoreStatus } from '../../src/archive/restore/status.ts';
+import { backUpFolder } from '../support/backup.ts';
 import { describeTree } from '../support/tree.ts';
 
 /* Chosen files and folders, put back into a live tree one by one. */
@@ -33,21 +33,7 @@ beforeEach(async () => {
     fs.writeFileSync(at('target', name), `archived ${name}`);
   fs.chmodSync(at('target/gone'), 0o750);
   fs.linkSync(at('target/kept'), at('target/link'));
-  const { result } = await runBackup({
-    source: at('target'),
-    destination: at('archives'),
-    series: undefined,
-    compression: 'gzip',
-    level: 1,
-    exclude: [],
-    include: [],
-    full: false,
-    allowEmpty: false,
-    lockWaitMs: 0,
-    retention: undefined,
-    signal: new AbortController().signal,
-    now: () => new Date(),
-  });
+  const { result } = await backUpFolder(at('target'), at('archives'));
   archive = result.archive!.path;
   archived = tree();
   fs.rmSync(at('target/gone'), { recursive: true });

@@ -5,11 +5,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RestoreResult } from '../../src/api/restore-result.ts';
-import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
+import { backUpFolder } from '../support/backup.ts';
 import { ProgramAs } from '../support/restore-as.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -37,21 +37,7 @@ beforeEach(async () => {
   const old = new Date('2020-01-01');
   for (const name of ['kept', 'changed', 'removed']) fs.utimesSync(at('target', name), old, old);
   fs.mkdirSync(at('archives'));
-  const { result } = await runBackup({
-    source: at('target'),
-    destination: at('archives'),
-    series: undefined,
-    compression: 'gzip',
-    level: 1,
-    exclude: [],
-    include: [],
-    full: false,
-    allowEmpty: false,
-    lockWaitMs: 0,
-    retention: undefined,
-    signal: new AbortController().signal,
-    now: () => new Date(),
-  });
+  const { result } = await backUpFolder(at('target'), at('archives'));
   archive = result.archive!.path;
 });
 afterEach(() => fs.rmSync(base, { recursive: true, force: true }));

@@ -7,7 +7,6 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RestoreResult } from '../../src/api/restore-result.ts';
-import { runBackup } from '../../src/archive/create/run-backup.ts';
 import {
   commitRestore,
   discardRestore,
@@ -17,6 +16,7 @@ import {
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { restoreStatus } from '../../src/archive/restore/status.ts';
+import { backUpFolder } from '../support/backup.ts';
 import { ProgramAs } from '../support/restore-as.ts';
 
 /*
@@ -30,19 +30,7 @@ const at = (...names: string[]) => path.join(base, ...names);
 const manifest = () => `${archive}.manifest`;
 
 async function backUp(source: string): Promise<string> {
-  const { result } = await runBackup({
-    source,
-    destination: at('archives'),
-    series: undefined,
-    compression: 'gzip',
-    level: 1,
-    exclude: [],
-    include: [],
-    full: false,
-    allowEmpty: false,
-    lockWaitMs: 0,
-    retention: undefined,
-    signal: new AbortController().signal,
+  const { result } = await backUpFolder(source, at('archives'), {
     now: () => new Date('2026-01-01T00:00:00Z'),
   });
   return result.archive!.path;

@@ -5,12 +5,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreDone, RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { setXattr } from '../../src/posix/xattr.ts';
+import { backUpFolder } from '../support/backup.ts';
 import { describeTree } from '../support/tree.ts';
 
 /* Needs root, for mounts. A file that did not change since the backup is not unpacked. */
@@ -51,19 +51,7 @@ async function backUp(large = LARGE): Promise<void> {
   fs.linkSync(target('dir/file-1'), target('dir/twin'));
   fs.chownSync(target('dir/file-2'), 5, 6);
   setXattr(target('dir/file-3'), 'user.note', Buffer.from('note'));
-  const { result } = await runBackup({
-    source: target(),
-    destination: at('archives'),
-    series: undefined,
-    compression: 'gzip',
-    level: 1,
-    exclude: [],
-    include: [],
-    full: false,
-    allowEmpty: false,
-    lockWaitMs: 0,
-    retention: undefined,
-    signal: new AbortController().signal,
+  const { result } = await backUpFolder(target(), at('archives'), {
     // Late enough that nothing counts as written while it was read.
     now: () => new Date(Date.now() + 60_000),
   });

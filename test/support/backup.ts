@@ -7,6 +7,31 @@ import { type Run, type RunOptions, runBackup } from '../../src/archive/create/r
 export const checkout = path.join(import.meta.dirname, '../..');
 export const program = path.join(checkout, 'bin/km-backup');
 
+/** Backs up a folder, quickly. */
+export function backUpFolder(
+  source: string,
+  destination: string,
+  more: Partial<RunOptions> = {},
+): Promise<Run> {
+  return runBackup({ ...optionsOf(source, destination), level: 1, ...more });
+}
+
+function optionsOf(source: string, destination: string): RunOptions {
+  return {
+    source,
+    destination,
+    compression: 'gzip',
+    level: 5,
+    exclude: [],
+    include: [],
+    full: false,
+    allowEmpty: false,
+    lockWaitMs: 0,
+    retention: undefined,
+    now: () => new Date(),
+  };
+}
+
 /** A temporary directory with a `source` and a path for a `destination`. `dispose` removes it. */
 export class Sandbox implements Disposable {
   readonly root = fs.mkdtempSync(path.join(os.tmpdir(), 'km-archive-'));
@@ -32,16 +57,7 @@ export class Sandbox implements Disposable {
 
   options(): RunOptions {
     return {
-      source: this.source,
-      destination: this.destination,
-      compression: 'gzip',
-      level: 5,
-      exclude: [],
-      include: [],
-      full: false,
-      allowEmpty: false,
-      lockWaitMs: 0,
-      retention: undefined,
+      ...optionsOf(this.source, this.destination),
       now: () => new Date(Date.now() + this.clockAheadMs),
       threads: 2,
     };

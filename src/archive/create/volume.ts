@@ -36,7 +36,7 @@ export function ensureDirectoryInVolume(directory: string, volume: string): void
   if (!isInVolume(directory, volume)) throw leadsOut(directory, volume, 'ENOENT');
 }
 
-/** False if there is no such directory. */
+/** False if the directory does not exist. */
 function isInVolume(directory: string, volume: string): boolean {
   try {
     closeSync(openInVolume(directory, volume, O_PATH));

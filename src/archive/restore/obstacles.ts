@@ -66,7 +66,7 @@ export function changeabilityOf(directory: EntryFacts): Movability {
   return free;
 }
 
-/** @returns Undefined when there is no such entry. */
+/** @returns Undefined if the entry does not exist. */
 export function factsOf(location: ByteString): ParentFacts | undefined {
   const status = statusOf(location);
   if (!status) return undefined;

@@ -64,7 +64,7 @@ export interface ObservedRestore {
     | { readonly state: 'missing' }
     | { readonly state: 'exists'; readonly ours: boolean; readonly target: DeleteTarget }
     | undefined;
-  /** Named in spec.after, by name; undefined: there is no such KmRestore. */
+  /** Named in spec.after, by name; undefined if it does not exist. */
   readonly prerequisites: ReadonlyMap<string, KmRestore | undefined>;
   /** An unfinished KmRestore of the same target that goes first. */
   readonly ahead: string | undefined;
