@@ -2,8 +2,8 @@ import type { ByteString } from '../format/byte-string.ts';
 import type { Found } from './walk.ts';
 
 /**
- * Name of the rules by which entries become members and bytes. Archives made under other rules are not reused:
- * change it whenever the same source would give other members or other tar bytes.
+ * Names the rules that turn entries into members and bytes. An archive made under other rules is not reused, so
+ * change this whenever the same source would give other members or other tar bytes.
  */
 export const PACKING = 'minima-15/large-4MiB-aligned/3';
 
@@ -14,9 +14,9 @@ export const PACKING = 'minima-15/large-4MiB-aligned/3';
 export const PART_BYTES = 4 * 1024 * 1024;
 
 /**
- * A unit ends after each name whose hash is smaller than those of this many names before and after it. So adding
- * or removing a name moves only the boundaries that near to it, and units hold 16 to a few dozen entries, 31 on
- * average: fewer compress worse, and more make a repeat run pack more that did not change.
+ * A unit ends after each name whose hash is smaller than the hashes of this many names before and after it. Adding
+ * or removing a name therefore moves only nearby boundaries. Units hold 16 to a few dozen entries, 31 on average:
+ * smaller ones compress worse, and larger ones make a repeat run pack more that did not change.
  */
 const REACH = 15;
 const MAX_GROUP_BYTES = 256 * 1024;
@@ -52,7 +52,7 @@ export function* splitIntoUnits(walk: Iterable<Found>): Generator<Unit> {
 /** Yields each entry with whether its name's hash is a local minimum (window: REACH entries on each side). */
 function* localMinima(walk: Iterable<Found>): Generator<{ found: Found; isMinimum: boolean }> {
   const window: { found: Found; hash: number }[] = [];
-  /** Index in the window of the entry to yield next: before it, up to REACH entries that were yielded. */
+  /** Index in the window of the entry to yield next. Up to REACH yielded entries come before it. */
   let current = 0;
   const judge = () => {
     const { found, hash } = window[current]!;

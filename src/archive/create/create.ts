@@ -26,17 +26,17 @@ import { formatWarning, type Warning } from './warning.ts';
 
 export interface CreateOptions {
   readonly source: string;
-  /** A directory that the source must lie in; a symlink that leads out of it is refused. */
+  /** Directory that must contain the source. A symlink that leads out of it is refused. */
   readonly sourceVolume?: string | undefined;
   readonly destination: string;
-  /** File name to write instead of a managed one; an unmanaged file of that name is replaced. */
+  /** File name to write instead of a managed one. An unmanaged file with this name is replaced. */
   readonly outputName?: string | undefined;
   readonly series?: string | undefined;
   readonly compression: Compression;
   readonly level: number;
   readonly exclude: readonly string[];
   readonly include: readonly string[];
-  /** Read every file, whatever the previous archive holds. */
+  /** Read every file, even if the previous archive holds it unchanged. */
   readonly full: boolean;
   readonly allowEmpty: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -53,16 +53,16 @@ export interface Created {
   readonly path: string;
   readonly manifestSha256: string;
   readonly summary: Summary;
-  /** What somebody should know although the archive is sound, in sentences. */
+  /** What a person should know although the archive is sound, in sentences. */
   readonly notes: readonly string[];
 }
 
 const MAX_SAMPLES = 20;
 
 /**
- * Packs the source into a new archive of the destination, whose lock the caller holds. The final name appears only
+ * Packs the source into a new archive. The caller holds the lock of the destination. The final name appears only
  * once archive and manifest are written, compared and synced.
- * @throws {ArchiveError} when there is no new archive, and no trace of one; or as publishArchive does
+ * @throws {ArchiveError} when no archive was made, and no trace of one is left; or as publishArchive does
  */
 export async function createArchive(options: CreateOptions): Promise<Created> {
   const startedAt = options.now();
@@ -180,7 +180,7 @@ function selectionOf(options: CreateOptions, root: SourceRoot): Selection {
   });
 }
 
-/** With a slash at the end, the kernel follows a symlink and refuses what is not a directory. */
+/** With a slash at the end, the kernel follows a symlink and refuses anything but a directory. */
 function directoryStatus(directory: string): FileStatus | undefined {
   return statusOf(`${fromText(directory)}/`);
 }

@@ -2,11 +2,11 @@ import type { ByteString } from '../format/byte-string.ts';
 import type { Found } from './walk.ts';
 
 /**
- * The first names of hard-linked inodes that do not hold them in the archive after all: they could not be read, or
- * another file had taken their place. The next name of the inode then holds the content.
+ * First names of hard-linked inodes that the archive does not hold after all: the file could not be read, or another
+ * file had taken its place. The inode's next name then holds the content.
  */
 export class LostFirstNames {
-  /** Each with the name that holds the inode instead, once there is one. */
+  /** Lost name to the name that holds the inode instead, once there is one. */
   readonly #successors = new Map<ByteString, ByteString | undefined>();
 
   add(path: ByteString): void {

@@ -37,13 +37,12 @@ export interface LargeFileContext {
 export interface StoredLargeFile {
   readonly size: number;
   readonly reusedBytes: number;
-  /** Whether another file than the one that was listed was there. */
+  /** Whether a different file was there than the one that was listed. */
   readonly replaced: boolean;
 }
 
 /**
- * Writes a file that has members of its own. Slices with the same content as in the previous archive are copied
- * from there.
+ * Writes a file that has members of its own. Slices whose content did not change are copied from the previous archive.
  * @returns undefined if it could not be stored; a warning says why
  */
 export async function packLargeFile(

@@ -15,7 +15,7 @@ const TICK_NS = 2e9;
 /** Times are compared as floating-point numbers. */
 const ROUNDING_NS = 1024;
 
-/** New directories below longer paths are not looked into: they would be nested in bad faith. */
+/** New directories below longer paths are not examined: only malice nests that deep. */
 const DEEP = 4096;
 
 const READ_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -24,15 +24,15 @@ export interface LateArrivalOptions {
   readonly root: number;
   readonly listings: ListingLog;
   readonly selection: Selection;
-  /** When the first directory was listed, by `realTime`. */
+  /** When the first directory was listed; a value of `realTime`. */
   readonly startedAt: number;
   readonly warn: Warn;
 }
 
 /**
- * Looks again at each directory once everything was read, and names those into which something was moved after they
- * were listed. If it came from a directory that was listed later, it is in no listing, and the archive lacks it. A
- * file that was made meanwhile is not missing: no moment of the run is promised to be captured.
+ * Once everything was read, checks each directory again and names those into which something was moved after they
+ * were listed. If it came from a directory that was listed later, no listing has it and the archive lacks it. A file
+ * created during the run is not missing: a backup does not promise to capture any single moment.
  */
 export function warnOfLateArrivals(options: LateArrivalOptions): void {
   const { root, listings, startedAt, warn } = options;
@@ -47,18 +47,18 @@ export function warnOfLateArrivals(options: LateArrivalOptions): void {
       const arrivals = arrivalsIn(options, listing);
       if (arrivals.length > 0) warn({ kind: 'moved', path: listing.path, message: describe(arrivals) });
     } catch (error) {
-      // A directory that is gone or closed by now was listed while it was there.
+      // A directory that is gone or closed by now was listed before that.
       if (!isSystemError(error)) throw error;
     }
   }
 }
 
-/** Names in the directory that lead to something which was not in it before, and is older than this run. */
+/** Names of entries that are older than this run but were not in the directory when it was listed. */
 function arrivalsIn(options: LateArrivalOptions, { path, inode, inodes }: Listing): ByteString[] {
   const fd = openBeneath(options.root, path, READ_DIRECTORY);
   try {
     const status = statusOfOpen(fd);
-    // Another directory of that name is an arrival in the one above it.
+    // If another directory took the name, it is an arrival in the parent.
     return status.inodeTag === inode ? olderThanRun(options, fd, path, status, inodes) : [];
   } finally {
     closeSync(fd);

@@ -9,12 +9,12 @@ export interface Listing {
   readonly inodes: ReadonlySet<number>;
 }
 
-/** Numbers kept of each directory, before those of its entries. */
+/** How many numbers of each directory come before those of its entries. */
 const HEAD = { shared: 0, rest: 1, inode: 2, count: 3, length: 4 } as const;
 
 /**
- * The listings of a whole tree in little memory: about 40 bytes for each directory and 4 for each entry. A path is
- * kept as what differs from the one before.
+ * The listings of a whole tree in little memory: about 40 bytes for each directory and 4 for each entry. Of each
+ * path, only the part that differs from the path before is kept.
  */
 export class ListingLog {
   #names = Buffer.alloc(4096);
@@ -59,8 +59,9 @@ export class ListingLog {
   }
 
   /**
-   * The listings that do not pass a test, which nearly all do: it gets the path NUL-terminated, as the kernel takes
-   * it, and the change time in nanoseconds, to within 256.
+   * Yields the listings that fail a test; nearly all pass it.
+   * @param passes gets the path NUL-terminated, as the kernel takes it, and the change time in nanoseconds,
+   *   accurate to 256
    */
   *except(passes: (path: Uint8Array, ctime: number) => boolean): Generator<Listing> {
     const numbers = this.#numbers;

@@ -23,7 +23,7 @@ export interface MemberWriterContext {
   readonly failpoint: (name: string) => void;
 }
 
-/** Compressed bytes after which those written are compared with the file, while packing goes on. */
+/** After this many compressed bytes, what was written is compared with the file while packing goes on. */
 const CHECK_BYTES = 8 * 1024 * 1024;
 
 /** Members of a large file copied between two looks at signals. */
@@ -52,12 +52,12 @@ export class MemberWriter {
     return this.#context.archive.mark();
   }
 
-  /** Removes what was appended since, which must not have been recorded. */
+  /** Removes what was appended since `mark`. None of it may have been recorded. */
   rewind(mark: Mark): void {
     this.#context.archive.rewind(mark);
   }
 
-  /** Appends a member that is recorded later. Frees its memory. */
+  /** Appends a member, to be recorded later, and frees its memory. */
   append(kind: Member['kind'], { data, rawSize, sha256 }: PackedMember): Member {
     const { archive } = this.#context;
     const member = { kind, offset: archive.position, size: data.byteLength, rawSize, sha256 };
@@ -67,8 +67,8 @@ export class MemberWriter {
   }
 
   /**
-   * Appends a member of the previous archive, if its bytes still have the recorded digest: damage must not travel
-   * on into new archives.
+   * Appends a member of the previous archive if its bytes still have the recorded digest, so that damage does not
+   * spread to new archives.
    * @returns undefined if nothing was appended
    */
   appendCopy(member: Member): Member | undefined {
@@ -95,7 +95,7 @@ export class MemberWriter {
     }
   }
 
-  /** Appends all members of a unit of the previous archive; none of them if one is corrupt. */
+  /** Appends all members of a unit of the previous archive, or none if one is corrupt. */
   async copy(members: readonly Member[], lines: string): Promise<{ bytes: number } | undefined> {
     const before = members.length > 1 ? this.mark() : undefined;
     const copies: Member[] = [];

@@ -37,9 +37,9 @@ export interface PackedGroup extends PackedMember {
   readonly warnings: readonly Warning[];
   /** Paths of entries that could not be stored at all. */
   readonly dropped: readonly ByteString[];
-  /** Paths of hard-linked files that are stored, but as another file than the one that was listed. */
+  /** Paths of hard-linked files where a different file was stored than the one that was listed. */
   readonly replaced: readonly ByteString[];
-  /** Paths of files that grew too large for a group since they were listed; they are not stored here. */
+  /** Paths of files that grew too large for a group after they were listed. They are not stored here. */
   readonly outgrown: readonly ByteString[];
 }
 
@@ -58,7 +58,7 @@ export function packRaw(raw: Uint8Array, { compression, level }: PackSettings, s
   return { data, rawSize: raw.length, sha256: sha256Hex(data) };
 }
 
-/** A regular file: everything else about it is read from the file itself once it is open. */
+/** A regular file. The rest of its metadata is read from the file itself once it is open. */
 export interface FileItem {
   readonly path: ByteString;
   readonly identity?: string | undefined;
@@ -98,7 +98,7 @@ export function packGroup({ root, items, settings }: GroupJob): PackedGroup {
   };
 }
 
-/** Tar bytes in the making. The buffer is kept from one member to the next. */
+/** Collects tar bytes. The buffer is reused from member to member. */
 class Scratch {
   static #kept: Buffer<ArrayBuffer> = Buffer.alloc(0);
   length = 0;

@@ -11,7 +11,7 @@ export interface PartJob {
   readonly entry: Entry;
   readonly start: number;
   readonly length: number;
-  /** Digest of the same slice in the previous archive: no need to compress what has it. */
+  /** Digest of the same slice in the previous archive. A slice with this digest is not compressed again. */
   readonly known: string | undefined;
   readonly settings: PackSettings;
 }
@@ -23,7 +23,7 @@ export interface PackedPart {
   readonly member: PackedMember | undefined;
 }
 
-/** Of this thread, used again from slice to slice. */
+/** This thread's buffer, reused from slice to slice. */
 let slice = Buffer.alloc(0);
 
 export function packPart({ fd, entry, start, length, known, settings }: PartJob): PackedPart {

@@ -26,10 +26,10 @@ export interface PackContext extends MemberWriterContext {
   readonly progress: (totals: PackTotals) => void;
 }
 
-/** Units waiting in order behind one that is being packed. Those to be copied hold only names. */
+/** How many units may wait behind one that is being packed. Units to be copied hold only names. */
 const MAX_PENDING = 1024;
 
-/** Units walked between two looks at the threads' answers. */
+/** Units walked before the threads' answers are handled again. */
 const UNITS_A_TURN = 8;
 
 type Pending =
@@ -37,8 +37,8 @@ type Pending =
   | { readonly kind: 'reuse'; readonly items: readonly Found[]; readonly previous: PreviousUnit };
 
 /**
- * Writes the members of a whole tar in the order of the walk, whichever thread finishes first. When `pack`
- * resolves, every member was read back and compared with its digest.
+ * Writes the members of a whole tar in walk order, no matter which thread finishes first. When `pack` resolves, every
+ * member was read back and compared with its digest.
  */
 export class Packer {
   readonly totals: PackTotals = { members: 0, entries: 0, files: 0, sourceBytes: 0, reusedBytes: 0 };

@@ -3,8 +3,8 @@ import { fromText } from '../format/byte-string.ts';
 
 /**
  * Patterns as in .gitignore, without negation: `*` and `?` stay within a name, `**` crosses names, `[a-z]`
- * is a class, `\` takes the next character as it is. A pattern with a slash at its start or inside counts
- * from the root; any other matches a name at every depth. A slash at the end matches directories only.
+ * is a class, `\` takes the next character literally. A pattern with a slash at its start or inside is relative to
+ * the root; any other matches a name at every depth. A pattern with a slash at its end matches directories only.
  */
 export interface Patterns {
   matches(path: ByteString, isDirectory: boolean): boolean;

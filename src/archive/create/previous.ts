@@ -21,8 +21,8 @@ export interface PreviousUnit {
 }
 
 /**
- * Clocks of file systems tick coarsely (2 s at worst): a file written in the same tick in which it was read may
- * look as it did before. So whatever changed this shortly before the previous run, or during it, is read again.
+ * Clocks of file systems tick coarsely (2 s at worst): a file written in the tick in which it was read may look
+ * unchanged. So whatever changed within this time before the previous run, or during it, is read again.
  */
 const TICK_NS = 2e9;
 
@@ -69,7 +69,7 @@ function summaryOrNothing(manifestPath: string): Summary | undefined {
   }
 }
 
-/** The previous archive, read along with the walk: both are in the same order, so neither is held in memory. */
+/** Reads the previous archive along with the walk. Both have the same order, so neither is held in memory. */
 export class Previous implements AsyncDisposable {
   readonly path: string;
   readonly fd: number;
@@ -120,7 +120,7 @@ export class Previous implements AsyncDisposable {
     return this.#current?.firstPath === first ? this.#current : undefined;
   }
 
-  /** Whether every entry is what it was, and was not written while the previous run read it. */
+  /** Whether no entry has changed, and none was written while the previous run read it. */
   isUnchanged(unit: Unit, { lines }: PreviousUnit): boolean {
     const items = unit.kind === 'group' ? unit.items : [unit.item];
     return items.length === lines.length && items.every((found, index) => this.#isSame(found, lines[index]!));

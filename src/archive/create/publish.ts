@@ -22,8 +22,8 @@ export interface Publication {
 
 /**
  * Gives a synced archive and its manifest their final names.
- * @throws {ArchiveError} when neither has its name; or WriteFailed when both have, but may lose them in a power
- *   failure: the message says so
+ * @throws {ArchiveError} when neither has its name; WriteFailed when both have their names but may lose them in a
+ *   power failure: the message says so
  */
 export function publishArchive({ archive, manifest, name, options, failpoint }: Publication): void {
   checkManifest(manifest);
@@ -57,7 +57,7 @@ function checkManifest(manifest: GrowingFile): void {
   }
 }
 
-/** From here on the archive is there, whatever fails. */
+/** From here on the archive exists, whatever fails. */
 function syncNames(destination: string, final: string): void {
   try {
     syncDirectory(destination);

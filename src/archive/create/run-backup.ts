@@ -10,7 +10,7 @@ import { type Created, type CreateOptions, createArchive } from './create.ts';
 import { ensureDirectoryInVolume } from './volume.ts';
 
 export interface RunOptions extends CreateOptions {
-  /** A directory that the destination must lie in; a symlink that leads out of it is refused. */
+  /** Directory that must contain the destination. A symlink that leads out of it is refused. */
   readonly destinationVolume?: string | undefined;
   /** 0: refuse at once where another run holds the destination. */
   readonly lockWaitMs: number;
@@ -79,7 +79,7 @@ function prune(options: RunOptions, { name, summary }: Created): Pruning {
     return {
       pruned: [],
       failures: [],
-      // Fewer names than archives: absence from this report proves nothing.
+      // The report may name fewer archives than there are, so absence from it proves nothing.
       present: { count: 1, bytes: summary.sizeBytes, names: [], classes: [] },
       problem: `Old archives could not be looked through, and the next run tries again: ${message}`,
     };

@@ -9,11 +9,11 @@ import type { Patterns } from './patterns.ts';
 export interface SelectionOptions {
   readonly exclude?: Patterns | undefined;
   readonly include?: Patterns | undefined;
-  /** This run's destination. It is left out wherever it shows up: a pod may mount one volume twice. */
+  /** This run's destination. It is left out wherever it appears: a pod may mount one volume twice. */
   readonly destination?: Pick<FileStatus, 'device' | 'ino'> | undefined;
   /**
-   * The destination is the source itself, or holds people's own files: of it, only what km-backup wrote and this
-   * output are left out.
+   * The destination is the source itself, or holds files of the user's own. Only this output and what km-backup wrote
+   * there are left out.
    */
   readonly sharedDestination?: { readonly outputNames: readonly string[] } | undefined;
 }
@@ -34,14 +34,14 @@ export class Selection {
     this.#hasPatterns = options.exclude !== undefined || options.include !== undefined;
   }
 
-  /** Whether a directory is this run's destination and nothing else, so that it need not be opened. */
+  /** Whether a directory is only this run's destination, so that it need not be opened. */
   isDestination(status: FileStatus): boolean {
     return !this.#options.sharedDestination && this.#isHere(status);
   }
 
   /**
-   * A directory that holds our lock serves a run as its destination: archives must not contain archives. If people
-   * keep files of their own there, those are still backed up.
+   * A directory that holds our lock is a destination, and archives must not contain archives. Files of the user's own
+   * in it are still backed up.
    */
   roleOf(path: ByteString, status: FileStatus, fd: number, names: readonly string[]): DirectoryRole {
     if (this.#isHere(status)) return 'shared';
@@ -67,7 +67,7 @@ export class Selection {
     return path === RESTORE_STATE_NAME;
   }
 
-  /** Whether it is included itself, or by a directory above it. */
+  /** Whether the path is included itself, or by a directory above it. */
   includes(path: ByteString, isDirectory: boolean): boolean {
     const { include } = this.#options;
     if (!include) return true;

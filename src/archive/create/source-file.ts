@@ -10,15 +10,15 @@ import { encodeSparseMap } from '../format/tar-header.ts';
 /** A file is read this often before it is stored as inconsistent. */
 export const READ_ATTEMPTS = 4;
 
-/** Smaller savings are stored as zeros: compressed they cost next to nothing. */
+/** Smaller holes are stored as zeros, which cost almost nothing once compressed. */
 const WORTHWHILE_HOLE = 64 * 1024;
 
 const baseFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 let noAccessTime = constants.O_NOATIME;
 
 /**
- * Opens a file of the source. It follows no symlink, not even where a directory on the way was replaced by one,
- * does not wait on a FIFO that took the file's place, and leaves the access time alone where that is allowed.
+ * Opens a file of the source. Follows no symlink, not even one that replaced a directory on the way; does not wait on
+ * a FIFO that took the file's place; leaves the access time alone where that is allowed.
  * @param root descriptor of the source directory, which all threads share
  */
 export function openSource(root: number, path: ByteString): number {
@@ -26,7 +26,7 @@ export function openSource(root: number, path: ByteString): number {
     return openBeneath(root, path, baseFlags | noAccessTime);
   } catch (error) {
     if (codeOf(error) !== 'EPERM' || noAccessTime === 0) throw error;
-    // Only a file's owner may use O_NOATIME, and files of a volume mostly have the same owner.
+    // Only a file's owner may use O_NOATIME, and most files of a volume have the same owner.
     noAccessTime = 0;
     return openBeneath(root, path, baseFlags);
   }
@@ -42,14 +42,14 @@ export function withSource<T>(root: number, path: ByteString, use: (fd: number) 
 }
 
 /**
- * Tells an inode from all others, including a later one that got the same number. Where the file system keeps no
- * birth times, an inode that changed also counts as another one.
+ * Identifies an inode, even if its number was reused later. Where the file system keeps no birth times, a changed
+ * inode also counts as a different one.
  */
 export function identityOf({ device, ino, born, ctime }: FileStatus): string {
   return `${device}:${ino}:${born ?? ctime}`;
 }
 
-/** What the open file is now; undefined if it is not a regular file. */
+/** Current status of the open file; undefined if it is not a regular file. */
 export function describeOpen(path: ByteString, fd: number): { entry: Entry; status: FileStatus } | undefined {
   const status = statusOfOpen(fd);
   if ((status.mode & constants.S_IFMT) !== constants.S_IFREG) return undefined;
@@ -95,8 +95,8 @@ export function readInto(
 }
 
 /**
- * Reads a slice of a file's packed form: its content, or for a sparse file the map and then the extents. Bytes
- * that the file no longer has stay as they are in `target`.
+ * Reads a slice of a file's packed form: its content, or for a sparse file the map and then the extents. Where the
+ * file became shorter, `target` keeps its bytes.
  * @param start offset of the slice in the packed form
  * @returns false if bytes were missing
  */

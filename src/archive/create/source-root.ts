@@ -6,16 +6,16 @@ import { ArchiveError } from '../errors.ts';
 import { fromText } from '../format/byte-string.ts';
 import { openInVolume } from './volume.ts';
 
-/** The source directory, held open: whatever happens to its path meanwhile, everything is read below it. */
+/** The source directory, held open: everything is read below it, whatever happens to its path. */
 export class SourceRoot implements Disposable {
   readonly fd: number;
   readonly status: FileStatus;
 
   /**
-   * @param source a symlink as its last component is followed
-   * @param volume a directory that the source must lie in; symlinks must not lead out of it
-   * @throws {ArchiveError} SourceMissing when it is not a directory that can be read; Usage when it lies outside
-   *   the volume
+   * @param source if its last component is a symlink, it is followed
+   * @param volume directory that must contain the source; symlinks must not lead out of it
+   * @throws {ArchiveError} SourceMissing when the source is not a readable directory; Usage when it lies outside the
+   *   volume
    */
   constructor(source: string, volume: string | undefined) {
     try {

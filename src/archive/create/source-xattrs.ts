@@ -10,11 +10,11 @@ import type { Entry } from '../format/entry.ts';
 export interface SourceXattrs {
   /** Name to base64 of the value, sorted by name; undefined if there are none. */
   readonly xattrs?: Readonly<Record<string, string>> | undefined;
-  /** What is not stored and why, for a warning. */
+  /** What is not stored, and why: for a warning. */
   readonly problem?: string | undefined;
 }
 
-/** They describe the node rather than the data; the system that restores sets its own. */
+/** Attributes that describe the node rather than the data. The system that restores sets its own. */
 const notStored = new Set(['security.selinux', 'security.ima', 'security.evm']);
 
 /**

@@ -7,8 +7,8 @@ import { ArchiveError } from '../errors.ts';
 import { fromText } from '../format/byte-string.ts';
 
 /**
- * Opens a directory that lies in a volume; symlinks on the way must not lead out of the volume.
- * @throws {ArchiveError} Usage when the path lies outside
+ * Opens a directory inside a volume. Symlinks on the way must not lead out of the volume.
+ * @throws {ArchiveError} Usage when the path lies outside it
  * @throws {SystemError} EXDEV or ELOOP when a symlink leads out
  */
 export function openInVolume(directory: string, volume: string, flags: number): number {
@@ -25,8 +25,8 @@ export function openInVolume(directory: string, volume: string, flags: number): 
 }
 
 /**
- * Makes a directory in a volume, with those above it. A symlink must not lead it out: archives would be written
- * into the container, and be gone with it.
+ * Makes a directory in a volume, with its parents. A symlink must not lead out of the volume: archives would be written
+ * into the container and lost with it.
  * @throws {ArchiveError} DestinationUnusable
  */
 export function ensureDirectoryInVolume(directory: string, volume: string): void {

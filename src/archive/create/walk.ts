@@ -13,9 +13,9 @@ import { readWarning, type Warn } from './warning.ts';
 
 export interface Found {
   readonly entry: Entry;
-  /** Of a file with several names: which inode bore this one. What is opened later must be the same. */
+  /** For a file with several names: the inode that had this name. What is opened later must be the same one. */
   readonly identity?: string;
-  /** Of a further name of an inode: the entry to store if the first name turns out not to hold that inode. */
+  /** For a further name of an inode: the entry to store if the first name turns out not to hold that inode. */
   readonly own?: Entry;
 }
 
@@ -33,7 +33,7 @@ export interface WalkCounts {
   excluded: number;
 }
 
-/** A directory on the way from the root to where the walk is. */
+/** A directory on the path from the root to the walk's current position. */
 interface Level {
   readonly found: Found;
   readonly status: FileStatus;
@@ -51,19 +51,19 @@ interface Level {
 /** What comes next in the walk: a directory that is open, or anything else. */
 type Next = Level | { readonly found: Found };
 
-/** Directories kept open at a time. The walk in a deeper tree opens them again on its way back. */
+/** How many directories are kept open. In a deeper tree, the walk opens the others again on its way back. */
 const MAX_OPEN = 128;
 
-/** Readers of archives take no longer ones. */
+/** Readers of archives refuse longer ones. */
 const MAX_PATH = 64 * 1024;
 
 const READ_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /**
- * Everything below the root, in walk order (see compareWalkOrder), the root first. Every name is looked up in an
- * open directory, so that nobody can lead the walk elsewhere by replacing a directory with a symlink. It holds in
- * memory the names of the directories on the way, the paths of hard-linked files until their last name was seen,
- * and a compact log of what it listed.
+ * Yields the root and everything below it in walk order (see compareWalkOrder). Every name is looked up in an open
+ * directory, so replacing a directory by a symlink cannot lead the walk elsewhere. In memory are the names of the
+ * directories on the current path, the paths of hard-linked files until their last name was seen, and a compact log
+ * of what was listed.
  */
 export class Walk {
   readonly counts: WalkCounts = { contents: 0, sockets: 0, excluded: 0 };
@@ -115,13 +115,13 @@ export class Walk {
     }
   }
 
-  /** The entry of that name, opened if it is a directory; undefined if it is left out. */
+  /** The entry with this name, opened if it is a directory; undefined if it is left out. */
   #child(parent: Level, name: ByteString): Next | undefined {
     const path = join(parent.found.entry.path, name);
     if (this.#selection.isRestoreState(path)) return undefined;
     try {
       const directory = parent.fd ?? this.#reopen(parent);
-      // What is opened first need not be compared with what was seen before.
+      // Opened before its status is read, so the two need no comparison.
       const fd = parent.directories.has(name) ? openIfPossible(directory, name) : undefined;
       if (fd !== undefined) return this.#opened(parent, name, path, fd);
       const status = statusAt(directory, name);
@@ -168,7 +168,7 @@ export class Walk {
     return type === 'socket';
   }
 
-  /** For file systems that do not say in a listing what is a directory. Without content, if it cannot be opened. */
+  /** For file systems whose listings do not say what is a directory. Without content if it cannot be opened. */
   #openListed(directory: number, name: ByteString, found: Found, status: FileStatus): Level | undefined {
     const { path } = found.entry;
     try {

@@ -4,7 +4,7 @@ import { type ByteString, display } from '../format/byte-string.ts';
 
 export type WarningKind = 'changed' | 'moved' | 'vanished' | 'unreadable' | 'xattrs';
 
-/** Something that the archive does not hold faithfully. */
+/** Something that the archive does not store faithfully. */
 export interface Warning {
   readonly kind: WarningKind;
   readonly path: ByteString;
@@ -13,7 +13,7 @@ export interface Warning {
 
 export type Warn = (warning: Warning) => void;
 
-/** Errors that are about the machine and not about the file that met them. */
+/** Errors of the machine, not of the file being read. */
 const exhausted: ReadonlyMap<string, string> = new Map([
   ['ENOMEM', 'The system has no memory left'],
   ['EMFILE', 'This process has too many files open'],
@@ -21,7 +21,7 @@ const exhausted: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * A system error met while a source file was read, as a warning about that file.
+ * Turns a system error that occurred while a source file was read into a warning about that file.
  * @throws {ArchiveError} OutOfResources when the cause is the machine
  * @throws the error itself when the kernel did not give it
  */
