@@ -6,6 +6,7 @@ import { buildPrograms } from '../scripts/build.ts';
 import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
 import { type Row, toMarkdown, toText } from './archive/report.ts';
 import { apply, buildTrees, TREES, type Tree } from './archive/trees.ts';
+import { quote, type Results, Turns } from './archive/turns.ts';
 
 /*
  * `npm run bench:archive`: compares km-backup with its alternatives on the same trees, with a warm cache.
@@ -36,21 +37,6 @@ const checkout = path.join(import.meta.dirname, '..');
 const work = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-'));
 const at = (...names: string[]) => path.join(work, ...names);
 
-interface Measured {
-  readonly seconds: number;
-  /** Peak resident set, KiB. */
-  readonly memory: number;
-}
-
-/** A program to compare: what to do before each run, and the command that is timed. */
-interface Contender {
-  readonly name: string;
-  readonly prepare?: () => void;
-  readonly command: readonly string[] | (() => readonly string[]);
-  readonly statuses?: readonly number[];
-  readonly cwd?: string;
-}
-
 const environment = {
   ...process.env,
   RESTIC_PASSWORD: 'bench',
@@ -63,10 +49,8 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-function must(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8', env: environment });
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: status ${status}\n${stderr}`);
-}
+const turns = new Turns(work, environment, repetitions);
+const must = (...command: readonly string[]) => turns.must(...command);
 
 function remove(...names: string[]): void {
   for (const name of names) fs.rmSync(at(name), { recursive: true, force: true });
@@ -76,57 +60,6 @@ function ensurePeers(): void {
   const packages = { pigz: 'pigz', restic: 'restic', borg: 'borgbackup', time: 'time' };
   const missing = Object.entries(packages).filter(([program]) => spawnSync('which', [program]).status !== 0);
   if (missing.length > 0) must('apt-get', 'install', '-y', ...missing.map(([, name]) => name));
-}
-
-/** Reads `inputs` first, so that every program finds them in the page cache. */
-function once(
-  { name, prepare, command, statuses = [0], cwd }: Contender,
-  inputs: readonly string[],
-): Measured {
-  prepare?.();
-  for (const input of inputs) must('bash', '-c', `tar -c ${quote(input)} 2> /dev/null | cat > /dev/null`);
-  const line = typeof command === 'function' ? command() : command;
-  const figures = at('figures');
-  const started = performance.now();
-  const { status, stderr } = spawnSync('time', ['-o', figures, '-f', '%M', '--quiet', ...line], {
-    encoding: 'utf8',
-    env: environment,
-    cwd: cwd ?? work,
-    maxBuffer: 1 << 28,
-  });
-  const seconds = (performance.now() - started) / 1000;
-  if (!statuses.includes(status ?? -1)) throw new Error(`${name}: status ${status}\n${stderr}`);
-  return { seconds, memory: Number(fs.readFileSync(figures, 'utf8').trim().split('\n').at(-1)) };
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
-
-/** A tree over 1 GB gets one turn: its runs are long enough to vary little, and too long to repeat. */
-function turnsOf(tree: Tree): number {
-  return tree.bytes > 1e9 ? 1 : repetitions;
-}
-
-/** The programs take turns, so that a slow moment of the machine affects all of them. */
-function compare(
-  tree: Tree,
-  contenders: readonly Contender[],
-  inputs: readonly string[] = [tree.path],
-): Map<string, Measured> {
-  const runs = new Map(contenders.map(({ name }) => [name, [] as Measured[]]));
-  for (let turn = 0; turn < turnsOf(tree); turn++) {
-    for (const contender of contenders) runs.get(contender.name)!.push(once(contender, inputs));
-  }
-  return new Map(
-    [...runs].map(([name, list]) => [
-      name,
-      {
-        seconds: median(list.map(({ seconds }) => seconds)),
-        memory: Math.max(...list.map(({ memory }) => memory)),
-      },
-    ]),
-  );
 }
 
 const km = (...args: string[]) => [
@@ -150,20 +83,14 @@ const create = (tree: Pick<Tree, 'path'>, compression: string, ...args: string[]
     ...args,
   );
 const shell = (script: string) => ['bash', '-o', 'pipefail', '-c', script];
-const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 /** A live database changes while it is read; each program reports that with its own status. */
 const incompleteIsFine = [0, 1, 3];
 
 const rows: Row[] = [];
 
-function record(
-  tree: string,
-  task: string,
-  results: Map<string, Measured>,
-  aims: Record<string, number>,
-): void {
+function record(tree: string, task: string, results: Results, aims: Record<string, number>): void {
   const ours = results.get('km-backup')!;
-  for (const [peer, { seconds, memory }] of results) {
+  for (const [peer, { seconds, cpuSeconds, memoryBytes }] of results) {
     if (peer === 'km-backup') continue;
     const row = {
       tree,
@@ -174,8 +101,10 @@ function record(
       unit: 's' as const,
       ratio: seconds / ours.seconds,
       aim: aims[peer] ?? null,
-      oursMemory: ours.memory * 1024,
-      theirsMemory: memory * 1024,
+      oursCpu: ours.cpuSeconds,
+      theirsCpu: cpuSeconds,
+      oursMemory: ours.memoryBytes,
+      theirsMemory: memoryBytes,
     } satisfies Row;
     rows.push(row);
     say(
@@ -203,7 +132,7 @@ function benchTree(tree: Tree): void {
   record(
     tree.name,
     'first backup, .tgz',
-    compare(tree, [
+    turns.compare(tree, [
       {
         name: 'km-backup',
         prepare: () => remove('km-gzip'),
@@ -230,6 +159,8 @@ function benchTree(tree: Tree): void {
     unit: 'B',
     ratio: ours / theirs,
     aim: 1.03,
+    oursCpu: null,
+    theirsCpu: null,
     oursMemory: null,
     theirsMemory: null,
   });
@@ -249,7 +180,7 @@ function benchTree(tree: Tree): void {
   record(
     tree.name,
     'first backup, zstd',
-    compare(tree, [
+    turns.compare(tree, [
       {
         name: 'km-backup',
         prepare: () => remove('km-zstd'),
@@ -277,22 +208,17 @@ function benchTree(tree: Tree): void {
   // km-backup reads files again that changed within the file system's clock tick; that is not measured here.
   say('  waiting 3 s for the trees to settle');
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
-  once({ name: 'km-backup', command: create(tree, 'gzip'), statuses: incompleteIsFine }, []);
+  turns.once({ name: 'km-backup', command: create(tree, 'gzip'), statuses: incompleteIsFine }, []);
   let generation = 0;
   const change = () => apply(tree, 0.01, generation++);
   change();
-  const turns = Array.from({ length: turnsOf(tree) }, () => {
-    change();
-    return compareOnce(
-      [{ name: 'km-backup', command: create(tree, 'gzip'), statuses: incompleteIsFine }, tgz, restic, borg],
-      [tree.path, at('km-gzip'), at('restic'), at('borg')],
-    );
-  });
-  record(tree.name, 'repeat backup, 1% of files changed', medians(turns), {
-    'tar -czf': 10,
-    restic: 3,
-    borg: 3,
-  });
+  const repeat = turns.compare(
+    tree,
+    [{ name: 'km-backup', command: create(tree, 'gzip'), statuses: incompleteIsFine }, tgz, restic, borg],
+    [tree.path, at('km-gzip'), at('restic'), at('borg')],
+    change,
+  );
+  record(tree.name, 'repeat backup, 1% of files changed', repeat, { 'tar -czf': 10, restic: 3, borg: 3 });
 
   const archive = newestArchive('km-gzip', '.tgz');
   const archives = [at('km-gzip'), at('tar.tgz'), at('restic')];
@@ -302,7 +228,7 @@ function benchTree(tree: Tree): void {
   record(
     tree.name,
     'restore, all',
-    compare(
+    turns.compare(
       tree,
       [
         {
@@ -351,7 +277,7 @@ function benchTree(tree: Tree): void {
     record(
       tree.name,
       'one file out of the archive',
-      compare(
+      turns.compare(
         tree,
         [
           {
@@ -373,22 +299,6 @@ function benchTree(tree: Tree): void {
   remove('restored', 'km-gzip', 'km-zstd', 'restic', 'borg', 'tar.tgz', 'pigz.tgz', 'one', 'one-tar');
 }
 
-function compareOnce(contenders: readonly Contender[], inputs: readonly string[]): Map<string, Measured> {
-  return new Map(contenders.map((contender) => [contender.name, once(contender, inputs)]));
-}
-
-function medians(turns: readonly Map<string, Measured>[]): Map<string, Measured> {
-  return new Map(
-    [...turns[0]!.keys()].map((name) => [
-      name,
-      {
-        seconds: median(turns.map((turn) => turn.get(name)!.seconds)),
-        memory: Math.max(...turns.map((turn) => turn.get(name)!.memory)),
-      },
-    ]),
-  );
-}
-
 /** Peak memory by number of (tiny) files. */
 function benchMemory(): void {
   for (const count of options.quick ? [10_000, 40_000] : [10_000, 100_000, 1_000_000]) {
@@ -408,8 +318,8 @@ function benchMemory(): void {
     remove('restic', 'restic-cache');
     must('restic', '-q', '-r', at('restic'), 'init');
     for (const task of ['first backup', 'repeat backup']) {
-      const oursMemory = once(ours, []).memory * 1024;
-      const theirsMemory = once(theirs, []).memory * 1024;
+      const oursMemory = turns.once(ours, []).memoryBytes;
+      const theirsMemory = turns.once(theirs, []).memoryBytes;
       const ratio = oursMemory / theirsMemory;
       rows.push({
         tree: `${count.toLocaleString('en')} tiny files`,
@@ -420,6 +330,8 @@ function benchMemory(): void {
         unit: 'B',
         ratio,
         aim: 1,
+        oursCpu: null,
+        theirsCpu: null,
         oursMemory,
         theirsMemory,
       });

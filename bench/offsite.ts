@@ -2,7 +2,6 @@
  * `npm run bench:offsite`: copies to an S3 server, compared with restic and with a plain encrypted upload, all to the
  * same versitygw on loopback. `--size`: MB of the tree (default 2000). `--json`: prints JSON.
  */
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -12,6 +11,7 @@ import { buildPrograms } from '../scripts/build.ts';
 import { commandLine, numberOf } from '../scripts/command-line.ts';
 import { ensurePackages } from '../test/cluster/packages.ts';
 import { ensureRclone, ensureRestic, S3Server } from '../test/support/s3-server.ts';
+import { type Measured, measure, run } from './measure.ts';
 
 const { megabytes, json } = commandLine(
   { size: { type: 'string', default: '2000' }, json: { type: 'boolean', default: false } },
@@ -41,12 +41,9 @@ function writeFile(file: number): void {
   fs.writeFileSync(path.join(source, nameOf(file)), bytes);
 }
 
-interface Result {
+interface Result extends Measured {
   readonly work: string;
   readonly contender: string;
-  readonly seconds: number;
-  /** Peak resident set of the largest process, bytes. */
-  readonly memoryBytes: number;
   /** What the server's directory grew by; null where nothing was stored. */
   readonly storedBytes: number | null;
 }
@@ -74,17 +71,7 @@ const km = path.join(checkout, 'bin/km-backup');
 const location = [`s3://${BUCKETS.km}/copies`, '--path-style'];
 const results: Result[] = [];
 
-function must(command: readonly string[]): string {
-  const [program = '', ...args] = command;
-  const { status, stdout, stderr } = spawnSync(program, args, {
-    encoding: 'utf8',
-    env: environment,
-    cwd: work,
-    maxBuffer: 1 << 28,
-  });
-  if (status !== 0) throw new Error(`${command.join(' ')}: status ${status}\n${stderr}`);
-  return stdout;
-}
+const must = (command: readonly string[]) => run(command, { env: environment, cwd: work });
 
 /** Bytes of the objects of a bucket: what the server was sent, whoever sent it. */
 function storedIn(bucket: string): number {
@@ -94,41 +81,33 @@ function storedIn(bucket: string): number {
     .reduce((sum, entry) => sum + fs.statSync(path.join(entry.parentPath, entry.name)).size, 0);
 }
 
-function measure(
+function record(
   task: string,
   contender: string,
   bucket: string | undefined,
   command: readonly string[],
 ): void {
   const before = bucket === undefined ? 0 : storedIn(bucket);
-  const figures = at('figures');
-  const started = performance.now();
-  must(['time', '-o', figures, '-f', '%M', '--quiet', ...command]);
-  const seconds = (performance.now() - started) / 1000;
-  const result = {
-    work: task,
-    contender,
-    seconds,
-    memoryBytes: Number(fs.readFileSync(figures, 'utf8').trim().split('\n').at(-1)) * 1024,
-    storedBytes: bucket === undefined ? null : storedIn(bucket) - before,
-  };
+  const measured = measure(command, { env: environment, cwd: work });
+  const storedBytes = bucket === undefined ? null : storedIn(bucket) - before;
+  const result = { work: task, contender, ...measured, storedBytes };
   results.push(result);
-  log(`${task}: ${contender} ${seconds.toFixed(2)} s`);
+  log(`${task}: ${contender} ${measured.seconds.toFixed(2)} s`);
 }
 
 /** All contenders, on the tree as it is now. */
 function backUp(task: string, recipient: string, turn: number): void {
-  measure(`${task}: make the archive`, KM, undefined, [km, 'create', '--progress', 'none']);
-  measure(`${task}: copy`, KM, BUCKETS.km, [
+  record(`${task}: make the archive`, KM, undefined, [km, 'create', '--progress', 'none']);
+  record(`${task}: copy`, KM, BUCKETS.km, [
     ...[km, 'copy', ...location, '--recipient', recipient, '--progress', 'none'],
   ]);
-  measure(`${task}: copy`, 'restic (reads the tree)', BUCKETS.restic, [restic, 'backup', '--quiet', source]);
+  record(`${task}: copy`, 'restic (reads the tree)', BUCKETS.restic, [restic, 'backup', '--quiet', source]);
   const newest = fs
     .readdirSync(at('archives'))
     .filter((name) => name.endsWith('.tgz'))
     .sort()
     .at(-1)!;
-  measure(`${task}: copy`, 'age | rclone rcat (whole archive)', BUCKETS.plain, [
+  record(`${task}: copy`, 'age | rclone rcat (whole archive)', BUCKETS.plain, [
     'bash',
     '-o',
     'pipefail',
@@ -162,10 +141,10 @@ try {
   backUp('1% changed, in one place', recipient, 2);
   const one = nameOf(half);
   fs.mkdirSync(at('one'));
-  measure('one file', KM, undefined, [
+  record('one file', KM, undefined, [
     ...[km, 'extract', ...location, '--identity', at('key.txt'), '--progress', 'none', '-C', at('one'), one],
   ]);
-  measure('one file', 'restic dump', undefined, [
+  record('one file', 'restic dump', undefined, [
     'bash',
     '-c',
     `${restic} dump latest ${path.join(source, one)} > ${at('dumped')}`,
@@ -181,11 +160,12 @@ try {
 
 function table(): string {
   const mb = (bytes: number | null) => (bytes === null ? '' : (bytes / 1e6).toFixed(1));
-  const head = ['Work', 'Contender', 'Seconds', 'Stored MB', 'Memory MB'];
+  const head = ['Work', 'Contender', 'Seconds', 'CPU s', 'Stored MB', 'Memory MB'];
   const rows = results.map((row) => [
     row.work,
     row.contender,
     row.seconds.toFixed(2),
+    row.cpuSeconds.toFixed(2),
     mb(row.storedBytes),
     mb(row.memoryBytes),
   ]);

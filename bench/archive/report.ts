@@ -8,6 +8,9 @@ export interface Row {
   /** Times: the peer's divided by ours. Sizes: ours divided by the peer's. */
   readonly ratio: number | null;
   readonly aim: number | null;
+  /** Seconds of CPU. */
+  readonly oursCpu: number | null;
+  readonly theirsCpu: number | null;
   /** Bytes. */
   readonly oursMemory: number | null;
   readonly theirsMemory: number | null;
@@ -30,6 +33,8 @@ const head = [
   'Ratio',
   'Aim',
   'Met',
+  'CPU',
+  "Peer's CPU",
   'Memory',
   "Peer's memory",
 ];
@@ -70,11 +75,12 @@ function cells({
   unit,
   ratio,
   aim,
+  oursCpu,
+  theirsCpu,
   oursMemory,
   theirsMemory,
 }: Row): string[] {
-  const format = (value: number | null) =>
-    value === null ? '-' : unit === 's' ? `${value.toFixed(2)} s` : megabytes(value);
+  const format = (value: number | null) => (unit === 's' ? inSeconds(value) : megabytes(value));
   const met =
     ratio === null || aim === null ? '-' : (unit === 's' ? ratio >= aim : ratio <= aim) ? 'yes' : 'no';
   return [
@@ -86,9 +92,15 @@ function cells({
     ratio === null ? '-' : `${ratio.toFixed(2)}x`,
     aim === null ? '-' : `${unit === 's' ? '>=' : '<='} ${aim}x`,
     met,
+    inSeconds(oursCpu),
+    inSeconds(theirsCpu),
     megabytes(oursMemory),
     megabytes(theirsMemory),
   ];
+}
+
+function inSeconds(value: number | null): string {
+  return value === null ? '-' : `${value.toFixed(2)} s`;
 }
 
 function megabytes(bytes: number | null): string {
