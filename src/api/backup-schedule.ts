@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { CopySpecs, ScheduleCopyStatus } from './copy.ts';
 import { CRON_RULES } from './cron-pattern.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { Affinity, NodeSelector, PodAnnotations, PodLabels, PodResources, Toleration } from './pod-fields.ts';
+import { Retention } from './retention-fields.ts';
 import { Conditions, RelativePath, ResourceName, rules, Time } from './schema.ts';
 
 const int = (minimum: number, maximum = 2147483647) => z.int().min(minimum).max(maximum);
@@ -39,29 +41,6 @@ const Destination = z
     ),
   })
   .describe('Where the archives go.');
-
-const Retention = z
-  .object({
-    limit: int(0, 1_000_000).default(7).describe('How many of the newest archives to keep. 0 keeps all.'),
-    keepDaily: int(0, 10_000).optional().describe('Keep the newest archive of each of this many days.'),
-    keepWeekly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many ISO weeks.'),
-    keepMonthly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many months.'),
-    keepYearly: int(0, 10_000).optional().describe('Keep the newest archive of each of this many years.'),
-    maxAge: z
-      .string()
-      .max(16)
-      .optional()
-      .meta(
-        rules({
-          rule: "self.matches('^[1-9][0-9]{0,6}[hdw]$')",
-          message: 'must be a number of hours, days or weeks: "36h", "30d", "8w"',
-        }),
-      )
-      .describe(
-        'Remove archives older than this, even within the limit, unless keepDaily, keepWeekly, keepMonthly or keepYearly keeps them. The newest complete archive is always kept.',
-      ),
-  })
-  .describe('Which archives to keep. Applied only after a run that succeeded.');
 
 const Compression = z
   .object({
@@ -158,6 +137,7 @@ export const KmBackupScheduleSpec = z
     source: Source,
     destination: Destination.prefault({}),
     retention: Retention.prefault({}),
+    copies: CopySpecs.optional(),
     compression: Compression.prefault({}),
     script: z
       .object({
@@ -267,6 +247,10 @@ export const KmBackupScheduleStatus = z.object({
     .optional()
     .describe('Archives of this schedule on the destination, as the last run saw them.'),
   runs: RunTotals.optional().describe('Finished runs since the schedule was created.'),
+  copies: z
+    .array(ScheduleCopyStatus)
+    .optional()
+    .describe('The copies in each location of `spec.copies`, and of locations that it no longer names.'),
   sourceIdentity: SourceIdentity.optional().describe(
     'Security context of the pod that mounts the source claim, as the last run saw it. Runs take what podTemplate does not say from there when no pod mounts the claim.',
   ),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BackupCopyStatus } from './copy.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { Conditions, ResourceName, rules, Time } from './schema.ts';
 
@@ -76,6 +77,10 @@ export const KmBackupStatus = z.object({
     })
     .optional(),
   warnings: z.object({ count: z.int(), samples: z.array(z.string()) }).optional(),
+  copies: z
+    .array(BackupCopyStatus)
+    .optional()
+    .describe('The archive in each location of `spec.copies` of the schedule.'),
   pruned: z
     .object({ count: z.int(), failed: z.int(), names: z.array(z.string()) })
     .optional()

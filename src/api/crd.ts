@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { KmBackupSpec, KmBackupStatus } from './backup.ts';
 import { KmBackupScheduleSpec, KmBackupScheduleStatus } from './backup-schedule.ts';
+import { KmBackupLocationSpec, KmBackupLocationStatus } from './location.ts';
 import { GROUP, VERSION } from './names.ts';
 import { KmRestoreSpec, KmRestoreStatus } from './restore.ts';
 
@@ -92,6 +93,30 @@ export const RESOURCES: readonly ResourceDefinition[] = [
       { name: 'Changed', type: 'integer', jsonPath: '.status.plan.changed', priority: 1 },
       { name: 'Removed', type: 'integer', jsonPath: '.status.plan.removed', priority: 1 },
       { name: 'Message', type: 'string', jsonPath: '.status.message', priority: 1 },
+      age,
+    ],
+  },
+  {
+    kind: 'KmBackupLocation',
+    singular: 'kmbackuplocation',
+    plural: 'kmbackuplocations',
+    shortNames: ['kmbl'],
+    description: 'A bucket or a share where copies of archives are kept. Deleting it deletes no data.',
+    spec: KmBackupLocationSpec,
+    status: KmBackupLocationStatus,
+    columns: [
+      { name: 'URL', type: 'string', jsonPath: '.status.url' },
+      { name: 'Available', type: 'string', jsonPath: '.status.conditions[?(@.type=="Available")].status' },
+      { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Available")].reason' },
+      { name: 'Last Copy', type: 'date', jsonPath: '.status.lastCopyTime' },
+      { name: 'Copies', type: 'integer', jsonPath: '.status.usage.archives' },
+      { name: 'Bytes', type: 'integer', jsonPath: '.status.usage.bytes' },
+      {
+        name: 'Message',
+        type: 'string',
+        jsonPath: '.status.conditions[?(@.type=="Available")].message',
+        priority: 1,
+      },
       age,
     ],
   },

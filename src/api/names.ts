@@ -19,6 +19,8 @@ export const LABELS = {
   /** Name of the KmRestore a Job, pod or claim belongs to, cut to 63 characters. */
   restore: `${GROUP}/restore`,
   restoreUid: `${GROUP}/restore-uid`,
+  /** Name of the KmBackupLocation that a Job or pod works with, cut to 63 characters. */
+  location: `${GROUP}/location`,
 } as const;
 
 /** On the Job of a run, and on the KmBackup of an archive that a run found. */

@@ -55,6 +55,11 @@ export const RESTORE_REASONS = {
     meaning: 'The backup or schedule has no archive that fits. Nothing was changed.',
     kubectl: 'Choose another: `kubectl get kmb`.',
   },
+  SourceNotSupported: {
+    state: 'ended',
+    meaning: 'This version of the operator does not restore from a KmBackupLocation. Nothing was changed.',
+    kubectl: 'Use `km-backup restore LOCATION`, or fetch the archive to a claim and restore from there.',
+  },
   PrerequisiteFailed: {
     state: 'ended',
     meaning: 'A KmRestore named in `spec.after` did not succeed.',

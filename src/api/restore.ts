@@ -24,12 +24,40 @@ const Source = z
       })
       .optional()
       .describe('An archive file on a claim, made by whatever means.'),
+    location: z
+      .object({
+        name: ResourceName.describe('KmBackupLocation in the namespace of the restore.'),
+        series: z
+          .string()
+          .min(1)
+          .max(512)
+          .optional()
+          .describe(
+            'Whose copies: `<namespace>/<schedule>` of the cluster that made them. Needed if the location has several.',
+          ),
+        archive: z.string().min(1).max(255).optional().describe('Name of the archive.'),
+        asOf: Time.optional().describe('The newest complete archive at or before this time.'),
+        identitySecretRef: z
+          .object({ name: ResourceName })
+          .optional()
+          .describe(
+            'Secret with the age identity in its key `identity`. Only Jobs of this restore mount it. Needed for encrypted copies.',
+          ),
+      })
+      .meta(
+        rules({
+          rule: '!has(self.archive) || !has(self.asOf)',
+          message: 'must have archive or asOf, not both; without either, the newest complete archive',
+        }),
+      )
+      .optional()
+      .describe('A copy in a KmBackupLocation. Default: the newest complete archive of the series.'),
   })
   .meta(
     rules(
       {
-        rule: '(has(self.backupName) ? 1 : 0) + (has(self.scheduleName) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1',
-        message: 'must have exactly one of backupName, scheduleName, archive',
+        rule: '(has(self.backupName) ? 1 : 0) + (has(self.scheduleName) ? 1 : 0) + (has(self.archive) ? 1 : 0) + (has(self.location) ? 1 : 0) == 1',
+        message: 'must have exactly one of backupName, scheduleName, archive, location',
       },
       {
         rule: '!has(self.asOf) || has(self.scheduleName)',

@@ -9,7 +9,7 @@ let remove: () => Promise<void>;
 const KM = 'km.duskmantle.io';
 /** Every right of the operator in a namespace it serves: `verb resource.group`. */
 const RIGHTS = [
-  ...allow(['get', 'list', 'watch'], `kmbackupschedules.${KM}`),
+  ...allow(['get', 'list', 'watch'], `kmbackupschedules.${KM}`, `kmbackuplocations.${KM}`),
   ...allow(['get', 'list', 'watch', 'create', 'patch', 'delete'], `kmbackups.${KM}`),
   ...allow(['get', 'list', 'watch', 'patch'], `kmrestores.${KM}`),
   ...allow(
@@ -17,6 +17,7 @@ const RIGHTS = [
     `kmbackupschedules/status.${KM}`,
     `kmbackups/status.${KM}`,
     `kmrestores/status.${KM}`,
+    `kmbackuplocations/status.${KM}`,
   ),
   ...allow(['get', 'list', 'watch', 'create', 'delete'], 'jobs.batch'),
   ...allow(['get', 'list', 'watch'], 'pods.'),

@@ -17,8 +17,8 @@ beforeAll(async () => {
 afterAll(() => client.close());
 
 /** Asks the API server without keeping anything; gives its refusal. */
-async function refusal(kind: 'KmBackupSchedule' | 'KmBackup', spec: object): Promise<string | undefined> {
-  const plural = kind === 'KmBackup' ? 'kmbackups' : 'kmbackupschedules';
+async function refusal(kind: string, spec: object): Promise<string | undefined> {
+  const plural = `${kind.toLowerCase()}s`;
   try {
     await client.request({
       method: 'POST',
@@ -360,6 +360,115 @@ describe('a KmBackup', () => {
     const change = all.backups.mergePatch('default', made.metadata.name, { spec: { scheduleName: 'b' } });
     await expect(change).rejects.toThrow('a run cannot be changed');
     await all.backups.delete('default', made.metadata.name);
+  });
+});
+
+const RECIPIENT = `age1${'q'.repeat(58)}`;
+const AGE = { encryption: { age: { recipients: [RECIPIENT] } } };
+const s3 = (more: object = {}) => ({ s3: { bucket: 'backups', ...more }, ...AGE });
+const share = { directory: { persistentVolumeClaim: { claimName: 'share' } } };
+
+describe('a KmBackupLocation', () => {
+  const refused: [name: string, spec: object, words: string][] = [
+    ['neither bucket nor folder', AGE, 'exactly one of s3, directory'],
+    ['both', { ...s3(), ...share }, 'exactly one of s3, directory'],
+    ['no word on encryption', { s3: { bucket: 'backups' } }, 'spec.encryption: Required value'],
+    ['an empty encryption', { ...s3(), encryption: {} }, 'none: true'],
+    ['encryption that is off by a no', { ...s3(), encryption: { none: false } }, 'none: true'],
+    ['encryption on and off', { ...s3(), encryption: { ...AGE.encryption, none: true } }, 'none: true'],
+    ['no recipient', { ...s3(), encryption: { age: { recipients: [] } } }, 'at least 1 items'],
+    [
+      'a private key',
+      { ...s3(), encryption: { age: { recipients: ['AGE-SECRET-KEY-1QQQ'] } } },
+      'never an identity',
+    ],
+    ['an SSH key', { ...s3(), encryption: { age: { recipients: ['ssh-ed25519 AAAA'] } } }, 'age1'],
+    ['a bucket with a path', s3({ bucket: 'a/b' }), 'must be the name of a bucket'],
+    ['a prefix with a leading slash', s3({ prefix: '/a' }), 'must be parts of letters'],
+    ['a prefix that climbs', s3({ prefix: 'a/../b' }), 'must be parts of letters'],
+    ['a prefix with a line break', s3({ prefix: 'a\nb' }), 'must be parts of letters'],
+    [
+      'an endpoint with a password',
+      s3({ endpoint: 'https://me:secret@s3.example.com' }),
+      'without credentials',
+    ],
+    ['an endpoint with a path', s3({ endpoint: 'https://s3.example.com/bucket' }), 'without credentials'],
+    ['an endpoint of another protocol', s3({ endpoint: 'file:///etc' }), 'address of the server'],
+    ['keys in the open', s3({ accessKeyId: 'x' }), 'unknown field "spec.s3.accessKeyId"'],
+    ['a lock on a folder', { ...share, ...AGE, objectLock: { days: 3 } }, 'objectLock needs s3'],
+    ['a lock of no days', { ...s3(), objectLock: { days: 0 } }, 'greater than or equal to 1'],
+    ['a limit in words', { ...s3(), bandwidthLimit: 'fast' }, 'bytes a second'],
+    ['a check every second', { ...s3(), checkInterval: '1s' }, 'at least 1m'],
+    ['a check never', { ...s3(), checkInterval: '0' }, 'at least 1m'],
+    [
+      'a folder outside the claim',
+      { directory: { ...share.directory, path: '../x' }, ...AGE },
+      'must not contain ".."',
+    ],
+  ];
+  it.each(refused)('refuses %s', async (_name, spec, words) => {
+    expect(await refusal('KmBackupLocation', spec)).toContain(words);
+  });
+
+  const taken: [name: string, spec: object][] = [
+    ['a bucket on AWS', s3({ region: 'eu-central-1' })],
+    [
+      'a bucket elsewhere',
+      {
+        ...s3({
+          endpoint: 'http://[fd00::1]:7070/',
+          prefix: 'clusters/a_1.x',
+          forcePathStyle: true,
+          credentialsSecretRef: { name: 'keys' },
+          caBundle: { configMapKeyRef: { name: 'ca' } },
+        }),
+        objectLock: { days: 30, mode: 'COMPLIANCE' },
+        bandwidthLimit: '10Mi',
+        checkInterval: '15m',
+      },
+    ],
+    ['a share', { ...share, ...AGE }],
+    ['copies in the open, if said', { ...share, encryption: { none: true } }],
+  ];
+  it.each(taken)('takes %s', async (_name, spec) => {
+    expect(await refusal('KmBackupLocation', spec)).toBeUndefined();
+  });
+});
+
+describe('copies of a schedule', () => {
+  const to = (...names: string[]) => ({ copies: names.map((name) => ({ locationRef: { name } })) });
+
+  it('go to each location once', async () => {
+    expect(await scheduleRefusal(to('a', 'b'))).toBeUndefined();
+    expect(await scheduleRefusal(to('a', 'b', 'a'))).toContain('must name each location once');
+  });
+
+  it('have a retention of their own', async () => {
+    const copies = (limit: number) => ({ copies: [{ locationRef: { name: 'a' }, retention: { limit } }] });
+    expect(await scheduleRefusal(copies(30))).toBeUndefined();
+    expect(await scheduleRefusal(copies(-1))).toContain('greater than or equal to 0');
+  });
+});
+
+describe('a KmRestore from a location', () => {
+  const restore = (source: object) =>
+    refusal('KmRestore', { source, target: { persistentVolumeClaim: { claimName: 'state' } } });
+  const location = { name: 'offsite' };
+
+  it('names one source', async () => {
+    expect(await restore({ location })).toBeUndefined();
+    expect(await restore({ location, scheduleName: 'a' })).toContain('exactly one of');
+    expect(await restore({})).toContain('exactly one of');
+  });
+
+  it('asks for an archive or a time', async () => {
+    const archive = 'km-backup-20260301T010000Z.tgz';
+    const asOf = '2026-03-01T02:00:00Z';
+    expect(await restore({ location: { ...location, archive, series: 'a/b' } })).toBeUndefined();
+    expect(
+      await restore({ location: { ...location, asOf, identitySecretRef: { name: 'key' } } }),
+    ).toBeUndefined();
+    expect(await restore({ location: { ...location, archive, asOf } })).toContain('archive or asOf');
   });
 });
 

@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- /* What the operator may do in a namespace it serves; every rule is asserted by test/e2e/rbac.test.ts. */ -}}
 {{- define "km.rules" -}}
 - apiGroups: [km.duskmantle.io]
-  resources: [kmbackupschedules]
+  resources: [kmbackupschedules, kmbackuplocations]
   verbs: [get, list, watch]
 - apiGroups: [km.duskmantle.io]
   resources: [kmbackups]
@@ -61,7 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   # patch: the finalizer that puts stopped workloads back.
   verbs: [get, list, watch, patch]
 - apiGroups: [km.duskmantle.io]
-  resources: [kmbackupschedules/status, kmbackups/status, kmrestores/status]
+  resources: [kmbackupschedules/status, kmbackups/status, kmrestores/status, kmbackuplocations/status]
   verbs: [get, update]
 - apiGroups: [batch]
   resources: [jobs]

@@ -250,6 +250,13 @@ describe('a restore in place', () => {
     expect(world.scaled).toEqual([0, 3]);
   });
 
+  it('fails at once, with nothing touched, when asked for a location', () => {
+    const world = new World({ source: { location: { name: 'offsite' } } });
+    expect(world.run()?.status).toMatchObject({ phase: 'Failed', reason: 'SourceNotSupported' });
+    expect(world.made).toEqual([]);
+    expect(world.scaled).toEqual([]);
+  });
+
   it('ends after the plan of a dry run, with nothing stopped', () => {
     const world = new World({ dryRun: true });
     expect(world.run()?.status).toMatchObject({ phase: 'Planned', plan });

@@ -101,9 +101,15 @@ function ofSchedule(
 
 /** The archive to restore; asked once, for it is pinned in the status then. */
 export function resolve({ spec }: KmRestore, backups: readonly Run[], scheduleExists: boolean): Resolution {
-  const { backupName, scheduleName, asOf, archive } = spec.source;
+  const { backupName, scheduleName, asOf, archive, location } = spec.source;
   if (backupName !== undefined) return ofBackup(backupName, backups);
   if (scheduleName !== undefined) return ofSchedule(scheduleName, asOf, backups, scheduleExists);
+  if (location) {
+    return failed(
+      'SourceNotSupported',
+      `This version of the operator does not restore from KmBackupLocation ${location.name}. Use km-backup restore, or fetch the archive to a claim and name it in spec.source.archive.`,
+    );
+  }
   const { persistentVolumeClaim, path } = archive!;
   const cut = path.lastIndexOf('/');
   return {
