@@ -42,6 +42,12 @@ export const ROOMS: readonly Room[] = [
     pure: true,
   },
   {
+    path: 'overview',
+    what: 'the state of all backups, the worst first: for a page, a plugin and an assistant',
+    imports: ['api', 'schedule', 'retention'],
+    pure: true,
+  },
+  {
     path: 'posix',
     what: 'what Node.js lacks: locks, renameat2, holes, xattrs, nanosecond times',
     imports: [PRINTABLE],
@@ -137,6 +143,7 @@ export const ROOMS: readonly Room[] = [
       'kube',
       'offsite',
       'archive',
+      'overview',
       'api',
       'retention',
       'schedule',

@@ -6,6 +6,7 @@ import {
   ExitCode,
   type Explanation,
   exitCodeOf,
+  HEALTH_REASONS,
   RESTORE_REASONS,
   RUN_REASONS,
   type RunReason,
@@ -74,6 +75,17 @@ function scheduleReasons(): string {
   );
 }
 
+function healthReasons(): string {
+  return table(
+    ['Reason', 'Meaning', 'What to do'],
+    Object.entries(HEALTH_REASONS).map(([reason, explanation]) => [
+      `\`${reason}\``,
+      explanation.meaning,
+      explanation.kubectl,
+    ]),
+  );
+}
+
 function events(): string {
   return table(
     ['Event', 'Meaning'],
@@ -90,6 +102,7 @@ export function troubleshootingPage(current: string): string {
     'ended-reasons': backupReasons(['ended']),
     'restore-reasons': restoreReasons(),
     'schedule-reasons': scheduleReasons(),
+    'health-reasons': healthReasons(),
     events: events(),
   });
 }

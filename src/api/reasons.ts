@@ -3,6 +3,7 @@
  * errors take their reasons from here; docs/troubleshooting.md is generated from here.
  */
 import type { BackupReason } from './backup-reasons.ts';
+import type { HealthReason } from './health-reasons.ts';
 import type { RestoreReason } from './restore-reasons.ts';
 import type { RunReason } from './run-reasons.ts';
 import type { ScheduleReason } from './schedule-reasons.ts';
@@ -10,6 +11,7 @@ import type { ScheduleReason } from './schedule-reasons.ts';
 export { BACKUP_REASONS, type BackupReason } from './backup-reasons.ts';
 export { EXIT_CODES, ExitCode, NOT_RETRIED } from './exit-codes.ts';
 export type { Explanation } from './explanation.ts';
+export { HEALTH_REASONS, type HealthReason } from './health-reasons.ts';
 export { RESTORE_REASONS, type RestoreReason } from './restore-reasons.ts';
 export { exitCodeOf, type FailureReason, RUN_REASONS, type RunReason } from './run-reasons.ts';
 export {
@@ -32,6 +34,6 @@ export function quoteReason<R extends Reason>(reason: string | undefined, otherw
 }
 
 /** Reasons of this project. */
-export type Reason = RunReason | BackupReason | ScheduleReason | RestoreReason;
+export type Reason = RunReason | BackupReason | ScheduleReason | RestoreReason | HealthReason;
 /** What the `reason` of a condition may hold. */
 export type ConditionReason = Reason | QuotedReason;

@@ -1,21 +1,8 @@
 /** The claims that a schedule names, and what is wrong with them. Pure. */
-import type { KmBackupSchedule, KmBackupScheduleSpec } from '../api/backup-schedule.ts';
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { BackupReason } from '../api/reasons.ts';
+import { claimNamesOf } from '../api/schedule-claims.ts';
 import type { PersistentVolumeClaim } from './workloads.ts';
-
-/** Claim and folder of a schedule's archives. */
-export function destinationOf(spec: KmBackupScheduleSpec): { claimName: string; path: string } {
-  return {
-    claimName:
-      spec.destination.persistentVolumeClaim?.claimName ?? spec.source.persistentVolumeClaim.claimName,
-    path: spec.destination.path,
-  };
-}
-
-/** The source, then the destination if it is another claim. */
-export function claimNamesOf(spec: KmBackupScheduleSpec): string[] {
-  return [...new Set([spec.source.persistentVolumeClaim.claimName, destinationOf(spec).claimName])];
-}
 
 /** Keys of the claims that a schedule names. */
 export const claimKeysOf = ({ metadata, spec }: KmBackupSchedule): string[] =>

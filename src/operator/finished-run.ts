@@ -19,6 +19,7 @@ const METADATA = [
 const SPEC = ['scheduleName', 'scheduledTime', 'archiveName'] as const satisfies (keyof KmBackupSpec)[];
 const STATUS = [
   'phase',
+  'reason',
   'message',
   'completionTime',
   'durationSeconds',

@@ -1,8 +1,8 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { cadenceOf, successDueOf } from '../api/schedule-cadence.ts';
 import type { BackupState } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
-import { type Cadence, expectedIntervalSeconds, successDueMs } from '../schedule/index.ts';
-import { cadenceOf } from './backupschedule/cadence.ts';
+import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
 import { fromTime } from './time.ts';
 
 const toMs = (time: string | undefined) => (time === undefined ? undefined : fromTime(time));
@@ -46,15 +46,7 @@ export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
     ...(status?.archives && { archives: status.archives }),
     nextSlotMs: toMs(status?.nextScheduleTime),
     missedCountedMs: toMs(status?.missedCountedTime),
-    successDueMs:
-      cadence.ok && !spec.suspend
-        ? successDueMs({
-            cadence: cadence.cadence,
-            sinceMs: fromTime(status?.cadenceSince ?? schedule.metadata.creationTimestamp),
-            lastSuccessMs: toMs(status?.lastSuccessfulTime),
-            lastDurationSeconds: status?.lastSuccessfulBackup?.durationSeconds,
-          })
-        : undefined,
+    successDueMs: cadence.ok && !spec.suspend ? successDueOf(schedule, cadence.cadence) : undefined,
     expectedIntervalSeconds: cadence.ok ? expectedInterval(schedule, cadence.cadence, from) : undefined,
   };
 }

@@ -6,6 +6,7 @@ import {
   EVENT_REASONS,
   type Explanation,
   exitCodeOf,
+  HEALTH_REASONS,
   NOT_RETRIED,
   quoteReason,
   RESTORE_REASONS,
@@ -19,6 +20,7 @@ const all: Record<string, Explanation> = {
   ...BACKUP_REASONS,
   ...RESTORE_REASONS,
   ...SCHEDULE_REASONS,
+  ...HEALTH_REASONS,
   ...EVENT_REASONS,
 };
 const source = globSync('src/**/*.ts', { cwd: root })
@@ -32,9 +34,14 @@ describe('the table of reasons', () => {
   });
 
   it('has no reason twice', () => {
-    const names = [RUN_REASONS, BACKUP_REASONS, RESTORE_REASONS, SCHEDULE_REASONS, EVENT_REASONS].flatMap(
-      Object.keys,
-    );
+    const names = [
+      RUN_REASONS,
+      BACKUP_REASONS,
+      RESTORE_REASONS,
+      SCHEDULE_REASONS,
+      HEALTH_REASONS,
+      EVENT_REASONS,
+    ].flatMap(Object.keys);
     expect(names.toSorted()).toEqual([...new Set(names)].toSorted());
   });
 

@@ -3,7 +3,7 @@ import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { NOT_RETRIED } from '../../api/reasons.ts';
-import { destinationOf } from '../claims.ts';
+import { destinationOf } from '../../api/schedule-claims.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { deadlinesText, destinationText } from '../workloads.ts';

@@ -1,9 +1,10 @@
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { targetClaimName } from '../../api/restore.ts';
+import { claimNamesOf } from '../../api/schedule-claims.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { type Cache, scheduleKey } from '../cache.ts';
-import { claimNamesOf, claimProblem } from '../claims.ts';
+import { claimProblem } from '../claims.ts';
 import type { ConcurrencyLimiter } from '../concurrency-limiter.ts';
 import type { Resources } from '../resources.ts';
 import {

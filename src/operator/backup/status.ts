@@ -2,7 +2,7 @@
 import type { KmBackupStatus } from '../../api/backup.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from '../../api/reasons.ts';
-import { destinationOf } from '../claims.ts';
+import { destinationOf } from '../../api/schedule-claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { EventText, Plan, Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';

@@ -2,10 +2,10 @@
 
 import { LABELS } from '../../api/names.ts';
 import type { ScheduleReason } from '../../api/reasons.ts';
+import { cadenceOf, describeCadence } from '../../api/schedule-cadence.ts';
 import { type Cadence, nextTime, settle } from '../../schedule/index.ts';
 import type { Run } from '../finished-run.ts';
 import { fromTime } from '../time.ts';
-import { cadenceOf, describeCadence } from './cadence.ts';
 import type { ObservedSchedule } from './observe.ts';
 
 export type Validity =

@@ -1,6 +1,7 @@
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
+import { claimNamesOf } from '../../api/schedule-claims.ts';
 import type { Cache } from '../cache.ts';
-import { type ClaimProblem, claimNamesOf, claimProblem } from '../claims.ts';
+import { type ClaimProblem, claimProblem } from '../claims.ts';
 import type { Run } from '../finished-run.ts';
 import type { Job } from '../workloads.ts';
 

@@ -7,12 +7,12 @@ import type {
   SourceIdentity,
 } from '../../api/backup-schedule.ts';
 import { quoteReason } from '../../api/reasons.ts';
+import { describeCadence } from '../../api/schedule-cadence.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { FinishedRun } from '../finished-run.ts';
 import { toTime } from '../time.ts';
-import { describeCadence } from './cadence.ts';
 import type { Due, Validity } from './due.ts';
 import type { Inventory } from './inventory.ts';
 

@@ -1,5 +1,6 @@
 /** Chooses the archive that a KmRestore asks for, from the records of the namespace. Pure. */
 
+import { archiveTimeOf } from '../../api/archive-time.ts';
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
 import type { KmRestore, KmRestoreStatus } from '../../api/restore.ts';
@@ -18,19 +19,6 @@ const failed = (reason: ConditionReason, message: string): Resolution => ({
   reason,
   message,
 });
-
-const stamp = /(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z?\./;
-
-/** When an archive was made: by its name, else by the end of its run. */
-export function archiveTimeOf(backup: Run): string | undefined {
-  const match = stamp.exec(backup.status?.archive?.name ?? '');
-  if (match) {
-    const [, year, month, day, hour, minute, second] = match;
-    const time = `${year}-${month}-${day}T${hour}:${minute}:${second}Z`;
-    if (!Number.isNaN(Date.parse(time))) return time;
-  }
-  return backup.status?.completionTime;
-}
 
 function resolvedOf(backup: Run): Resolved {
   const archive = backup.status!.archive!;

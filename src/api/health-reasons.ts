@@ -1,0 +1,48 @@
+import type { Explanation } from './explanation.ts';
+
+/** What is wrong with a schedule beyond its conditions, or with the protection of a claim. Derived, never stored. */
+export const HEALTH_REASONS = {
+  NotObserved: {
+    meaning: 'The operator has recorded nothing about this schedule.',
+    kubectl: 'Check that the operator runs, and that it watches this namespace (`namespaces` of the chart).',
+  },
+  Overdue: {
+    meaning:
+      'A complete archive was due: one failed or missed run later than scheduled, at most a day, plus the time of a run and 15 minutes.',
+    kubectl:
+      'Look at the conditions and Events: `kubectl describe kmbs NAME`. If nothing is recorded, check the operator.',
+    environment: 'Look at `/healthz` and at the log of `km-backup serve`.',
+  },
+  NeverSucceeded: {
+    meaning: 'A first complete archive was due, and there is none.',
+    kubectl:
+      'Look at the conditions and Events: `kubectl describe kmbs NAME`. If nothing is recorded, check the operator.',
+    environment: 'Look at `/healthz` and at the log of `km-backup serve`.',
+  },
+  DrillUnsuccessful: {
+    meaning: 'The last restore into scratch space of an archive of this schedule did not succeed.',
+    kubectl: 'Find out why before you need a restore: `kubectl get kmr`.',
+  },
+  NoSchedule: {
+    meaning: 'No schedule backs up this claim.',
+    kubectl: 'Create a KmBackupSchedule, or leave it if the data can be made again.',
+  },
+  AllSuspended: {
+    meaning: 'Every schedule of this claim is suspended.',
+    kubectl: 'Resume one of them (`spec.suspend: false`).',
+  },
+  BackupStale: {
+    meaning: 'Every schedule of this claim is overdue, or has never made a complete archive.',
+    kubectl: 'Look at the schedules first.',
+  },
+  ArchivesOnSameClaim: {
+    meaning: 'All archives lie on the claim that they protect: losing the volume loses both.',
+    kubectl: 'Name another claim in `spec.destination.persistentVolumeClaim`.',
+  },
+  NeverDrilled: {
+    meaning: 'No archive of this claim was ever restored as a test.',
+    kubectl: 'Restore one into scratch space: a KmRestore with `spec.target.scratch`.',
+  },
+} as const satisfies Record<string, Explanation>;
+
+export type HealthReason = keyof typeof HEALTH_REASONS;

@@ -1,0 +1,86 @@
+/** What is wrong with a schedule, or worth knowing. */
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { HealthReason } from '../api/health-reasons.ts';
+import { type ConditionReason, quoteReason } from '../api/reasons.ts';
+import { adviceOf, explanationOf } from './advice.ts';
+import { type Finding, type ScheduleOverview, worstFirst } from './model.ts';
+import { known, timeOf } from './records.ts';
+
+/** A schedule that the operator has not looked at for longer than this is not looked at. */
+const OBSERVED_WITHIN_MS = 5 * 60_000;
+
+type Facts = {
+  [K in 'lastRun' | 'lastSuccess' | 'successDue' | 'drill']: ScheduleOverview[K] | undefined;
+};
+
+type Rule = (schedule: KmBackupSchedule, facts: Facts, nowMs: number) => Omit<Finding, 'todo'> | undefined;
+
+const meaning = (reason: HealthReason) => explanationOf(reason)?.meaning ?? '';
+
+const notReady: Rule = ({ status }) => {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  if (ready?.status !== 'False') return undefined;
+  const time = timeOf(ready.lastTransitionTime);
+  const reason = quoteReason(ready.reason, 'InvalidSchedule');
+  return known({ health: 'NotReady' as const, reason, message: ready.message ?? '', time });
+};
+
+const lastRunBad: Rule = ({ spec }, { lastRun }) => {
+  if (!lastRun || spec.suspend || lastRun.phase === 'Succeeded') return undefined;
+  const incomplete = lastRun.phase === 'Incomplete';
+  const reason: ConditionReason = quoteReason(lastRun.reason, incomplete ? 'FilesNotCaptured' : 'Failed');
+  return known({
+    health: incomplete ? ('Incomplete' as const) : ('Failed' as const),
+    reason,
+    message: lastRun.message ?? 'It ended without a message.',
+    time: lastRun.completionTime,
+    object: { kind: 'KmBackup' as const, name: lastRun.name },
+  });
+};
+
+const overdue: Rule = (_, { successDue, lastSuccess }, nowMs) => {
+  if (successDue === undefined || Date.parse(successDue) >= nowMs) return undefined;
+  const message = lastSuccess
+    ? `A complete archive was due by ${successDue}. The last one was finished at ${lastSuccess.time}.`
+    : `A first complete archive was due by ${successDue}. There is none.`;
+  return { health: 'Overdue', reason: lastSuccess ? 'Overdue' : 'NeverSucceeded', message, time: successDue };
+};
+
+const drillFailed: Rule = (_, { drill }) => {
+  const last = drill?.last;
+  if (!last || last.phase === 'Succeeded') return undefined;
+  return {
+    health: 'DrillFailed',
+    reason: 'DrillUnsuccessful',
+    message: last.message ?? meaning('DrillUnsuccessful'),
+    time: last.time,
+    object: { kind: 'KmRestore', name: last.name },
+  };
+};
+
+const suspended: Rule = ({ spec }) =>
+  spec.suspend
+    ? { health: 'Suspended', reason: 'Suspended', message: 'Suspended: no runs are started.' }
+    : undefined;
+
+const pending: Rule = ({ metadata, status }, { lastRun }, nowMs) => {
+  if (lastRun) return undefined;
+  const observed = status?.observedGeneration !== undefined || (status?.conditions?.length ?? 0) > 0;
+  const ageMs = nowMs - Date.parse(metadata.creationTimestamp);
+  return observed || !(ageMs > OBSERVED_WITHIN_MS)
+    ? { health: 'Pending', reason: 'NoRunYet', message: 'No run has finished yet.' }
+    : { health: 'NotReady', reason: 'NotObserved', message: meaning('NotObserved') };
+};
+
+const RULES: readonly Rule[] = [notReady, lastRunBad, overdue, drillFailed, suspended, pending];
+
+/** The worst first. Empty if all is well. */
+export function findingsOf(schedule: KmBackupSchedule, facts: Facts, nowMs: number): Finding[] {
+  return RULES.map((rule) => rule(schedule, facts, nowMs))
+    .filter((finding) => finding !== undefined)
+    .map((finding) => {
+      const name = finding.object?.name ?? schedule.metadata.name;
+      return known({ ...finding, todo: adviceOf(finding.reason, { name }) });
+    })
+    .sort(worstFirst);
+}
