@@ -19,6 +19,11 @@ export const HEALTH_REASONS = {
       'Look at the conditions and Events: `kubectl describe kmbs NAME`. If nothing is recorded, check the operator.',
     environment: 'Look at `/healthz` and at the log of `km-backup serve`.',
   },
+  CopyLate: {
+    meaning: 'A location lacks the newest complete archive, a day after it was finished.',
+    kubectl: 'Look at `status.copies` of the schedule, and at the location: `kubectl get kmbl`.',
+    environment: 'Look at `/healthz` and at the log of `km-backup serve`.',
+  },
   DrillUnsuccessful: {
     meaning: 'The last restore into scratch space of an archive of this schedule did not succeed.',
     kubectl: 'Find out why before you need a restore: `kubectl get kmr`.',
@@ -37,7 +42,12 @@ export const HEALTH_REASONS = {
   },
   ArchivesOnSameClaim: {
     meaning: 'All archives lie on the claim that they protect: losing the volume loses both.',
-    kubectl: 'Name another claim in `spec.destination.persistentVolumeClaim`.',
+    kubectl:
+      'Name another claim in `spec.destination.persistentVolumeClaim`, or a location in `spec.copies`.',
+  },
+  NoCopy: {
+    meaning: 'No archive of this claim was ever copied off the cluster.',
+    kubectl: 'Name a KmBackupLocation in `spec.copies` of the schedule.',
   },
   NeverDrilled: {
     meaning: 'No archive of this claim was ever restored as a test.',

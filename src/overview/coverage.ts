@@ -1,39 +1,55 @@
 /** Which claims are protected, and what is missing. */
-import { HEALTH_REASONS, type HealthReason } from '../api/health-reasons.ts';
-import { adviceOf } from './advice.ts';
-import type { ClaimOverview, Coverage, Gap, ScheduleOverview } from './model.ts';
+import type { BackupReason, HealthReason } from '../api/reasons.ts';
+import { adviceOf, explanationOf } from './advice.ts';
+import type { ClaimOverview, Coverage, Gap, ScheduleOverview, Severity } from './model.ts';
 import { byTime, type ClaimRecord, known } from './records.ts';
 
 /** The worst first. */
 const GAPS = [
-  'NoSchedule',
-  'BackupStale',
-  'AllSuspended',
-  'ArchivesOnSameClaim',
-  'NeverDrilled',
-] as const satisfies readonly HealthReason[];
-type GapReason = (typeof GAPS)[number];
-const ORDER: readonly string[] = [...GAPS, 'ClaimIsBlock'];
+  ['NoSchedule', 'critical'],
+  ['BackupStale', 'critical'],
+  ['AllSuspended', 'critical'],
+  ['ArchivesOnSameClaim', 'warning'],
+  ['NoCopy', 'idle'],
+  ['NeverDrilled', 'idle'],
+  ['ClaimIsBlock', 'idle'],
+] as const satisfies readonly [HealthReason | BackupReason, Severity][];
+type GapReason = (typeof GAPS)[number][0];
+const ORDER = GAPS.map(([reason]) => reason);
+const SEVERITY = new Map<GapReason, Severity>(GAPS);
 
-const gapOf = (reason: GapReason | 'ClaimIsBlock', message: string): Gap =>
-  known({ reason, message, todo: adviceOf(reason) });
+const gapOf = (reason: GapReason): Gap =>
+  known({
+    severity: SEVERITY.get(reason) ?? 'idle',
+    reason,
+    message:
+      reason === 'ClaimIsBlock'
+        ? 'A raw block device, which holds no files: km-backup cannot back it up.'
+        : (explanationOf(reason)?.meaning ?? ''),
+    todo: reason === 'ClaimIsBlock' ? undefined : adviceOf(reason),
+  });
 
 const isStale = ({ lastSuccess, findings }: ScheduleOverview) =>
   !lastSuccess || findings.some(({ health }) => health === 'Overdue');
 
 const latest = (times: readonly (string | undefined)[]): string | undefined => times.toSorted(byTime).at(-1);
 
-function gapsOf(name: string, schedules: readonly ScheduleOverview[]): Gap[] {
+const lastCopyOf = ({ copies }: ScheduleOverview) =>
+  latest((copies ?? []).map(({ lastSuccess }) => lastSuccess));
+
+function gapsOf(name: string, schedules: readonly ScheduleOverview[], isBlock: boolean): Gap[] {
+  if (schedules.length === 0) return [gapOf(isBlock ? 'ClaimIsBlock' : 'NoSchedule')];
   const active = schedules.filter(({ suspended }) => !suspended);
-  const has: Record<GapReason, boolean> = {
-    NoSchedule: schedules.length === 0,
-    AllSuspended: schedules.length > 0 && active.length === 0,
+  const copied = schedules.some((schedule) => lastCopyOf(schedule) !== undefined);
+  const sameClaim = schedules.every(({ destination }) => destination.claimName === name);
+  const has: Partial<Record<GapReason, boolean>> = {
+    AllSuspended: active.length === 0,
     BackupStale: active.length > 0 && active.every(isStale),
-    ArchivesOnSameClaim:
-      schedules.length > 0 && schedules.every(({ destination }) => destination.claimName === name),
-    NeverDrilled: schedules.length > 0 && schedules.every(({ drill }) => drill?.lastSuccess === undefined),
+    ArchivesOnSameClaim: sameClaim && !copied,
+    NoCopy: !sameClaim && !copied,
+    NeverDrilled: schedules.every(({ drill }) => drill?.lastSuccess === undefined),
   };
-  return GAPS.filter((reason) => has[reason]).map((reason) => gapOf(reason, HEALTH_REASONS[reason].meaning));
+  return ORDER.filter((reason) => has[reason]).map(gapOf);
 }
 
 function claimOverview(
@@ -42,7 +58,6 @@ function claimOverview(
   holdsArchivesOf: readonly ScheduleOverview[],
 ): ClaimOverview {
   const onlyHolds = schedules.length === 0 && holdsArchivesOf.length > 0;
-  const isBlock = spec?.volumeMode === 'Block' && schedules.length === 0;
   return known({
     namespace,
     name,
@@ -50,11 +65,8 @@ function claimOverview(
     holdsArchivesOf: holdsArchivesOf.map((schedule) => schedule.name).sort(),
     lastSuccess: latest(schedules.map(({ lastSuccess }) => lastSuccess?.time)),
     lastDrill: latest(schedules.map(({ drill }) => drill?.lastSuccess)),
-    gaps: onlyHolds
-      ? []
-      : isBlock
-        ? [gapOf('ClaimIsBlock', 'A raw block device: km-backup reads files.')]
-        : gapsOf(name, schedules),
+    lastCopy: latest(schedules.map(lastCopyOf)),
+    gaps: onlyHolds ? [] : gapsOf(name, schedules, spec?.volumeMode === 'Block'),
   });
 }
 
@@ -70,7 +82,8 @@ export function coverageOf(claims: Iterable<ClaimRecord>, schedules: readonly Sc
     schedules.filter(({ source, destination }) => source.claimName !== destination.claimName),
     (schedule) => key(schedule, schedule.destination.claimName),
   );
-  const rank = ({ gaps }: ClaimOverview) => (gaps[0] ? ORDER.indexOf(gaps[0].reason) : ORDER.length);
+  const rank = ({ gaps }: ClaimOverview) =>
+    gaps[0] ? ORDER.indexOf(gaps[0].reason as GapReason) : ORDER.length;
   const list = [...claims]
     .filter((claim) => claim.metadata.deletionTimestamp === undefined && !isEphemeral(claim))
     .map((claim) => {
@@ -80,5 +93,11 @@ export function coverageOf(claims: Iterable<ClaimRecord>, schedules: readonly Sc
     .sort((a, b) => rank(a) - rank(b) || (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
   const gaps: Record<string, number> = {};
   for (const claim of list) for (const { reason } of claim.gaps) gaps[reason] = (gaps[reason] ?? 0) + 1;
-  return { claims: list, covered: list.filter((claim) => claim.gaps.length === 0).length, gaps };
+  const isProtected = ({ gaps }: ClaimOverview) => gaps.every(({ severity }) => severity !== 'critical');
+  return {
+    claims: list,
+    covered: list.filter((claim) => claim.gaps.length === 0).length,
+    protected: list.filter(isProtected).length,
+    gaps,
+  };
 }

@@ -6,14 +6,21 @@ import { adviceOf, explanationOf } from './advice.ts';
 import { type Finding, type ScheduleOverview, worstFirst } from './model.ts';
 import { known, timeOf } from './records.ts';
 
+/** A copy of the newest archive is late after this. */
+const COPIED_WITHIN_MS = 24 * 3_600_000;
 /** A schedule that the operator has not looked at for longer than this is not looked at. */
 const OBSERVED_WITHIN_MS = 5 * 60_000;
 
 type Facts = {
-  [K in 'lastRun' | 'lastSuccess' | 'successDue' | 'drill']: ScheduleOverview[K] | undefined;
+  [K in 'lastRun' | 'lastSuccess' | 'successDue' | 'copies' | 'drill']: ScheduleOverview[K] | undefined;
 };
 
-type Rule = (schedule: KmBackupSchedule, facts: Facts, nowMs: number) => Omit<Finding, 'todo'> | undefined;
+type Untold = Omit<Finding, 'todo'>;
+type Rule = (
+  schedule: KmBackupSchedule,
+  facts: Facts,
+  nowMs: number,
+) => Untold | readonly Untold[] | undefined;
 
 const meaning = (reason: HealthReason) => explanationOf(reason)?.meaning ?? '';
 
@@ -46,6 +53,30 @@ const overdue: Rule = (_, { successDue, lastSuccess }, nowMs) => {
   return { health: 'Overdue', reason: lastSuccess ? 'Overdue' : 'NeverSucceeded', message, time: successDue };
 };
 
+const copiesLate: Rule = ({ spec }, { copies, lastSuccess }, nowMs) =>
+  (spec.suspend ? [] : (copies ?? [])).flatMap((copy): Untold[] => {
+    if (!copy.wanted) return [];
+    if (copy.phase === 'Failed') {
+      const { lastFailure: time, location, message } = copy;
+      const reason = quoteReason(copy.reason, 'CopyLate');
+      return [
+        known({
+          health: 'CopyLate' as const,
+          reason,
+          message: `Location ${location}: ${message ?? 'the copy failed.'}`,
+          time,
+        }),
+      ];
+    }
+    const behind = lastSuccess !== undefined && copy.archive !== lastSuccess.archive;
+    if (!behind || nowMs - Date.parse(lastSuccess.time) < COPIED_WITHIN_MS) return [];
+    const last = copy.lastSuccess
+      ? `The last copy is from ${copy.lastSuccess}.`
+      : 'It has none of this schedule.';
+    const message = `Location ${copy.location} lacks the archive of ${lastSuccess.time}. ${last}`;
+    return [{ health: 'CopyLate', reason: 'CopyLate', message, time: lastSuccess.time }];
+  });
+
 const drillFailed: Rule = (_, { drill }) => {
   const last = drill?.last;
   if (!last || last.phase === 'Succeeded') return undefined;
@@ -72,11 +103,11 @@ const pending: Rule = ({ metadata, status }, { lastRun }, nowMs) => {
     : { health: 'NotReady', reason: 'NotObserved', message: meaning('NotObserved') };
 };
 
-const RULES: readonly Rule[] = [notReady, lastRunBad, overdue, drillFailed, suspended, pending];
+const RULES: readonly Rule[] = [notReady, lastRunBad, overdue, copiesLate, drillFailed, suspended, pending];
 
 /** The worst first. Empty if all is well. */
 export function findingsOf(schedule: KmBackupSchedule, facts: Facts, nowMs: number): Finding[] {
-  return RULES.map((rule) => rule(schedule, facts, nowMs))
+  return RULES.flatMap((rule) => rule(schedule, facts, nowMs))
     .filter((finding) => finding !== undefined)
     .map((finding) => {
       const name = finding.object?.name ?? schedule.metadata.name;

@@ -1,5 +1,6 @@
 /** The state of all backups, the worst first, for a page, a plugin and an assistant. Pure. */
 import type { KmRestore } from '../api/restore.ts';
+import { locationOverview } from './copies.ts';
 import { coverageOf } from './coverage.ts';
 import { HEALTH_ORDER, type Overview, type ScheduleOverview, worstFirst } from './model.ts';
 import { known, type Records, type RunRecord, toTime } from './records.ts';
@@ -21,7 +22,7 @@ const sum = <T>(items: readonly T[], value: (item: T) => number) =>
 /** The whole from its schedules: sorted and counted. */
 export function overviewOf(
   schedules: readonly ScheduleOverview[],
-  rest: Pick<Overview, 'restores'> & Partial<Pick<Overview, 'coverage'>>,
+  rest: Pick<Overview, 'restores'> & Partial<Pick<Overview, 'coverage' | 'locations'>>,
   nowMs: number,
 ): Overview {
   const sorted = schedules.toSorted((a, b) => worstFirst(a, b) || byName(a, b));
@@ -45,7 +46,7 @@ export function overviewOf(
 
 /** The state of all backups from plain resources. Statuses may be partial, as those of other versions are. */
 export function overviewOfResources(
-  { schedules, backups, restores, claims }: Records,
+  { schedules, backups, restores, claims, locations }: Records,
   nowMs: number,
 ): Overview {
   const runKey = ({ metadata, spec }: RunRecord) => `${metadata.namespace}/${spec.scheduleName}`;
@@ -67,6 +68,7 @@ export function overviewOfResources(
     list,
     known({
       restores: restoresOverview(allRestores, keyOf),
+      locations: locations && [...locations].map(locationOverview),
       coverage: claims && coverageOf(claims, list),
     }),
     nowMs,

@@ -13,6 +13,7 @@ export const HEALTHS = {
   Overdue: { severity: 'critical', label: 'Overdue' },
   DrillFailed: { severity: 'critical', label: 'Drill failed' },
   Incomplete: { severity: 'warning', label: 'Incomplete' },
+  CopyLate: { severity: 'warning', label: 'Copy late' },
   Suspended: { severity: 'idle', label: 'Suspended' },
   Pending: { severity: 'idle', label: 'No run yet' },
   OK: { severity: 'ok', label: 'OK' },
@@ -64,6 +65,41 @@ export interface RunOverview {
   /** Files that it could not capture faithfully. */
   warnings?: number;
   archive?: ArchiveOverview;
+}
+
+/** The archives of a schedule in one location. */
+export interface CopyOverview {
+  /** Name of the KmBackupLocation, or an address outside of a cluster. */
+  location: string;
+  /** Whether the schedule still asks for it. */
+  wanted: boolean;
+  /** Pending, Copying, Copied or Failed. */
+  phase: string;
+  reason?: string;
+  message?: string;
+  todo?: string;
+  /** The newest archive that the location has. */
+  archive?: string;
+  lastSuccess?: string;
+  lastFailure?: string;
+  nextAttempt?: string;
+  /** Attempts that failed since the last success. */
+  failures?: number;
+  copies?: { count: number; bytes: number };
+}
+
+export interface LocationOverview {
+  namespace: string;
+  name: string;
+  url?: string;
+  /** Absent before the first check. */
+  available?: boolean;
+  reason?: string;
+  message?: string;
+  todo?: string;
+  lastCheck?: string;
+  lastCopy?: string;
+  copies?: { count: number; bytes: number };
 }
 
 /** A restore into scratch space, which proves that an archive can be restored. */
@@ -123,6 +159,8 @@ export interface ScheduleOverview {
   runs: RunOverview[];
   /** Older ones that `runs` leaves out. */
   runsOmitted?: number;
+  /** Absent if the schedule asks for no copies and has none. */
+  copies?: CopyOverview[];
   drill?: DrillOverview;
 }
 
@@ -148,6 +186,8 @@ export interface RestoreOverview {
 }
 
 export interface Gap {
+  /** critical: no fresh archive. warning: it would not survive the volume. idle: worth doing. */
+  severity: Severity;
   reason: ConditionReason;
   message: string;
   todo?: string;
@@ -162,6 +202,7 @@ export interface ClaimOverview {
   holdsArchivesOf: string[];
   lastSuccess?: string;
   lastDrill?: string;
+  lastCopy?: string;
   /** The worst first; empty: protected, as far as can be known. */
   gaps: Gap[];
 }
@@ -170,6 +211,8 @@ export interface Coverage {
   claims: ClaimOverview[];
   /** Claims without a gap, and those that only hold archives. */
   covered: number;
+  /** Claims without a critical gap. */
+  protected: number;
   /** How many claims have each gap. */
   gaps: Record<string, number>;
 }
@@ -185,6 +228,8 @@ export interface Overview {
   schedules: ScheduleOverview[];
   /** The newest first; those that have not ended come before. */
   restores: RestoreOverview[];
+  /** Absent where the locations are not known. */
+  locations?: LocationOverview[];
   /** Absent where the claims are not known. */
   coverage?: Coverage;
 }

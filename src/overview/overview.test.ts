@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupScheduleStatus } from '../api/backup-schedule.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import { overviewOfResources, type Records, type ScheduleOverview } from './index.ts';
 import { MAX_RUNS } from './runs.ts';
-import { backup, claim, daysAgo, drill, NOW, restore, schedule } from './testing/fixtures.ts';
+import { backup, claim, daysAgo, drill, location, NOW, restore, schedule } from './testing/fixtures.ts';
 
 const overview = (records: Partial<Records>) =>
   overviewOfResources({ schedules: [], backups: [], restores: [], ...records }, NOW);
@@ -24,11 +25,15 @@ const condition = (type: string, status: 'True' | 'False', reason: string, messa
   lastTransitionTime: daysAgo(2),
 });
 
+const made = (archive: string) => ({ name: 'n', archive, sizeBytes: 1, pruned: 0 });
+
 const ended = (days: number, status: KmBackupStatus) => {
   const run = backup(days, status);
   const lastBackup = { name: run.metadata.name, phase: run.status!.phase!, message: 'from the status' };
   return { backups: [run], schedules: [schedule({}, { ...good, lastBackup })] };
 };
+
+const copying = { copies: [{ locationRef: { name: 'bucket' } }] };
 
 describe('the health of a schedule', () => {
   test('all well', () => {
@@ -111,6 +116,42 @@ describe('the health of a schedule', () => {
       { reason: 'DrillUnsuccessful', message: 'drill Failed', object: { kind: 'KmRestore', name: 'd2' } },
     ],
     [
+      'a copy that failed',
+      {
+        schedules: [
+          schedule(copying, {
+            ...good,
+            copies: [
+              {
+                location: 'bucket',
+                phase: 'Failed',
+                reason: 'LocationDenied',
+                message: 'no',
+                lastFailureTime: daysAgo(1),
+              },
+            ],
+          }),
+        ],
+      },
+      'CopyLate',
+      {
+        reason: 'LocationDenied',
+        message: 'Location bucket: no',
+        todo: expect.stringContaining('Secret'),
+        time: daysAgo(1),
+      },
+    ],
+    [
+      'no copy of an archive that is a day old',
+      {
+        schedules: [
+          schedule(copying, { ...good, lastSuccessfulTime: daysAgo(1), lastSuccessfulBackup: made('a') }),
+        ],
+      },
+      'CopyLate',
+      { reason: 'CopyLate', message: expect.stringContaining('It has none of this schedule.') },
+    ],
+    [
       'suspended after a failure',
       { ...ended(1, { phase: 'Failed' }), schedules: [schedule({ suspend: true }, good)] },
       'Suspended',
@@ -145,6 +186,24 @@ describe('the health of a schedule', () => {
   ])('%s', (_, records, health, finding) => {
     const result = one(records);
     expect([result.health, result.findings[0]]).toEqual([health, expect.objectContaining(finding)]);
+  });
+
+  test.each<[string, KmBackupScheduleStatus]>([
+    ['the newest archive is copied', { lastSuccessfulTime: daysAgo(1.01), lastSuccessfulBackup: made('a') }],
+    ['the newest archive is hours old', { lastSuccessfulBackup: made('b') }],
+  ])('no copy is late: %s', (_, status) => {
+    const copies = [
+      { location: 'bucket', phase: 'Copied' as const, archive: 'a', lastSuccessfulTime: daysAgo(1) },
+      { location: 'former', phase: 'Failed' as const },
+    ];
+    const result = one({ schedules: [schedule(copying, { ...good, copies, ...status })] });
+    expect([result.health, result.copies?.map(({ location, wanted }) => [location, wanted])]).toEqual([
+      'OK',
+      [
+        ['bucket', true],
+        ['former', false],
+      ],
+    ]);
   });
 
   test('every finding is there, the worst first', () => {
@@ -277,7 +336,35 @@ describe('restores', () => {
   });
 });
 
+describe('locations', () => {
+  test.each<[string, KmBackupLocation['status'], object]>([
+    ['not checked yet', undefined, {}],
+    [
+      'available',
+      {
+        conditions: [condition('Available', 'True', 'LocationChecked', 'fine')],
+        url: 's3://b/p',
+        usage: { archives: 3, objects: 9, bytes: 10 },
+        lastCopyTime: daysAgo(1),
+      },
+      { available: true, url: 's3://b/p', copies: { count: 3, bytes: 10 }, lastCopy: daysAgo(1) },
+    ],
+    [
+      'refused',
+      { conditions: [condition('Available', 'False', 'LocationDenied', 'no')] },
+      { available: false, reason: 'LocationDenied', message: 'no', todo: expect.stringContaining('Secret') },
+    ],
+  ])('%s', (_, status, expected) => {
+    const { locations } = overview({ locations: [location('bucket', status)] });
+    expect(locations).toEqual([expect.objectContaining({ namespace: 'team', name: 'bucket', ...expected })]);
+  });
+});
+
 describe('coverage', () => {
+  const copied = {
+    ...good,
+    copies: [{ location: 'bucket', phase: 'Copied' as const, lastSuccessfulTime: daysAgo(1) }],
+  };
   const claims = [claim('state'), claim('archives')];
 
   test('is absent where claims are not known', () => {
@@ -286,16 +373,22 @@ describe('coverage', () => {
 
   test.each<[string, Partial<Records>, string[]]>([
     [
-      'protected and drilled',
-      { schedules: [schedule({}, good)], restores: [drill('d', 1, 'Succeeded')] },
+      'protected, copied and drilled',
+      { schedules: [schedule({}, copied)], restores: [drill('d', 1, 'Succeeded')] },
       [],
     ],
     [
       'never drilled',
-      { schedules: [schedule({}, good)], restores: [drill('d', 1, 'Failed')] },
+      { schedules: [schedule({}, copied)], restores: [drill('d', 1, 'Failed')] },
       ['NeverDrilled'],
     ],
     ['no schedule', { schedules: [] }, ['NoSchedule']],
+    ['never copied', { schedules: [schedule({}, good)] }, ['NoCopy', 'NeverDrilled']],
+    [
+      'copied, archives on the same claim',
+      { schedules: [schedule({ destination: {} }, copied)] },
+      ['NeverDrilled'],
+    ],
     [
       'archives on the same claim',
       { schedules: [schedule({ destination: {} }, good)] },
@@ -303,13 +396,13 @@ describe('coverage', () => {
     ],
     [
       'suspended',
-      { schedules: [schedule({ suspend: true }, good)], restores: [drill('d', 1, 'Succeeded')] },
+      { schedules: [schedule({ suspend: true }, copied)], restores: [drill('d', 1, 'Succeeded')] },
       ['AllSuspended'],
     ],
     [
       'stale',
       {
-        schedules: [schedule({}, { ...good, lastSuccessfulTime: daysAgo(9) })],
+        schedules: [schedule({}, { ...copied, lastSuccessfulTime: daysAgo(9) })],
         restores: [drill('d', 1, 'Succeeded')],
       },
       ['BackupStale'],
@@ -319,7 +412,7 @@ describe('coverage', () => {
       {
         schedules: [
           schedule({}, { ...good, lastSuccessfulTime: daysAgo(9) }),
-          schedule({}, good, { name: 'second' }),
+          schedule({}, copied, { name: 'second' }),
         ],
         restores: [drill('d', 1, 'Succeeded')],
       },
@@ -333,7 +426,7 @@ describe('coverage', () => {
 
   test('a claim that only holds archives has no gap; ephemeral claims and deleted ones are left out', () => {
     const { coverage } = overview({
-      schedules: [schedule({}, good)],
+      schedules: [schedule({}, copied)],
       restores: [drill('d', 1, 'Succeeded')],
       claims: [
         ...claims,
@@ -341,7 +434,7 @@ describe('coverage', () => {
         { metadata: { name: 'going', namespace: 'team', deletionTimestamp: daysAgo(0) } },
       ],
     });
-    expect(coverage).toMatchObject({ covered: 2, gaps: {} });
+    expect(coverage).toMatchObject({ covered: 2, protected: 2, gaps: {} });
     expect(coverage!.claims.map(({ name, holdsArchivesOf }) => [name, holdsArchivesOf])).toEqual([
       ['archives', ['notes']],
       ['state', []],

@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import type { KmRestore } from '../api/restore.ts';
 import { HEALTHS, overviewOfResources } from './index.ts';
-import { backup, claim, daysAgo, NOW, restore, schedule } from './testing/fixtures.ts';
+import { backup, claim, daysAgo, location, NOW, restore, schedule } from './testing/fixtures.ts';
 
 const text = fc.oneof(
   fc.string({ unit: 'binary' }),
@@ -58,6 +59,18 @@ const scheduleStatus = {
   archives: { count: 1, bytes: 1 },
   runs: { succeeded: 1, incomplete: 1, failed: 1, skipped: 1 },
   missedSlots: 1,
+  copies: [
+    {
+      location: 'bucket',
+      phase: 'Failed',
+      reason: 'LocationDenied',
+      message: 'm',
+      archive: 'a',
+      lastSuccessfulTime: daysAgo(2),
+      lastFailureTime: daysAgo(1),
+      present: { count: 1, bytes: 1 },
+    },
+  ],
   lastMissedTime: daysAgo(1),
 };
 
@@ -73,13 +86,27 @@ const restoreStatus = {
   archiveAgeSeconds: 1,
 };
 
+const locationStatus = {
+  conditions: [{ ...conditions[0]!, type: 'Available' }],
+  url: 's3://b',
+  usage: { archives: 1, objects: 1, bytes: 1 },
+  lastCheckTime: daysAgo(1),
+  lastCopyTime: daysAgo(1),
+};
+
 const withStatus = <T extends object>(object: T, status: fc.Arbitrary<unknown>): fc.Arbitrary<T> =>
   fc.option(status, { nil: undefined }).map((value) => ({ ...object, status: value }) as T);
 
 test('a status may lack anything, and hold any text', () => {
   fc.assert(
     fc.property(
-      fc.array(withStatus<KmBackupSchedule>(schedule(), altered(scheduleStatus)), { maxLength: 3 }),
+      fc.array(
+        withStatus<KmBackupSchedule>(
+          schedule({ copies: [{ locationRef: { name: 'bucket' } }] }),
+          altered(scheduleStatus),
+        ),
+        { maxLength: 3 },
+      ),
       fc.array(
         withStatus<KmBackup>(
           backup(1),
@@ -93,13 +120,14 @@ test('a status may lack anything, and hold any text', () => {
           .chain((object) => withStatus<KmRestore>(object, altered(restoreStatus))),
         { maxLength: 3 },
       ),
-      (schedules, backups, restores) => {
+      fc.array(withStatus<KmBackupLocation>(location('bucket'), altered(locationStatus)), { maxLength: 2 }),
+      (schedules, backups, restores, locations) => {
         const claims = [claim('state'), claim('other')];
-        const overview = overviewOfResources({ schedules, backups, restores, claims }, NOW);
+        const overview = overviewOfResources({ schedules, backups, restores, claims, locations }, NOW);
         expect(overview.schedules).toHaveLength(schedules.length);
         expect(Object.keys(HEALTHS)).toContain(overview.health);
         const times = JSON.stringify(overview).matchAll(
-          /"(?:time|\w+Time|lastSuccess|lastDrill|successDue)":"([^"]*)"/g,
+          /"(?:time|\w+Time|lastSuccess|lastDrill|lastCopy|lastCheck|lastFailure|successDue)":"([^"]*)"/g,
         );
         for (const [, time] of times) expect(Number.isNaN(Date.parse(time!))).toBe(false);
       },

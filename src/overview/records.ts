@@ -1,6 +1,7 @@
 /** What is read of resources: the API's types fit, and so do records that keep fewer fields. Every status may be partial. */
 import type { KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import type { OwnerReference } from '../api/metadata.ts';
 import type { KmRestore } from '../api/restore.ts';
 import { msOf } from '../api/schedule-cadence.ts';
@@ -34,6 +35,8 @@ export interface Records {
   restores: Iterable<KmRestore>;
   /** Undefined where they may not be listed: then there is no coverage. */
   claims?: Iterable<ClaimRecord>;
+  /** Undefined where they are not known. */
+  locations?: Iterable<KmBackupLocation>;
 }
 
 /** The time if it is one. */

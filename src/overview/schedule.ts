@@ -2,6 +2,7 @@ import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { cadenceOf, describeCadence, successDueOf } from '../api/schedule-cadence.ts';
 import { destinationOf } from '../api/schedule-claims.ts';
 import { nextTime } from '../schedule/index.ts';
+import { copiesOf } from './copies.ts';
 import { findingsOf } from './findings.ts';
 import type { DrillOverview, RunOverview, ScheduleOverview } from './model.ts';
 import { byTime, known, type RunRecord, timeOf, toTime } from './records.ts';
@@ -83,8 +84,10 @@ export function scheduleOverview(
     lastRun: lastRunOf(schedule, runs),
     lastSuccess: lastSuccessOf(schedule, runs),
     successDue: toTime(dueMs),
+    copies: copiesOf(schedule),
+    drill,
   };
-  const findings = findingsOf(schedule, { ...facts, drill }, nowMs);
+  const findings = findingsOf(schedule, facts, nowMs);
   return known({
     namespace: metadata.namespace,
     name: metadata.name,
@@ -112,6 +115,5 @@ export function scheduleOverview(
     running,
     runs,
     runsOmitted: omitted > 0 ? omitted : undefined,
-    drill,
   });
 }

@@ -5,6 +5,7 @@ import {
   KmBackupScheduleSpec,
   type KmBackupScheduleStatus,
 } from '../../api/backup-schedule.ts';
+import { type KmBackupLocation, KmBackupLocationSpec } from '../../api/location.ts';
 import { API_VERSION } from '../../api/names.ts';
 import { type KmRestore, KmRestoreSpec, type KmRestoreStatus } from '../../api/restore.ts';
 
@@ -95,6 +96,14 @@ export const drill = (name: string, days: number, phase: 'Succeeded' | 'Failed')
     { target: { scratch: { size: '1Gi' } } },
     { phase, startTime: daysAgo(days), completionTime: daysAgo(days), message: `drill ${phase}` },
   );
+
+export const location = (name: string, status?: KmBackupLocation['status']): KmBackupLocation => ({
+  apiVersion: API_VERSION,
+  kind: 'KmBackupLocation',
+  metadata: meta(name, daysAgo(40)),
+  spec: KmBackupLocationSpec.parse({ s3: { bucket: 'backups' }, encryption: { none: true } }),
+  ...(status && { status }),
+});
 
 export const claim = (
   name: string,
