@@ -95,6 +95,19 @@ export const ROOMS: readonly Room[] = [
     packages: ['zod'],
   },
   {
+    path: 'archive/diff',
+    what: 'what differs between two archives; the history of a file',
+    imports: [
+      ARCHIVE_ERRORS,
+      'archive/format',
+      'archive/destination',
+      'archive/create/patterns.ts',
+      'archive/restore/compare-entry.ts',
+      'archive/restore/extract-plan.ts',
+      'archive/restore/list-entries.ts',
+    ],
+  },
+  {
     path: 'archive',
     what: '`errors.ts`, which all wings share; `worker.ts`, the entry of worker threads',
     imports: [
@@ -104,6 +117,7 @@ export const ROOMS: readonly Room[] = [
       'archive/verify',
       'archive/create',
       'archive/restore',
+      'archive/diff',
       'posix',
       'api',
     ],

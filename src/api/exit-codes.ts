@@ -7,6 +7,7 @@ export const ExitCode = {
   incomplete: 3,
   locked: 4,
   verification: 5,
+  differs: 6,
   interrupted: 130,
   terminated: 143,
 } as const;
@@ -45,11 +46,12 @@ export const EXIT_CODES: Readonly<Record<ExitName, ExitExplanation>> = {
     phase: 'Failed',
     retried: true,
   },
+  differs: { meaning: '`km-backup diff --exit-code` found differences.', retried: false },
   interrupted: { meaning: 'Ended by SIGINT (Ctrl-C), after cleaning up.', retried: true },
   terminated: { meaning: 'Ended by SIGTERM, after cleaning up.', phase: 'Failed', retried: true },
 };
 
-/** Exit codes after which another attempt would end the same way. The Job then fails at once. */
+/** Exit codes of runs after which another attempt would end the same way. The Job then fails at once. */
 export const NOT_RETRIED: readonly ExitCode[] = (Object.keys(ExitCode) as ExitName[])
-  .filter((name) => name !== 'ok' && !EXIT_CODES[name].retried)
+  .filter((name) => name !== 'ok' && EXIT_CODES[name].phase !== undefined && !EXIT_CODES[name].retried)
   .map((name) => ExitCode[name]);

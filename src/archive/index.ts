@@ -9,6 +9,16 @@ export { ensureDirectory } from './destination/directory.ts';
 export { type ArchiveInfo, listArchives } from './destination/inventory.ts';
 export { lockDestination } from './destination/lock.ts';
 export { type PruneOutcome, pruneUnderLock } from './destination/prune.ts';
+export type { Aspect } from './diff/compare.ts';
+export {
+  type Change,
+  type ChangeTotals,
+  type Difference,
+  type DiffOptions,
+  type DiffTotals,
+  diffArchives,
+} from './diff/diff.ts';
+export { type HistoryArchive, type HistoryOptions, historyOf, type Version } from './diff/history.ts';
 export { ArchiveError, ExitCode, readError, writeError } from './errors.ts';
 export { display } from './format/byte-string.ts';
 export { levels } from './format/compress.ts';

@@ -16,14 +16,15 @@ export async function listEntries(
 ): Promise<void> {
   const info = archiveInfo(file);
   refuseProblem(info, { corrupt: '. tar -tzf may still list a part of it.' });
-  if (!info.summary) return await listByReading(file, each, signal);
+  if (!info.summary) return await readEntries(file, each, signal);
   for await (const { entries } of readManifest(manifestNameOf(file))) {
     signal?.throwIfAborted();
     entries.forEach(each);
   }
 }
 
-async function listByReading(
+/** Every entry of an archive without a manifest, by reading all of it. @throws {ArchiveError} as listEntries */
+export async function readEntries(
   file: string,
   entry: (entry: Entry) => void,
   signal: AbortSignal | undefined,

@@ -14,6 +14,8 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   create: { summary: 'make an archive of a directory', load: () => import('./create.ts') },
   list: { summary: 'list the archives of a destination', load: () => import('./list.ts') },
   ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
+  diff: { summary: 'say what differs between two archives', load: () => import('./diff.ts') },
+  history: { summary: 'show one file through all archives', load: () => import('./history.ts') },
   extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
   restore: {
     summary: 'replace a directory with the contents of an archive',

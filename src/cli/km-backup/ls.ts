@@ -3,6 +3,7 @@ import { display, type Entry, type EntryType, encodeEntry, listEntries } from '.
 import type { CliContext } from './context.ts';
 import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { printJsonText } from './output.ts';
+import { formatTime } from './table.ts';
 
 const letter: Record<EntryType, string> = {
   file: '-',
@@ -47,7 +48,7 @@ export function command(context: CliContext): Command {
 /** A line like those of `tar -tv`, with names escaped. */
 function formatEntry(entry: Entry): string {
   const { type, uid, gid, size, path } = entry;
-  const time = formatTime(BigInt(entry.mtime));
+  const time = formatTime(entry.mtime);
   const link =
     entry.link === undefined
       ? ''
@@ -55,19 +56,6 @@ function formatEntry(entry: Entry): string {
   const name = `./${display(path, Number.POSITIVE_INFINITY)}${type === 'directory' && path !== '' ? '/' : ''}`;
   return `${letter[type]}${permissions(entry.mode)} ${uid}/${gid} ${String(size).padStart(12)} ${time} ${name}${link}\n`;
 }
-
-/** The time in UTC. One that a Date cannot hold becomes `@` and the seconds since the epoch, which `date` reads. */
-function formatTime(nanoseconds: bigint): string {
-  const seconds = (nanoseconds - (((nanoseconds % NS) + NS) % NS)) / NS;
-  const date = new Date(Number(seconds) * 1000);
-  if (Number.isNaN(date.getTime())) return `@${seconds}`;
-  return date
-    .toISOString()
-    .replace(/\.\d+Z$/, '')
-    .replace('T', ' ');
-}
-
-const NS = 1_000_000_000n;
 
 function permissions(mode: number): string {
   const text = [6, 3, 0]

@@ -6,6 +6,7 @@ import { ArchiveError, ExitCode, membersOfPaths } from '../../archive/index.ts';
 import {
   destinationError,
   existingWriterOf,
+  type FetchOptions,
   fetchArchive,
   fetchManifest,
   fetchMembers,
@@ -23,7 +24,13 @@ import {
 } from '../../offsite/index.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
 import type { CliContext } from './context.ts';
-import { type CopyFlags, type LocationFlags, openAt, openerFor } from './location-flags.ts';
+import {
+  type CopyFlags,
+  type IdentityFlags,
+  type LocationFlags,
+  openAt,
+  openerFor,
+} from './location-flags.ts';
 import { print, printJson, printJsonText, warn } from './output.ts';
 import { formatBytes, table } from './table.ts';
 
@@ -198,14 +205,19 @@ export class LocalView implements Disposable {
     flags: CopyFlags,
     context: CliContext,
   ): Promise<LocalView> {
-    const { location, options } = await chooseOn(url, flags, context);
+    const options = await chooseOn(url, flags, context);
+    return await LocalView.ofCopy(options, paths);
+  }
+
+  /** The same of a copy that is known. */
+  static async ofCopy(options: FetchOptions, paths: readonly string[] | undefined): Promise<LocalView> {
     const directory = mkdtempSync(path.join(tmpdir(), 'km-backup-'));
     const view = new LocalView(directory, path.join(directory, options.archive));
     try {
       const list = await findList(options);
       await fetchManifest(options, list, `${view.archive}.manifest`);
-      const members = paths ? await membersOfPaths(view.archive, paths, context.signal) : [];
-      await fetchMembers({ ...options, location }, list, members, view.archive);
+      const members = paths ? await membersOfPaths(view.archive, paths, options.signal) : [];
+      await fetchMembers(options, list, members, view.archive);
       return view;
     } catch (error) {
       view[Symbol.dispose]();
@@ -219,7 +231,7 @@ export class LocalView implements Disposable {
     flags: CopyFlags & { readonly workDir?: string },
     context: CliContext,
   ): Promise<LocalView> {
-    const { options } = await chooseOn(url, flags, context);
+    const options = await chooseOn(url, flags, context);
     const directory = mkdtempSync(path.join(flags.workDir ?? tmpdir(), 'km-backup-'));
     const view = new LocalView(directory, path.join(directory, options.archive));
     try {
@@ -236,12 +248,25 @@ export class LocalView implements Disposable {
   }
 }
 
-async function chooseOn(url: string, flags: CopyFlags, context: CliContext) {
+async function chooseOn(url: string, flags: CopyFlags, context: CliContext): Promise<FetchOptions> {
   const opener = await openerFor(flags);
   const location = await openAt(url, flags, context);
   await openLocation(location);
   const { archive, series } = await chooseCopy(location, flags);
-  return { location, options: { location, archive, series, opener, signal: context.signal } };
+  return { location, archive, series, opener, signal: context.signal };
+}
+
+/** The copies in a location, newest first, each with what reads it. */
+export async function copiesIn(
+  url: string,
+  flags: LocationFlags & IdentityFlags & { readonly series?: string },
+  context: CliContext,
+): Promise<FetchOptions[]> {
+  const opener = await openerFor(flags);
+  const location = await openAt(url, flags, context);
+  await openLocation(location);
+  const copies = await listedArchives(location, flags.series);
+  return copies.map(({ archive, series }) => ({ location, archive, series, opener, signal: context.signal }));
 }
 
 /** The copy that name and series mean. @throws {ArchiveError} CopyMissing, Usage when several fit. */

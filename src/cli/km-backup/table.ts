@@ -39,3 +39,17 @@ export function formatSeconds(seconds: number): string {
   const rest = String(whole % 60).padStart(2, '0');
   return hours > 0 ? `${hours} h ${String(minutes).padStart(2, '0')} m` : `${minutes} m ${rest} s`;
 }
+
+/** Nanoseconds since the epoch as a time in UTC. One that a Date cannot hold becomes `@` and the seconds since the epoch, which `date` reads. */
+export function formatTime(time: string): string {
+  const nanoseconds = BigInt(time);
+  const seconds = (nanoseconds - (((nanoseconds % NS) + NS) % NS)) / NS;
+  const date = new Date(Number(seconds) * 1000);
+  if (Number.isNaN(date.getTime())) return `@${seconds}`;
+  return date
+    .toISOString()
+    .replace(/\.\d+Z$/, '')
+    .replace('T', ' ');
+}
+
+const NS = 1_000_000_000n;
