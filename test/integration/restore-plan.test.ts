@@ -250,3 +250,16 @@ describe('losses', () => {
     expect(await restore(options())).toMatchObject({ warnings: { count: 0 } });
   });
 });
+
+test("another user's state is named with its owner, and what to do", async () => {
+  fs.chownSync(at('target'), OTHER, OTHER);
+  for (const file of [archive, `${archive}.manifest`]) fs.chmodSync(file, 0o644);
+  await restore(options({ id: 'one' }));
+  for (const args of [['--status'], ['--id=two', archive], [archive]]) {
+    const { status, output } = await programs.other.run('restore', ...args, at('target'));
+    expect([args, status]).toEqual([args, 1]);
+    expect(output).toContain('.km-restore-target holds what an earlier restore by user 0 left');
+    expect(output).toContain('Run as user 0');
+  }
+  expect(fs.readFileSync(at('target/changed'), 'utf8')).toBe('changed');
+});

@@ -5,6 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readManifest } from '../../src/archive/format/manifest-reader.ts';
+import { manifestNameOf } from '../../src/archive/format/names.ts';
 import { resumeRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { planRestore } from '../../src/archive/restore/plan-restore.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
@@ -171,6 +173,37 @@ describe('where blocks cannot be shared (ext4)', () => {
     expect((await run(more)).reusedBytes).toBe(0);
     if (more.stageOnly) await restore(options({ ...more, stageOnly: false }));
     expect(describeTree(target())).toEqual(good);
+  });
+
+  test('unchanged files are copied, not unpacked, when they can be neither cloned nor linked', async () => {
+    const old = describeTree(target());
+    // Nothing of the archive is left but what changed: what is taken over is not read.
+    const slices: number[] = [];
+    for await (const { member } of readManifest(manifestNameOf(archive))) {
+      if (member.kind === 'part') slices.push(member.offset + Math.floor(member.size / 2));
+    }
+    const file = fs.openSync(archive, 'r+');
+    for (const slice of slices) fs.writeSync(file, Buffer.alloc(16), 0, 16, slice);
+    fs.closeSync(file);
+    await expect(run({ reuse: 'off' })).rejects.toMatchObject({ reason: 'ArchiveCorrupt' });
+    const { reusedBytes } = await run();
+    expect(reusedBytes).toBe(0);
+    expect(describeTree(target())).toEqual(good);
+    await rollbackRestore(target());
+    expect(describeTree(target())).toEqual(old);
+  });
+
+  test('a copy keeps the holes of a file', async () => {
+    fs.writeFileSync(target('sparse'), 'begin');
+    fs.truncateSync(target('sparse'), 50 * MIB);
+    fs.writeFileSync(target('dir/file-5'), randomBytes(SMALL));
+    const { result } = await backUpFolder(target(), at('archives'), {
+      now: () => new Date(Date.now() + 120_000),
+    });
+    archive = result.archive!.path;
+    await run();
+    const { size, blocks } = fs.statSync(target('sparse'));
+    expect([size, blocks * 512 < MIB]).toEqual([50 * MIB, true]);
   });
 
   test('links that are asked for where they are unsafe are refused', async () => {

@@ -8,6 +8,14 @@ interface Places {
 }
 
 /** A path as people read it: nothing in it can break a line or move the cursor. */
+/** A state directory that this process may not use. `uid`: its owner. */
+export function stateOfAnother(state: string, uid: number, cause?: unknown): ArchiveError {
+  return refused(
+    `${shown(state)} holds what an earlier restore by user ${uid} left, and this process runs as user ${process.geteuid?.()}. Run as user ${uid}; or, if \`km-backup restore --status\` as that user shows nothing unfinished and no old state, remove the directory`,
+    cause,
+  );
+}
+
 export function shown(path: string): string {
   return display(fromText(path), 4096);
 }

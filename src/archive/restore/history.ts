@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { writeJsonAtomic } from '../../posix/atomic-file.ts';
 import { codeOf } from '../../posix/system-error.ts';
-import { messageOf, refused, shown } from './failures.ts';
+import { messageOf, refused, shown, stateOfAnother } from './failures.ts';
 
 /*
  * Requests with an id of their own that have ended, so that none of them is done a second time, however long ago it
@@ -64,6 +64,7 @@ function readHistory(state: string): DoneRequest[] {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    if (code === 'EACCES') throw stateOfAnother(state, fs.lstatSync(state).uid, error);
     const why = code === undefined ? 'it is damaged' : messageOf(error);
     throw refused(
       `${shown(file)}, the list of requests that were done, cannot be read (${why}). Remove that file if this request was never done`,

@@ -6,7 +6,7 @@ import { writeJsonAtomic } from '../../posix/atomic-file.ts';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
-import { shown } from './failures.ts';
+import { shown, stateOfAnother } from './failures.ts';
 import { HISTORY, HISTORY_TEMPORARY } from './history.ts';
 
 const RootMetadata = z.object({
@@ -173,6 +173,7 @@ export function readJournal(state: string): Journal | undefined {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (code === 'EACCES') throw stateOfAnother(state, fs.lstatSync(state).uid, error);
     throw error;
   }
   const parsed = Journal.safeParse(parseJson(text));

@@ -6,7 +6,7 @@ import type { ReuseSettings } from './reuse.ts';
 import type { Source } from './source.ts';
 
 /**
- * - `auto`: clone where blocks can be shared, link where that is safe, unpack elsewhere.
+ * - `auto`: clone where blocks can be shared, link where that is safe, copy within the kernel elsewhere.
  * - `clone`, `link`: only this, and unpack where it is not possible.
  * - `off`: unpack everything.
  */
@@ -43,6 +43,7 @@ export function reuseOf(
     settled: settledBefore(source.summary.startedAt),
     clone: reuse !== 'link',
     link: mayLink && reuse !== 'clone',
+    copy: reuse === 'auto',
   };
 }
 

@@ -1,7 +1,9 @@
 import fs from 'node:fs';
 import { cloneFile } from '../../posix/clone.ts';
+import { copyRange } from '../../posix/copy-range.ts';
+import { dataExtents } from '../../posix/extents.ts';
 import { statusOfOpen } from '../../posix/status.ts';
-import { isSystemError } from '../../posix/system-error.ts';
+import { codeOf, isSystemError } from '../../posix/system-error.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
 import { dataBytes, type Entry } from '../format/entry.ts';
 import { isOwnName } from '../format/names.ts';
@@ -16,6 +18,8 @@ export interface ReuseSettings {
   /** See `settledBefore`. */
   readonly settled: bigint;
   readonly clone: boolean;
+  /** Copy the content within the kernel where it cannot be cloned, instead of decompressing it. */
+  readonly copy: boolean;
   /** The old state is not kept and nobody writes, so that both trees may hold the same files. */
   readonly link: boolean;
 }
@@ -47,14 +51,15 @@ export class Reuse implements Disposable {
    */
   take(recorded: Entry, restored: Entry): boolean {
     if (recorded.type !== 'file' || recorded.inconsistent) return false;
-    if (!this.#clones && !this.#settings.link) return false;
+    const { copy, link } = this.#settings;
+    if (!this.#clones && !copy && !link) return false;
     const fd = this.#open(recorded.path);
     if (fd === undefined) return false;
     try {
       if (!this.#isUnchanged(recorded, fd)) return false;
-      const taken = this.#clone(recorded, restored, fd) || this.#link(recorded, restored);
-      if (taken) this.bytes += dataBytes(recorded);
-      return taken;
+      const shared = this.#fill(recorded, restored, fd, this.#clone) || this.#link(recorded, restored);
+      if (shared) this.bytes += dataBytes(recorded);
+      return shared || (copy && this.#fill(recorded, restored, fd, copyContent));
     } finally {
       fs.closeSync(fd);
     }
@@ -80,14 +85,24 @@ export class Reuse implements Disposable {
     return isUnchanged(recorded, { ...status, type }, this.#settings.settled);
   }
 
-  #clone(recorded: Entry, restored: Entry, from: number): boolean {
-    if (!this.#clones) return false;
+  readonly #clone = (from: number, to: number): boolean => {
+    this.#clones = cloneFile(from, to) === 'done';
+    return this.#clones;
+  };
+
+  /** Makes a file of its own with the content of the live one. */
+  #fill(
+    recorded: Entry,
+    restored: Entry,
+    from: number,
+    how: (from: number, to: number, size: number) => boolean,
+  ): boolean {
+    if (how === this.#clone && !this.#clones) return false;
     const to = this.#writer.create(restored.path);
     let done = false;
     try {
-      this.#clones = cloneFile(from, to) === 'done';
       // Someone may have written to it meanwhile.
-      done = this.#clones && this.#isUnchanged(recorded, from);
+      done = how(from, to, recorded.size) && this.#isUnchanged(recorded, from);
       if (done) this.#writer.finishFile(restored, to);
     } finally {
       fs.closeSync(to);
@@ -111,5 +126,19 @@ export class Reuse implements Disposable {
       if (isSystemError(error)) return false;
       throw error;
     }
+  }
+}
+
+/** Copies the data of a file, and leaves its holes. */
+function copyContent(from: number, to: number, size: number): boolean {
+  try {
+    fs.ftruncateSync(to, size);
+    return dataExtents(from, size).every(
+      ({ offset, length }) => copyRange(from, offset, to, offset, length) === length,
+    );
+  } catch (error) {
+    // A file that the disk no longer gives back is in the archive.
+    if (codeOf(error) === 'EIO') return false;
+    throw error;
   }
 }

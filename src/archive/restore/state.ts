@@ -8,7 +8,7 @@ import { ArchiveError } from '../errors.ts';
 import { type ByteString, display, fromText, join, toBuffer } from '../format/byte-string.ts';
 import { LOCK_NAME } from '../format/names.ts';
 import { DeepPaths } from './deep-paths.ts';
-import { messageOf, refused, shown } from './failures.ts';
+import { messageOf, refused, shown, stateOfAnother } from './failures.ts';
 import { rememberDone } from './history.ts';
 import {
   CHECK,
@@ -53,10 +53,11 @@ export class RestoreState implements Disposable {
       }
       const stats = fs.lstatSync(state, { throwIfNoEntry: false });
       if (!stats) continue;
-      const mine = stats.isDirectory() && stats.uid === process.geteuid?.();
-      if (!mine || foreignNames(state).length > 0) {
+      const isDirectory = stats.isDirectory();
+      if (isDirectory && stats.uid !== process.geteuid?.()) throw stateOfAnother(state, stats.uid);
+      if (!isDirectory || foreignNames(state).length > 0) {
         throw refused(
-          `${shown(state)} is needed for the restore, but exists already and was not created by this program as this user. Run as user ${stats.uid}, or move it away`,
+          `${shown(state)} is needed for the restore, but exists already and was not created by this program. Move it away`,
         );
       }
       try {
