@@ -8,6 +8,8 @@ export const DEMO = {
   /** Folder of the archives inside the claim. */
   archives: 'backups/archives',
   documents: 4000,
+  restore: 'back',
+  damagedFile: 'documents/07/7.md',
 } as const;
 
 const WRITE_EVERY_MS = 250;
@@ -71,6 +73,30 @@ spec:
       claimName: ${DEMO.claim}
   retention:
     limit: 3
+`;
+
+export const demoRestore = `apiVersion: km.duskmantle.io/v1alpha1
+kind: KmRestore
+metadata:
+  name: ${DEMO.restore}
+spec:
+  source:
+    scheduleName: ${DEMO.schedule}
+  target:
+    persistentVolumeClaim:
+      claimName: ${DEMO.claim}
+  quiesce:
+    auto: true
+  checks:
+    sqlite: ["*.db"]
+`;
+
+/** Program that ruins one document and deletes a folder of them. */
+export const damage = (root: string): string => `
+import { rmSync, writeFileSync } from 'node:fs';
+const root = ${JSON.stringify(root)};
+writeFileSync(root + '/${DEMO.damagedFile}', 'xxxxxxxxxxxx');
+rmSync(root + '/documents/08', { recursive: true });
 `;
 
 /** Program that writes a few thousand small documents, 20 MB in all, below `root`. */

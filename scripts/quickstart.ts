@@ -1,6 +1,6 @@
 /**
- * `npm run quickstart`: a cluster, the operator, an application with state, its backups, and proof that an archive
- * equals its source. Unattended and safe to repeat. Leaves the cluster running.
+ * `npm run quickstart`: a cluster, the operator, an application with state, its backups, proof that an archive equals
+ * its source, and a restore. Unattended and safe to repeat. Leaves the cluster running.
  */
 import { dirname } from 'node:path';
 import { type Cluster, clusterUp } from '../test/cluster/index.ts';
@@ -11,7 +11,7 @@ import { isFinished } from '../test/support/resources.ts';
 import { claim, mountOf, nodeIn, toolbox, treeListing } from '../test/support/volume.ts';
 import { commandLine } from './command-line.ts';
 import { presenter, seconds } from './presenter.ts';
-import { DEMO, demoApplication, demoSchedule, documents } from './quickstart-demo.ts';
+import { DEMO, damage, demoApplication, demoRestore, demoSchedule, documents } from './quickstart-demo.ts';
 
 commandLine({}, () => {});
 const show = presenter(process.stdout);
@@ -174,13 +174,53 @@ async function proof(kubectl: Kubectl): Promise<void> {
   show.say(`  Equal: ${files} files, every path, mode, link and SHA-256.`);
 }
 
+async function restore(kubectl: Kubectl, image: string): Promise<void> {
+  show.heading('The restore: one kubectl apply');
+  await kubectl.run(['scale', `deployment/${DEMO.application}`, '--replicas=1']);
+  await kubectl.run(['rollout', 'status', `deployment/${DEMO.application}`, '--timeout=120s']);
+  const before = await nodeIn(kubectl, 'toolbox', treeListing(`${state}/documents`, ''));
+  await show.task('a file is overwritten, a folder is deleted', () =>
+    nodeIn(kubectl, 'toolbox', damage(state)),
+  );
+  const file = `${state}/${DEMO.damagedFile}`;
+  const head = () => kubectl.exec('toolbox', ['head', '-c', '12', file]);
+  show.command(`head -c 12 ${DEMO.damagedFile}`, await head());
+  // Whoever mounts the claim must be stoppable: a bare pod is not.
+  await kubectl.run(['delete', 'pod', 'toolbox', '--wait=true']);
+  await kubectl.apply(demoRestore);
+  show.command('kubectl apply -f - <<EOF', `${demoRestore}EOF`);
+  await show.task('stops the application, swaps, starts it again', (update) =>
+    eventually<KubeObject>(
+      async () => {
+        const found = await kubectl.get('kmr', DEMO.restore);
+        update(`${found.status?.phase ?? 'Pending'}: ${found.status?.message ?? ''}`);
+        return found;
+      },
+      ({ status }) => ['Succeeded', 'RolledBack', 'Failed'].includes(status?.phase),
+      (last) => `the restore: ${last?.status?.message}`,
+      300_000,
+    ),
+  );
+  show.command('kubectl get kmr', await kubectl.run(['get', 'kmr']));
+  const { status } = await kubectl.get('kmr', DEMO.restore);
+  if (status.phase !== 'Succeeded')
+    throw new Error(`the restore ended as ${status.phase}: ${status.message}`);
+  await kubectl.apply([toolbox('toolbox', image, [DEMO.claim])]);
+  await kubectl.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
+  show.command(`head -c 12 ${DEMO.damagedFile}`, await head());
+  const after = await nodeIn(kubectl, 'toolbox', treeListing(`${state}/documents`, ''));
+  if (after !== before) throw new Error('the restored files differ from those before: please report this');
+  show.say(`  Equal again: ${after.split('\n').length} entries. To go back to what was there before:`);
+  show.say(`  kubectl annotate kmr ${DEMO.restore} km.duskmantle.io/old-state=rollback`);
+}
+
 function goOn(cluster: Cluster): void {
   const paths = [...new Set([cluster.programs.kubectl, cluster.programs.helm].map(dirname))].join(':');
   show.heading('Go on');
   show.say(`
   export KUBECONFIG=${cluster.kubeconfigPath}
   export PATH=${paths}:$PATH
-  kubectl get kmbs,kmb -A                    # schedules and runs
+  kubectl get kmbs,kmb,kmr -A                # schedules, runs and restores
   kubectl -n ${DEMO.namespace} describe kmbs ${DEMO.schedule}     # status, conditions, Events
   kubectl -n ${DEMO.namespace} create -f - <<< '{"apiVersion":"km.duskmantle.io/v1alpha1","kind":"KmBackup","metadata":{"generateName":"now-"},"spec":{"scheduleName":"${DEMO.schedule}"}}'
   ls deploy/examples                         # more schedules, and a restore
@@ -197,6 +237,7 @@ try {
   await backups(kubectl);
   await observability(operator);
   await proof(kubectl);
+  await restore(kubectl, image);
   goOn(cluster);
 } catch (error) {
   process.stderr.write(`\nquickstart failed: ${error instanceof Error ? error.message : error}\n`);
