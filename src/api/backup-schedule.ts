@@ -92,7 +92,20 @@ export const PodTemplate = z
     seLinuxOptions: SELinuxOptions.optional().describe(
       'Default: the level of the pod that mounts the source claim.',
     ),
+    elevated: z
+      .boolean()
+      .optional()
+      .describe(
+        'Run as root with the few capabilities that files of many owners take: DAC_OVERRIDE to back up; CHOWN, DAC_OVERRIDE, FOWNER, FSETID and SETFCAP to restore. Only in namespaces that the chart lists in elevated.namespaces. Needs Pod Security baseline.',
+      ),
   })
+  .meta(
+    rules({
+      rule: '!has(self.elevated) || !self.elevated || (!has(self.runAsUser) && !has(self.runAsGroup))',
+      message: 'elevated runs as user and group 0: leave runAsUser and runAsGroup out',
+      fieldPath: '.elevated',
+    }),
+  )
   .describe('Settings of the pods. The operator alone decides image, command and service account.');
 
 export const KmBackupScheduleSpec = z
@@ -169,12 +182,19 @@ export const KmBackupScheduleSpec = z
     podTemplate: PodTemplate.optional(),
   })
   .meta(
-    rules({
-      rule: "!has(self.source.persistentVolumeClaim.subPath) || (has(self.destination.persistentVolumeClaim) && self.destination.persistentVolumeClaim.claimName != self.source.persistentVolumeClaim.claimName) || !(self.destination.path in [self.source.persistentVolumeClaim.subPath, self.source.persistentVolumeClaim.subPath + '/'] || self.destination.path + '/' == self.source.persistentVolumeClaim.subPath)",
-      message:
-        'the archives must not replace the source: destination.path is the same folder as the source, on the same claim',
-      fieldPath: '.destination.path',
-    }),
+    rules(
+      {
+        rule: "!has(self.source.persistentVolumeClaim.subPath) || (has(self.destination.persistentVolumeClaim) && self.destination.persistentVolumeClaim.claimName != self.source.persistentVolumeClaim.claimName) || !(self.destination.path in [self.source.persistentVolumeClaim.subPath, self.source.persistentVolumeClaim.subPath + '/'] || self.destination.path + '/' == self.source.persistentVolumeClaim.subPath)",
+        message:
+          'the archives must not replace the source: destination.path is the same folder as the source, on the same claim',
+        fieldPath: '.destination.path',
+      },
+      {
+        rule: '!has(self.script) || !has(self.podTemplate) || !has(self.podTemplate.elevated) || !self.podTemplate.elevated',
+        message: 'a script cannot run elevated: leave podTemplate.elevated out',
+        fieldPath: '.script',
+      },
+    ),
   );
 export type KmBackupScheduleSpec = z.output<typeof KmBackupScheduleSpec>;
 

@@ -87,8 +87,9 @@ export const RESOURCES: readonly ResourceDefinition[] = [
     columns: [
       { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
       { name: 'Reason', type: 'string', jsonPath: '.status.reason' },
-      { name: 'Archive', type: 'string', jsonPath: '.status.resolved.archive.name' },
+      { name: 'Data Age', type: 'date', jsonPath: '.status.resolved.archiveTime' },
       { name: 'Seconds', type: 'number', jsonPath: '.status.recoverySeconds' },
+      { name: 'Archive', type: 'string', jsonPath: '.status.resolved.archive.name', priority: 1 },
       { name: 'Added', type: 'integer', jsonPath: '.status.plan.added', priority: 1 },
       { name: 'Changed', type: 'integer', jsonPath: '.status.plan.changed', priority: 1 },
       { name: 'Removed', type: 'integer', jsonPath: '.status.plan.removed', priority: 1 },

@@ -199,7 +199,7 @@ export const KmRestoreSpec = z
       .optional()
       .describe('KmRestores of this namespace that must have succeeded before this one begins.'),
     podTemplate: PodTemplate.optional().describe(
-      'As in a schedule. Default for the user and groups: those of the schedule, then those of the pod that mounts the target.',
+      'As in a schedule. Default for user, groups and elevated: those of the schedule, then those of the pod that mounts the target. An elevated restore keeps setuid bits and capabilities of files.',
     ),
     deadlineSeconds: z
       .int()
@@ -259,7 +259,11 @@ export const KmRestoreStatus = z.object({
     })
     .optional()
     .describe('The archive, pinned at the first look: another one under its name is refused.'),
-  identity: SourceIdentity.optional().describe('User and groups of the Jobs, as found at the first look.'),
+  identity: SourceIdentity.extend({
+    elevated: z.boolean().optional().describe('The schedule of the archive runs elevated.'),
+  })
+    .optional()
+    .describe('User and groups of the Jobs, as found at the first look.'),
   plan: RestorePlan.optional(),
   stopped: z
     .array(StoppedWorkload)
@@ -305,6 +309,14 @@ const TERMINAL: ReadonlySet<RestorePhase | undefined> = new Set([
 
 export function isRestoreFinished(restore: KmRestore): boolean {
   return TERMINAL.has(restore.status?.phase);
+}
+
+export type RestoreIdentity = NonNullable<KmRestoreStatus['identity']>;
+
+/** Whether its Jobs run as root with a few capabilities: as it says itself, else as the schedule of the archive does. */
+export function isElevated({ spec, status }: KmRestore): boolean {
+  const { elevated, runAsUser } = spec.podTemplate ?? {};
+  return elevated ?? (runAsUser === undefined && status?.identity?.elevated === true);
 }
 
 /** Name of the claim that the restore writes to; undefined for scratch space. */

@@ -32,6 +32,14 @@ export const SCHEDULE_REASONS = {
     meaning: '`spec.script` is set, but this operator does not run scripts.',
     kubectl: 'Install the operator with `jobs.allowScripts=true`, or remove `spec.script`.',
   },
+  ElevatedNotAllowed: {
+    condition: 'Ready',
+    status: 'False',
+    meaning:
+      '`spec.podTemplate.elevated` is set, and the operator runs no elevated Jobs in this namespace. A KmRestore ends with it before anything is changed.',
+    kubectl:
+      'Have an administrator add the namespace to `elevated.namespaces` of the chart, or take the field out. In a KmRestore of an elevated schedule, `spec.podTemplate.elevated: false` restores without owners.',
+  },
   BackupRefused: {
     condition: 'Ready',
     status: 'False',

@@ -270,7 +270,7 @@ export class Operator {
     const restore = this.cache.restores.get(key);
     if (!restore) return;
     const { clock, jobs } = this.#options;
-    const observed = await observeRestore(restore, this.cache, this.#resources);
+    const observed = await observeRestore(restore, this.cache, this.#resources, clock.now());
     try {
       const plan = decideRestore(observed, jobs, clock.now());
       await this.#apply(workOf('KmRestore', key), priority, plan);

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 
 /** Bit numbers of linux/capability.h. */
-const bits = { CHOWN: 0, DAC_OVERRIDE: 1, FOWNER: 3, FSETID: 4 } as const;
+const bits = { CHOWN: 0, DAC_OVERRIDE: 1, FOWNER: 3, FSETID: 4, SYS_ADMIN: 21, SETFCAP: 31 } as const;
 export type Capability = keyof typeof bits;
 
 let effective: bigint | undefined;

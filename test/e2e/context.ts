@@ -11,6 +11,8 @@ export interface EndToEndCluster {
   readonly image: string;
   /** Namespace and name of the operator's Deployment, Service and Lease. */
   readonly operator: { readonly namespace: string; readonly name: string };
+  /** The only namespace whose Jobs may be elevated. A test creates it. */
+  readonly elevatedNamespace: string;
 }
 
 declare module 'vitest' {

@@ -1,20 +1,18 @@
-import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Kubectl, KubeObject } from '../support/kubectl.ts';
-import { localVolume, nodeRoot, ownership } from '../support/local-volume.ts';
+import { type LocalVolume, ownership } from '../support/local-volume.ts';
 import { runNow, schedule } from '../support/resources.ts';
-import { nodeIn } from '../support/volume.ts';
-import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
+import { cluster, restrictedNamespace } from './context.ts';
+import { localVolumes } from './local-volumes.ts';
 
 const USER = 999;
 const GROUP = 998;
 
 let kubectl: Kubectl;
-/** Runs as root on the node, in a namespace without Pod Security. */
-let host: Kubectl;
+let asRoot: (program: string) => Promise<string>;
 const ends: (() => Promise<unknown>)[] = [];
-let data: ReturnType<typeof localVolume>;
-let archives: ReturnType<typeof localVolume>;
+let data: LocalVolume;
+let archives: LocalVolume;
 
 /** An application whose container sets another user than its pod. */
 const database = (): object => ({
@@ -43,37 +41,18 @@ const database = (): object => ({
   },
 });
 
-const owners = (): Promise<string> => nodeIn(host, 'root', ownership(data.path, '/backups'));
+const owners = (): Promise<string> => asRoot(ownership(data.path, '/backups'));
 const jobOf = (backup: KubeObject): Promise<KubeObject> => kubectl.get('job', backup.status.job.name);
 
 beforeAll(async () => {
   const restricted = await restrictedNamespace('identity');
   kubectl = restricted.kubectl;
   ends.push(restricted.remove);
-  const name = `km-e2e-host-${randomBytes(3).toString('hex')}`;
-  host = kubectlIn(name);
-  await host.apply([
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name } },
-    nodeRoot('root', cluster().image),
-  ]);
-  ends.push(() => host.run(['delete', 'namespace', name, '--wait=false']));
-  const [node] = await kubectl.list('nodes');
-  const hostname = node!.metadata.labels!['kubernetes.io/hostname']!;
-  data = localVolume(kubectl, hostname, 'data');
-  archives = localVolume(kubectl, hostname, 'archives');
-  ends.push(async () => {
-    const paths = JSON.stringify([data.path, archives.path]);
-    await nodeIn(
-      host,
-      'root',
-      `import { rmSync } from 'node:fs'; for (const path of ${paths}) rmSync(path, { recursive: true, force: true })`,
-    );
-    await kubectl.run(['delete', 'pv', data.name, archives.name, '--wait=false']);
-  });
-  await host.run(['wait', 'pod/root', '--for=condition=Ready', '--timeout=180s']);
-  await nodeIn(
-    host,
-    'root',
+  const local = await localVolumes(kubectl, ['data', 'archives']);
+  ends.push(local.remove);
+  ({ asRoot } = local);
+  ({ data, archives } = local.volumes);
+  await asRoot(
     `import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
      const [data, archives] = ${JSON.stringify([data.path, archives.path])};
      const put = (path, uid, gid, mode, text) => {
@@ -90,7 +69,7 @@ beforeAll(async () => {
      put(data + '/public/notes', 0, 0, 0o644, 'of another user');
      put(archives, 0, 0, 0o755);`,
   );
-  await kubectl.apply([...data.objects, ...archives.objects, database()]);
+  await kubectl.apply([database()]);
   await kubectl.run(['wait', 'pod/database', '--for=condition=Ready', '--timeout=180s']);
 });
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import type { TestProject } from 'vitest/node';
 import { ensureClients } from '../cluster/binaries.ts';
@@ -9,6 +10,8 @@ import type { EndToEndCluster } from './context.ts';
 
 const NAME = 'km-e2e';
 const log = elapsedLog(process.stderr);
+const elevatedNamespace = `km-e2e-elevated-${randomBytes(3).toString('hex')}`;
+const values = [`elevated.namespaces={${elevatedNamespace}}`];
 
 /** A cluster that someone else runs; its nodes must have, or be able to pull, $KM_TEST_IMAGE. */
 async function givenCluster(kubeconfig: string, image: string | undefined): Promise<EndToEndCluster> {
@@ -22,16 +25,24 @@ async function givenCluster(kubeconfig: string, image: string | undefined): Prom
     { kubectl, helm: (args) => run(helm, args, { env: { KUBECONFIG: kubeconfig } }) },
     kubeconfig,
     image,
+    values,
   );
-  return { kubeconfig, kubectl, helm, image, operator: OPERATOR };
+  return { kubeconfig, kubectl, helm, image, operator: OPERATOR, elevatedNamespace };
 }
 
 async function ownCluster(): Promise<EndToEndCluster> {
   const cluster = await clusterUp({ name: NAME, log });
   const image = await loadOperatorImage(cluster, log);
   const { kubectl, helm } = cluster.programs;
-  await installChart({ kubectl, helm: (args) => cluster.helm(args) }, cluster.kubeconfigPath, image);
-  return { kubeconfig: cluster.kubeconfigPath, kubectl, helm, image, operator: OPERATOR };
+  await installChart({ kubectl, helm: (args) => cluster.helm(args) }, cluster.kubeconfigPath, image, values);
+  return {
+    kubeconfig: cluster.kubeconfigPath,
+    kubectl,
+    helm,
+    image,
+    operator: OPERATOR,
+    elevatedNamespace,
+  };
 }
 
 /**

@@ -101,6 +101,16 @@ describe('what the API server refuses of a schedule, in words that help', () => 
     ['an age without a unit', { retention: { maxAge: '30' } }, '"30d"'],
     ['a gzip level of zstd', { compression: { format: 'gzip', level: 19 } }, '1 to 12'],
     ['root', { podTemplate: { runAsUser: 0 } }, 'greater than or equal to 1'],
+    [
+      'a user that is elevated',
+      { podTemplate: { elevated: true, runAsUser: 7 } },
+      'leave runAsUser and runAsGroup out',
+    ],
+    [
+      'an elevated script',
+      { podTemplate: { elevated: true }, script: { configMapKeyRef: { name: 'scripts', key: 'run.sh' } } },
+      'a script cannot run elevated',
+    ],
     ['a policy that is none', { concurrencyPolicy: 'Allow' }, 'supported values: "Forbid", "Replace"'],
     ['an image', { podTemplate: { image: 'mine' } }, 'unknown field "spec.podTemplate.image"'],
     [

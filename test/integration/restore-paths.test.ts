@@ -114,7 +114,6 @@ test.each<[string, Partial<RestoreOptions>, () => void, string]>([
   ['a path that the archive does not hold', { paths: ['file', 'nowhere'] }, () => {}, 'EntryMissing'],
   ['the whole tree', { paths: ['.'] }, () => {}, 'Usage'],
   ['a path that leads out', { paths: ['../file'] }, () => {}, 'Usage'],
-  ['setuid bits', { policy: { preserveSetid: true, skipDevices: false } }, () => {}, 'Usage'],
   ['an archive without a manifest', {}, () => fs.rmSync(`${archive}.manifest`), 'RestoreRefused'],
   ['a target that does not exist', { target: '/nowhere/at/all' }, () => {}, 'RestoreRefused'],
   ['a path below a symlink', {}, () => fs.symlinkSync('/tmp', at('target/gone')), 'RestoreRefused'],
@@ -125,6 +124,20 @@ test.each<[string, Partial<RestoreOptions>, () => void, string]>([
   await expect(restore(options(more))).rejects.toMatchObject({ reason });
   expect(tree()).toEqual(before);
   expect(fs.readdirSync(base).sort()).toEqual(['archives', 'pristine', 'target']);
+});
+
+test('setuid bits are removed and named, unless they are to be kept', async () => {
+  fs.chmodSync(at('target/file'), 0o4755);
+  const { result } = await backUpFolder(at('target'), at('archives'));
+  const given = { archive: result.archive!.path, paths: ['file'] };
+  const mode = () => (fs.statSync(at('target/file')).mode & 0o7777).toString(8);
+  const warnings = { count: 1, samples: ['file: setuid, setgid or capabilities removed'] };
+  expect(await restore(options({ ...given, id: 'one', oldState: 'remove' }))).toMatchObject({ warnings });
+  expect(mode()).toBe('755');
+  const policy = { preserveSetid: true, skipDevices: false };
+  const kept = await restore(options({ ...given, id: 'two', oldState: 'remove', policy }));
+  expect(kept).toMatchObject({ warnings: { count: 0 } });
+  expect(mode()).toBe('4755');
 });
 
 test('a hard link to a file that was not chosen becomes a file, and is told', async () => {

@@ -6,13 +6,14 @@ export interface LocalVolume {
   readonly name: string;
   /** On the node. */
   readonly path: string;
+  readonly objects: readonly object[];
 }
 
 /**
  * A PersistentVolume of type `local` and its claim in the namespace of `kubectl`. As with most CSI volumes, and unlike a
  * hostPath volume, the kubelet gives the files to a pod's `fsGroup`.
  */
-export function localVolume(kubectl: Kubectl, node: string, claimName: string) {
+export function localVolume(kubectl: Kubectl, node: string, claimName: string): LocalVolume {
   const name = `${kubectl.namespace}-${claimName}`;
   const path = `${HOST}/${name}`;
   const capacity = { storage: '1Gi' };

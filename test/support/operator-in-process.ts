@@ -29,6 +29,7 @@ export async function startOperator(options: {
   clock?: Clock;
   limits?: ConcurrencyLimits;
   allowScripts?: boolean;
+  elevatedNamespaces?: readonly string[];
 }): Promise<RunningOperator> {
   const clock = options.clock ?? systemClock;
   const client = new KubeClient(await fromKubeconfig(options.kubeconfig));
@@ -47,6 +48,7 @@ export async function startOperator(options: {
       imagePullPolicy: 'IfNotPresent',
       allowScripts: options.allowScripts ?? false,
       stepImages: [],
+      elevatedNamespaces: options.elevatedNamespaces ?? [],
     },
     limits: options.limits ?? { total: 20, perNamespace: 20 },
     workers: 4,

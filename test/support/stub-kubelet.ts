@@ -10,7 +10,7 @@ import { Reflector } from '../../src/kube/reflector.ts';
 import { resource } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 
-interface Pod extends KubeObject {
+export interface Pod extends KubeObject {
   metadata: KubeObject['metadata'] & { namespace: string };
   spec: { containers: { args?: string[] }[] };
   status?: { phase?: string };
@@ -69,7 +69,7 @@ function growingStock(): (pod: Pod) => StubReport {
 
 export interface StubKubeletOptions {
   /** Default: clean runs that remove no archive. */
-  report?: ((pod: Pod) => StubReport) | undefined;
+  report?: ((pod: Pod) => StubReport | Promise<StubReport>) | undefined;
   /** All when absent. */
   namespace?: string;
   /** How long a pod takes to start and then runs, in milliseconds. Absent: it ends at once without ever running. */
@@ -108,7 +108,7 @@ export async function startStubKubelet(
       await surely(() => write(pod, running, { running: { startedAt: startTime } }));
       await sleep(systemClock, takes.runMs, stop.signal);
     }
-    const { exitCode, result } = report(pod);
+    const { exitCode, result } = await report(pod);
     const terminated = {
       exitCode,
       startedAt: startTime,

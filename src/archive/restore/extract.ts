@@ -22,6 +22,8 @@ export interface ExtractOptions {
   readonly directory: string;
   /** Give entries their recorded owner; takes root. */
   readonly owner: boolean;
+  /** Keep setuid and setgid bits and capabilities of files. */
+  readonly preserveSetid?: boolean;
   readonly warn: (path: ByteString, message: string) => void;
   readonly signal?: AbortSignal | undefined;
   /** Called after each member; bytes are compressed ones. */
@@ -135,7 +137,7 @@ class ChosenWriter implements Disposable {
   skipped = 0;
   readonly #plan: ExtractPlan;
   readonly #options: ExtractOptions;
-  readonly #gate = new EntryGate({ preserveSetid: false, skipDevices: true });
+  readonly #gate: EntryGate;
   readonly #writer: TreeWriter;
   /** Directories made here, parents first: they get mode and times when everything is in them. */
   readonly #made = new Map<ByteString, Entry | undefined>();
@@ -145,6 +147,7 @@ class ChosenWriter implements Disposable {
   constructor(plan: ExtractPlan, options: ExtractOptions) {
     this.#plan = plan;
     this.#options = options;
+    this.#gate = new EntryGate({ preserveSetid: options.preserveSetid ?? false, skipDevices: true });
     this.#writer = new TreeWriter(options.directory, options);
   }
 

@@ -4,7 +4,10 @@ import type { Entry } from '../format/entry.ts';
 /** Who restores, as far as it decides what can be set. */
 export interface Restorer {
   readonly setsOwners: boolean;
-  readonly setsPrivilegedXattrs: boolean;
+  /** `security.capability` of files. Takes CAP_SETFCAP. */
+  readonly setsCapabilities: boolean;
+  /** Other attributes of `security.*`, and those of `trusted.*`. Takes CAP_SYS_ADMIN. */
+  readonly setsSystemXattrs: boolean;
   readonly uid: number;
   readonly gid: number;
 }
@@ -27,13 +30,17 @@ export class ForeseenLosses {
   }
 
   add(entry: Entry): void {
-    const { setsOwners, setsPrivilegedXattrs, uid, gid } = this.#restorer;
+    const { setsOwners, uid, gid } = this.#restorer;
     if (!setsOwners && entry.type !== 'hardlink' && (entry.uid !== uid || entry.gid !== gid)) {
       note(this.#owners, entry.path);
     }
-    if (!setsPrivilegedXattrs && Object.keys(entry.xattrs ?? {}).some(isPrivileged)) {
-      note(this.#xattrs, entry.path);
-    }
+    if (Object.keys(entry.xattrs ?? {}).some((name) => !this.#sets(name))) note(this.#xattrs, entry.path);
+  }
+
+  #sets(attribute: string): boolean {
+    const { setsCapabilities, setsSystemXattrs } = this.#restorer;
+    if (attribute === 'security.capability') return setsCapabilities;
+    return setsSystemXattrs || !(attribute.startsWith('security.') || attribute.startsWith('trusted.'));
   }
 
   /** One line for each kind of loss. */
@@ -62,8 +69,4 @@ function line({ count, names }: Group, what: string): string[] {
   return [
     `${count} ${count === 1 ? 'entry' : 'entries'} ${what}: ${names.join(', ')}${count > names.length ? ', …' : ''}`,
   ];
-}
-
-function isPrivileged(name: string): boolean {
-  return name.startsWith('security.') || name.startsWith('trusted.');
 }

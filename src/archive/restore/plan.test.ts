@@ -231,24 +231,40 @@ describe('the merge of two lists', () => {
 });
 
 describe('losses that can be foreseen', () => {
-  const root = { setsOwners: true, setsPrivilegedXattrs: true, uid: 0, gid: 0 };
-  const nobody = { setsOwners: false, setsPrivilegedXattrs: false, uid: 1, gid: 1 };
+  const root = { setsOwners: true, setsCapabilities: true, setsSystemXattrs: true, uid: 0, gid: 0 };
+  const nobody = { setsOwners: false, setsCapabilities: false, setsSystemXattrs: false, uid: 1, gid: 1 };
+  const container = { ...root, setsSystemXattrs: false };
   const entries = [
     ...['a', 'b', 'c', 'd'].map((name) => entry(name, { uid: 5 })),
     entry('mine', { xattrs: { 'user.x': '' } }),
     entry('group', { gid: 9 }),
     entry('link', { type: 'hardlink', link: path('a'), uid: 5 }),
     entry('ping', { xattrs: { 'security.capability': '' } }),
+    entry('labelled', { xattrs: { 'security.SMACK64': '', 'trusted.overlay.opaque': '' } }),
   ];
 
   it.each([
     ['root', root, []],
     [
+      'root of a container, with SETFCAP',
+      container,
+      [
+        '1 entry will lose extended attributes that this process may not set (security.*, trusted.*): labelled',
+      ],
+    ],
+    [
+      'root of a container, without it',
+      { ...container, setsCapabilities: false },
+      [
+        '2 entries will lose extended attributes that this process may not set (security.*, trusted.*): ping, labelled',
+      ],
+    ],
+    [
       'another user',
       nobody,
       [
         '5 entries will belong to 1:1 instead of their recorded owners, because this process may not set owners: a, b, c, …',
-        '1 entry will lose extended attributes that this process may not set (security.*, trusted.*): ping',
+        '2 entries will lose extended attributes that this process may not set (security.*, trusted.*): ping, labelled',
       ],
     ],
   ])('by %s', (_, restorer, expected) => {

@@ -44,7 +44,6 @@ export async function restorePaths(
   const { failpoint } = swapOptions;
   const archive = path.resolve(options.archive);
   const chosen = new ChosenPaths(options.paths);
-  if (policy.preserveSetid) throw new ArchiveError('Usage', '--preserve-setid cannot be used with --path.');
   const pinned = await PinnedArchive.open(archive, options.pins ?? {}, signal);
   const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   if (source.against === 'structure') {
@@ -105,14 +104,16 @@ export async function restorePaths(
     // Attributes are compared below; the rest is said nowhere else.
     const warn: typeof warnings.add = (at, message) =>
       (message.startsWith('extended attribute ') ? attributes.add : warnings.add)(at, message);
-    await extractEntries(archive, { paths: options.paths, directory: state.new, owner, warn, signal });
+    const { paths } = options;
+    const { preserveSetid } = policy;
+    await extractEntries(archive, { paths, directory: state.new, owner, preserveSetid, warn, signal });
     failpoint('compare');
     await compareStaged(
       source,
       state.new,
       attributes,
       undefined,
-      { policy: { ...policy, preserveSetid: false }, signal, warn: warnings.add },
+      { policy, signal, warn: warnings.add },
       chosen,
     );
     failpoint('sync');

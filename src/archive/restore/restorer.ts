@@ -11,7 +11,8 @@ export function restorer(place: Place): Restorer {
   return {
     // All of these: what has been given to another user still gets its mode and attributes.
     setsOwners: hasCapability('CHOWN') && hasCapability('FOWNER') && hasCapability('DAC_OVERRIDE'),
-    setsPrivilegedXattrs: process.geteuid?.() === 0,
+    setsCapabilities: hasCapability('SETFCAP'),
+    setsSystemXattrs: hasCapability('SYS_ADMIN'),
     uid: process.geteuid?.() ?? 0,
     // New files take over the group of a directory with the setgid bit, such as a volume with fsGroup has.
     gid: directory.mode & SETGID ? directory.gid : (process.getegid?.() ?? 0),

@@ -59,8 +59,8 @@ export async function validate(
   const gate = new EntryGate(policy);
   let listing: Listed[] | undefined;
   const report = ({ given, admission }: Noted) => {
-    if (admission.kind === 'skip') warn(given.path, `left out: it ${admission.why}`);
-    else if (admission.entry !== given) warn(given.path, 'setuid, setgid or capabilities removed');
+    if (admission.kind === 'skip') warn(given.path, `left out: it ${admission.why}`, 'left out');
+    else if (admission.entry !== given) warn(given.path, 'setuid, setgid or capabilities removed', 'setid');
   };
   if (source.against === 'manifest') {
     listing = [];

@@ -13,6 +13,7 @@ const MAX_OF_KIND = 4;
 export class Warnings {
   #count = 0;
   readonly #samples: string[] = [];
+  readonly #lines: string[] = [];
 
   readonly #ofKind = new Map<string, number>();
 
@@ -28,13 +29,13 @@ export class Warnings {
     this.#samples.push(`${display(at === '' ? ('./' as ByteString) : at)}: ${message}`);
   };
 
-  /** A warning about more than one entry, in words that are safe to print. */
+  /** A warning about more than one entry, in words that are safe to print. These come first. */
   addLine(line: string): void {
     this.#count++;
-    if (this.#samples.length < MAX_SAMPLES) this.#samples.push(line);
+    this.#lines.push(line);
   }
 
   get summary(): RestoreWarnings {
-    return { count: this.#count, samples: this.#samples };
+    return { count: this.#count, samples: [...this.#lines, ...this.#samples].slice(0, MAX_SAMPLES) };
   }
 }

@@ -10,6 +10,7 @@ export interface OperatorArguments {
   imagePullSecrets: string[];
   allowScripts: boolean;
   stepImages: string[];
+  elevatedNamespaces: string[];
   leaderElect: boolean;
   leaseName: string;
   leaseDuration: number;
@@ -71,6 +72,12 @@ export function operatorCommand(): Command {
     .option(
       '--step-images <a,b>',
       'images that the job steps of restores may name, besides --image',
+      list,
+      [],
+    )
+    .option(
+      '--elevated-namespaces <a,b>',
+      'namespaces whose Jobs may run as root with a few capabilities (spec.podTemplate.elevated)',
       list,
       [],
     )

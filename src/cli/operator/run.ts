@@ -82,6 +82,7 @@ export async function runOperator(
       imagePullSecrets: options.imagePullSecrets,
       allowScripts: options.allowScripts,
       stepImages: options.stepImages,
+      elevatedNamespaces: options.elevatedNamespaces,
     },
     limits: { total: options.maxConcurrentRuns, perNamespace: options.maxConcurrentRunsPerNamespace },
     workers: options.workers,

@@ -71,6 +71,11 @@ describe('what a run needs next', () => {
       'ScriptsNotAllowed',
     ],
     [
+      'an elevated schedule where none is allowed',
+      { schedule: schedule({ podTemplate: { elevated: true } }) },
+      'ElevatedNotAllowed',
+    ],
+    [
       'a claim it cannot mount',
       { placement: { ok: false, reason: 'ClaimInUse', message: 'held' } },
       'ClaimInUse',

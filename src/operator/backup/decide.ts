@@ -5,6 +5,7 @@ import { labelValue } from '../naming.ts';
 import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { toTime } from '../time.ts';
 import { annotatedDestination, type Job, type Pod } from '../workloads.ts';
+import { elevatedProblem } from './elevated.ts';
 import { buildJob, type JobSettings } from './job.ts';
 import type { ObservedBackup } from './observe.ts';
 import { type Ended, isJobOver, type Outcome, outcomeOf, type Waiting } from './outcome.ts';
@@ -63,6 +64,9 @@ function decideUnstarted(observed: ObservedBackup, settings: JobSettings, nowMs:
       ),
     );
   }
+  const { namespace } = backup.metadata;
+  const refused = schedule.spec.podTemplate?.elevated && elevatedProblem(namespace, settings);
+  if (refused) return finish(observed, nowMs, failure(refused.reason, refused.message));
   if (behind && schedule.spec.concurrencyPolicy === 'Replace') {
     return finish(
       observed,

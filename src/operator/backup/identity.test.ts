@@ -238,6 +238,11 @@ describe('a run that was denied access', () => {
     for (const text of said) expect(message).toContain(text);
   });
 
+  it('blames the server of the volume when even root was denied', () => {
+    const { message } = withIdentity(denied, { user: 0, group: 0, from: 'spec.podTemplate', elevated: true });
+    expect(message).toContain('root_squash');
+  });
+
   it('says nothing of it when nothing was denied', () => {
     const identity: JobIdentity = { user: 1, group: 1, from: 'default' };
     const full = { ...denied, message: 'no space left' };

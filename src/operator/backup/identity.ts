@@ -14,6 +14,8 @@ export interface JobIdentity {
   group: number;
   fsGroup?: number;
   from: 'spec.podTemplate' | 'pod' | 'default';
+  /** Root with a few capabilities. */
+  elevated?: true;
   /** The pod that mounts the source claim, or the last that did. */
   source?: SourceIdentity;
 }
@@ -66,7 +68,7 @@ function noteOn(chosen: Mount, mounts: readonly Mount[], claimName: string): str
   const user = userOf(chosen);
   const { name } = chosen.pod.metadata;
   if (!isTakable(user))
-    return `Pod ${name} mounts claim ${claimName} as ${describeUser(user)}, which a backup ${user === 0 ? 'may not run as' : 'cannot see'}.`;
+    return `Pod ${name} mounts claim ${claimName} as ${describeUser(user)}, which a backup ${user === 0 ? 'runs as only with spec.podTemplate.elevated' : 'cannot see'}.`;
   if (new Set(mounts.map(userOf)).size < 2) return undefined;
   const others = mounts.map((mount) => `${mount.pod.metadata.name} (${describeUser(userOf(mount))})`);
   return `Pods with different users mount claim ${claimName}: ${others.slice(0, 5).join(', ')}. The run takes user ${user} of ${name}.`;
@@ -103,20 +105,25 @@ export function sourceIdentity(claimName: string, pods: readonly Pod[]): SourceI
 /**
  * First what the schedule says, then what the pod that mounts the source says, then the image's user. The kubelet
  * applies `fsGroup` to every file of a volume, so one that nobody asked for would change the owner's permissions.
+ * An elevated Job needs none of the pod's users and groups.
  */
 export function identityOf(
   { podTemplate = {} }: { podTemplate?: KmBackupScheduleSpec['podTemplate'] | undefined },
   source: SourceIdentity | undefined,
 ): { securityContext: V1PodSecurityContext; identity: JobIdentity } {
-  const user = podTemplate.runAsUser ?? source?.runAsUser ?? NONROOT;
-  const group = podTemplate.runAsGroup ?? podTemplate.runAsUser ?? source?.runAsGroup ?? user;
-  const fsGroup = podTemplate.fsGroup ?? source?.fsGroup;
-  const supplementalGroups = podTemplate.supplementalGroups ?? source?.supplementalGroups;
+  const elevated = podTemplate.elevated === true;
+  const mounting = elevated ? undefined : source;
+  const user = elevated ? 0 : (podTemplate.runAsUser ?? mounting?.runAsUser ?? NONROOT);
+  const group = elevated
+    ? 0
+    : (podTemplate.runAsGroup ?? podTemplate.runAsUser ?? mounting?.runAsGroup ?? user);
+  const fsGroup = podTemplate.fsGroup ?? mounting?.fsGroup;
+  const supplementalGroups = podTemplate.supplementalGroups ?? mounting?.supplementalGroups;
   const seLinuxOptions = podTemplate.seLinuxOptions ?? source?.seLinuxOptions;
   const fromPod = source?.runAsUser === undefined ? 'default' : 'pod';
   return {
     securityContext: {
-      runAsNonRoot: true,
+      runAsNonRoot: !elevated,
       runAsUser: user,
       runAsGroup: group,
       ...(fsGroup !== undefined && { fsGroup }),
@@ -131,7 +138,8 @@ export function identityOf(
       user,
       group,
       ...(fsGroup !== undefined && { fsGroup }),
-      from: podTemplate.runAsUser === undefined ? fromPod : 'spec.podTemplate',
+      from: podTemplate.runAsUser === undefined && !elevated ? fromPod : 'spec.podTemplate',
+      ...(elevated && { elevated }),
       ...(source && { source }),
     },
   };
@@ -145,6 +153,12 @@ export function withIdentity(outcome: Finished, identity: JobIdentity | undefine
   const denied = outcome.phase === 'Incomplete' || outcome.phase === 'Failed';
   if (!identity || !denied || !said.some((text) => DENIED.test(text))) return outcome;
   const { user, group, fsGroup, from, source } = identity;
+  if (identity.elevated) {
+    return {
+      ...outcome,
+      message: `${outcome.message} The Job ran as root with DAC_OVERRIDE (spec.podTemplate.elevated). Where that is denied, the volume's server does not trust root (NFS with root_squash): set spec.podTemplate.runAsUser instead.`,
+    };
+  }
   const origin = {
     'spec.podTemplate': 'as spec.podTemplate says',
     pod: `as pod ${source?.pod} does, which mounts the source`,
@@ -154,7 +168,7 @@ export function withIdentity(outcome: Finished, identity: JobIdentity | undefine
   const note = from !== 'spec.podTemplate' && source?.note ? ` ${source.note}` : '';
   return {
     ...outcome,
-    message: `${outcome.message} The Job ran as user ${user} with ${groups} (${origin}).${note} Set spec.podTemplate.runAsUser or spec.podTemplate.fsGroup to a user or group that may read the source and write the destination.`,
+    message: `${outcome.message} The Job ran as user ${user} with ${groups} (${origin}).${note} Set spec.podTemplate.runAsUser or spec.podTemplate.fsGroup to a user or group that may read the source and write the destination. Files of many owners take spec.podTemplate.elevated.`,
   };
 }
 

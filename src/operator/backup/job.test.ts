@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ANNOTATIONS } from '../../api/names.ts';
 import { at, schedule, scheduledBackup } from '../testing/fixtures.ts';
 import { buildJob } from './job.ts';
 import { placementFor } from './placement.ts';
@@ -23,6 +24,26 @@ describe('the Job of a run', () => {
     expect(pod.containers[0]!.securityContext).toMatchObject({
       allowPrivilegeEscalation: false,
       capabilities: { drop: ['ALL'] },
+    });
+  });
+
+  it('is root with one capability if it is elevated, and takes nothing from the pod of the source', () => {
+    const source = { claimName: 'state', pod: 'db', runAsUser: 999, fsGroup: 998, supplementalGroups: [7] };
+    const elevated = schedule({ podTemplate: { elevated: true } });
+    const { spec, metadata } = buildJob(backup, elevated, settings, { tolerations: [] }, source);
+    const pod = spec.template.spec!;
+    expect(pod.securityContext).toMatchObject({ runAsNonRoot: false, runAsUser: 0, runAsGroup: 0 });
+    expect(pod.securityContext).not.toHaveProperty('fsGroup');
+    expect(pod.securityContext).not.toHaveProperty('supplementalGroups');
+    expect(pod.containers[0]!.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['DAC_OVERRIDE'] },
+    });
+    expect(JSON.parse(metadata.annotations![ANNOTATIONS.identity]!)).toMatchObject({
+      user: 0,
+      elevated: true,
+      source,
     });
   });
 

@@ -7,6 +7,7 @@ import { destinationOf } from '../../api/schedule-claims.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { deadlinesText, destinationText } from '../workloads.ts';
+import { containerSecurity } from './elevated.ts';
 import { identityOf } from './identity.ts';
 import type { Placement } from './placement.ts';
 import { LONGEST_BACKOFF_SECONDS } from './waits.ts';
@@ -18,6 +19,8 @@ export interface JobSettings {
   /** Secrets of the Job's namespace; none: those of its default service account. */
   imagePullSecrets?: readonly string[];
   allowScripts: boolean;
+  /** Namespaces whose Jobs may be elevated. */
+  elevatedNamespaces?: readonly string[];
 }
 
 const SOURCE_MOUNT = '/source';
@@ -126,8 +129,8 @@ function longestSeconds(spec: KmBackupScheduleSpec): number {
 }
 
 /**
- * The Job of one run. It passes Pod Security `restricted`, holds no API token, and takes from the
- * schedule nothing but data: the image, the command and the identity are the operator's.
+ * The Job of one run. It passes Pod Security `restricted` (`baseline` if it is elevated), holds no API token, and takes
+ * from the schedule nothing but data: the image, the command and the identity are the operator's.
  */
 export function buildJob(
   backup: KmBackup,
@@ -222,11 +225,7 @@ export function buildJob(
               args: programArguments(schedule).map(literal),
               terminationMessagePolicy: 'FallbackToLogsOnError',
               resources,
-              securityContext: {
-                allowPrivilegeEscalation: false,
-                readOnlyRootFilesystem: true,
-                capabilities: { drop: ['ALL'] },
-              },
+              securityContext: containerSecurity(template.elevated ? 'backup' : undefined),
               volumeMounts: volumeMounts ?? [],
             },
           ],

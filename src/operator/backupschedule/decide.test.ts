@@ -38,6 +38,18 @@ describe('a claim that no run can use', () => {
   });
 });
 
+describe('an elevated schedule', () => {
+  it.each([
+    [undefined, 'False', 'ElevatedNotAllowed'],
+    [['other'], 'False', 'ElevatedNotAllowed'],
+    [['team'], 'True', 'Scheduled'],
+  ])('in the namespace team, where %j are allowed', (elevatedNamespaces, status, reason) => {
+    const elevated = schedule({ podTemplate: { elevated: true } });
+    const { conditions } = statusOf(decide(elevated, at('00:30:00'), [], { elevatedNamespaces }));
+    expect(conditions?.find(({ type }) => type === 'Ready')).toMatchObject({ status, reason });
+  });
+});
+
 const createdSlots = (plan: Plan) =>
   of(plan, 'createBackup').map((step) => step.backup.spec.scheduledTime?.slice(11, 19));
 const statusOf = (plan: Plan): KmBackupScheduleStatus => of(plan, 'writeScheduleStatus')[0]!.status;

@@ -4,6 +4,7 @@ import { LABELS } from '../../api/names.ts';
 import type { ScheduleReason } from '../../api/reasons.ts';
 import { cadenceOf, describeCadence } from '../../api/schedule-cadence.ts';
 import { type Cadence, nextTime, settle } from '../../schedule/index.ts';
+import { elevatedProblem } from '../backup/elevated.ts';
 import type { Run } from '../finished-run.ts';
 import { fromTime } from '../time.ts';
 import type { ObservedSchedule } from './observe.ts';
@@ -12,7 +13,10 @@ export type Validity =
   | { ok: true; cadence: Cadence; nextMs: number }
   | { ok: false; reason: ScheduleReason; message: string };
 
-export function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: number): Validity {
+export function validate(
+  { schedule, allowScripts, elevatedNamespaces = [] }: ObservedSchedule,
+  nowMs: number,
+): Validity {
   if (schedule.spec.script && !allowScripts) {
     return {
       ok: false,
@@ -21,6 +25,9 @@ export function validate({ schedule, allowScripts }: ObservedSchedule, nowMs: nu
         'spec.script is set, but this operator does not run scripts. Install it with jobs.allowScripts=true or remove spec.script.',
     };
   }
+  const { namespace } = schedule.metadata;
+  const refused = schedule.spec.podTemplate?.elevated && elevatedProblem(namespace, { elevatedNamespaces });
+  if (refused) return { ok: false, ...refused };
   const parsed = cadenceOf(schedule);
   if (!parsed.ok) {
     const reason = parsed.reason === 'NeverDue' ? 'NeverDue' : 'InvalidSchedule';

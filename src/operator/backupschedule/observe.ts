@@ -12,6 +12,8 @@ export interface ObservedSchedule {
   /** The Jobs of those runs. */
   jobs: readonly Job[];
   allowScripts: boolean;
+  /** Namespaces whose Jobs may be elevated. */
+  elevatedNamespaces?: readonly string[] | undefined;
   /** Why no run can use one of the claims that the schedule names. */
   claimProblem?: ClaimProblem | undefined;
 }
@@ -20,7 +22,7 @@ export interface ObservedSchedule {
 export function observeSchedule(
   key: string,
   cache: Cache,
-  settings: { allowScripts: boolean },
+  { allowScripts, elevatedNamespaces }: { allowScripts: boolean; elevatedNamespaces?: readonly string[] },
 ): ObservedSchedule | undefined {
   const schedule = cache.schedules.get(key);
   if (!schedule) return undefined;
@@ -30,5 +32,5 @@ export function observeSchedule(
   const [problem] = claimNamesOf(schedule.spec).flatMap(
     (name) => claimProblem(namespace, name, cache.claims.get(`${namespace}/${name}`)) ?? [],
   );
-  return { schedule, backups, jobs, allowScripts: settings.allowScripts, claimProblem: problem };
+  return { schedule, backups, jobs, allowScripts, elevatedNamespaces, claimProblem: problem };
 }

@@ -1,3 +1,4 @@
+import type { V1PodSpec } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import type { KmBackup } from '../../api/backup.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
@@ -49,7 +50,8 @@ const plan = {
   samples: [],
 };
 
-type Verdict = { readonly ok: RestoreResult } | { readonly fails: string };
+/** `waits`: its pod does not start. */
+type Verdict = { readonly ok: RestoreResult } | { readonly fails: string } | { readonly waits: string };
 
 /** A cluster in miniature: what a plan writes becomes so, and Jobs and pods follow. */
 class World {
@@ -66,6 +68,11 @@ class World {
   /** Somebody scales the workload up again once the tree is staged. */
   meddles = false;
   newClaim: 'missing' | 'ours' = 'missing';
+
+  /** What the schedule says. */
+  identity: ObservedRestore['identity'];
+  elevatedNamespaces = ['team'];
+  readonly pods: (V1PodSpec | undefined)[] = [];
 
   constructor(spec: Record<string, unknown>, verdicts: Record<string, Verdict> = {}) {
     this.verdicts = {
@@ -107,7 +114,7 @@ class World {
       restore: restore!,
       backups: [succeededBackup()],
       scheduleExists: true,
-      identity: undefined,
+      identity: this.identity,
       placement: { ok: true, placement: { tolerations: [] } },
       sourceClaimExists: this.claimExists,
       targetClaim: inPlace
@@ -161,8 +168,18 @@ class World {
       case 'createJob': {
         const kind = step.job.metadata.labels['app.kubernetes.io/component']!;
         this.made.push(kind);
+        this.pods.push(step.job.spec.template.spec);
         const target = { namespace: 'team', name: kind, uid: kind, resourceVersion: '1' };
-        this.#jobs.set(kind, { state: 'active', message: '', target });
+        const verdict = this.verdicts[kind]!;
+        this.#jobs.set(kind, {
+          state: 'active',
+          message: '',
+          target,
+          ...('waits' in verdict && {
+            message: verdict.waits,
+            start: { sinceMs: this.nowMs, unexplained: true },
+          }),
+        });
         return;
       }
       case 'deleteJob':
@@ -183,11 +200,12 @@ class World {
 
   /** Time passes: Jobs under way end. */
   pass(): void {
-    this.nowMs += 1_000;
+    this.nowMs += 5_000;
     for (const [kind, job] of this.#jobs) {
       if (job.state !== 'active') continue;
       const { target } = job;
       const verdict = this.verdicts[kind]!;
+      if ('waits' in verdict) continue;
       this.#jobs.set(
         kind,
         'ok' in verdict
@@ -199,7 +217,8 @@ class World {
   }
 
   decide(): Plan {
-    return decideRestore(this.observe(), settings, this.nowMs);
+    const { elevatedNamespaces } = this;
+    return decideRestore(this.observe(), { ...settings, elevatedNamespaces }, this.nowMs);
   }
 
   /** Until the restore is finished or gone. `each`: before every write, with its number; false leaves it and the rest of its plan out. */
@@ -310,6 +329,39 @@ describe('a restore in place', () => {
     expect(world.replicas).toBe(3);
   });
 
+  it('gives up a pod that does not start, and starts the workload again', () => {
+    const world = new World({}, { stage: { waits: 'exceeded quota' } });
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'StartDeadlineExceeded' });
+    expect(status?.message).toMatch(/exceeded quota.*The target was not changed/);
+    expect([world.made, world.replicas]).toEqual([['stage'], 3]);
+    expect(world.observe().jobs.size).toBe(0);
+  });
+
+  it('goes back when the swap was done and its Job is called failed, because its report was lost', () => {
+    const world = new World({}, { swap: { fails: 'killed' }, discard: { fails: 'nothing to discard' } });
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'RolledBack', reason: 'ProgramFailed' });
+    expect([world.made, world.replicas]).toEqual([['stage', 'swap', 'discard', 'rollback'], 3]);
+  });
+
+  it('undoes a swap that was killed in every attempt', () => {
+    const world = new World({}, { swap: { fails: 'killed' } });
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'ProgramFailed' });
+    expect(status?.message).toContain('The target was not changed.');
+    expect([world.made, world.replicas]).toEqual([['stage', 'swap', 'discard'], 3]);
+  });
+
+  it('does not claim that nothing was changed when neither undoing nor going back was possible', () => {
+    const fails = { fails: 'no' };
+    const world = new World({}, { swap: fails, discard: fails, rollback: fails });
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'RollbackFailed' });
+    expect(status?.message).not.toContain('was not changed');
+    expect(world.replicas).toBe(3);
+  });
+
   it('keeps the restored state when told never to go back', () => {
     const world = new World({ verify, rollback: 'Never' });
     world.probes = [false];
@@ -320,7 +372,15 @@ describe('a restore in place', () => {
   it('never calls a loss a success', () => {
     const warnings = { count: 1, samples: ['./a: owner 999 could not be set'] };
     const world = new World({}, { stage: { ok: result('stage', { restored, warnings }) } });
-    expect(world.run()?.status).toMatchObject({ phase: 'Failed', reason: 'RestoredWithLosses', warnings });
+    const messages: string[] = [];
+    const { status } = world.run((_, step) => {
+      if (step.kind === 'writeRestoreStatus') messages.push(step.status.message ?? '');
+      return true;
+    })!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'RestoredWithLosses', warnings });
+    expect(status?.message).toContain('./a: owner 999 could not be set');
+    // Said before the swap too.
+    expect(messages.find((message) => message.includes('unpacked'))).toContain('1 warning: ./a: owner 999');
   });
 
   it('deletes the old state when its time is over', () => {
@@ -335,6 +395,55 @@ describe('a restore in place', () => {
     expect(world.made.at(-1)).toBe('commit');
     expect(world.restore?.status).toMatchObject({ phase: 'Succeeded' });
     expect(world.restore?.status?.oldState).toBeUndefined();
+  });
+});
+
+describe('an elevated restore', () => {
+  const elevated = { podTemplate: { elevated: true } };
+  const inherited = { claimName: 'state', pod: '', elevated: true };
+
+  it.each<[string, Record<string, unknown>, ObservedRestore['identity'], boolean]>([
+    ['asked for', elevated, undefined, true],
+    ['as the schedule is', {}, inherited, true],
+    ['not, if it says so itself', { podTemplate: { elevated: false } }, inherited, false],
+    ['not, if it names a user', { podTemplate: { runAsUser: 7 } }, inherited, false],
+    ['not, if nobody says so', {}, { claimName: 'state', pod: 'db', runAsUser: 999 }, false],
+  ])('%s: all of its Jobs are', (_, spec, identity, expected) => {
+    const world = new World({ ...spec, verify });
+    world.identity = identity;
+    world.probes = [false];
+    expect(world.run()?.status?.phase).toBe('RolledBack');
+    expect(world.made).toEqual(['stage', 'swap', 'rollback']);
+    for (const pod of world.pods) {
+      const [container] = pod!.containers;
+      expect(pod!.securityContext?.runAsUser === 0).toBe(expected);
+      expect(container!.securityContext?.capabilities).toEqual({
+        drop: ['ALL'],
+        ...(expected && { add: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'SETFCAP'] }),
+      });
+    }
+    expect(world.pods[0]!.containers[0]!.args!.includes('--preserve-setid')).toBe(expected);
+  });
+
+  it('is refused where the installation does not list its namespace, with nothing stopped', () => {
+    const world = new World(elevated);
+    world.elevatedNamespaces = ['other'];
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'ElevatedNotAllowed' });
+    expect(status?.message).toContain('elevated.namespaces');
+    expect([world.made, world.scaled]).toEqual([[], []]);
+  });
+
+  it('makes no further Job once its namespace is no longer listed', () => {
+    const world = new World({ ...elevated, verify });
+    world.probes = [false];
+    const { status } = world.run(() => {
+      if (world.made.includes('swap')) world.elevatedNamespaces = [];
+      return true;
+    })!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'RollbackFailed' });
+    expect(status?.message).toContain('elevated.namespaces');
+    expect([world.made, world.replicas]).toEqual([['stage', 'swap'], 3]);
   });
 });
 

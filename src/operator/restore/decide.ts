@@ -1,14 +1,14 @@
 /** What one KmRestore needs next. Pure: a ladder of rungs, each done or with the next thing to do. */
 import { durationMs } from '../../api/duration.ts';
 import { type ConditionReason, quoteReason } from '../../api/reasons.ts';
-import { isRestoreFinished, type KmRestore, type KmRestoreStatus } from '../../api/restore.ts';
+import { isElevated, isRestoreFinished, type KmRestore, type KmRestoreStatus } from '../../api/restore.ts';
 import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
-import { awaitTurn, heedDeadline, makePlan, pinArchive } from './prepare.ts';
+import { allowElevated, awaitTurn, heedDeadline, makePlan, pinArchive } from './prepare.ts';
 import { inPlace, type Rung } from './rung.ts';
-import { finish, type Said, wait } from './status.ts';
+import { finish, quoted, type Said, wait } from './status.ts';
 import { runSteps } from './steps.ts';
 import { discardStaged, goBack, keepOrCommit, makeClaim, stageTree, swapTree } from './tree.ts';
 import { putWorkloadsBack, stopWorkloads } from './workloads.ts';
@@ -51,7 +51,7 @@ const succeed: Rung = ({ restore }, _, nowMs) => {
       {
         phase: 'Failed',
         reason: 'RestoredWithLosses',
-        message: `The archive is restored and live, but ${losses} ${losses === 1 ? 'entry is' : 'entries are'} not as they were: ${warnings!.samples[0] ?? ''}. See status.warnings.`,
+        message: `The archive is restored and live, but not exactly as it was.${quoted(warnings)} See status.warnings.${isElevated(restore) ? '' : ' Owners, setuid bits and capabilities take spec.podTemplate.elevated.'}`,
       },
       fields,
     );
@@ -69,17 +69,20 @@ const endFailed: Rung = ({ restore }, _, nowMs) => {
   const where =
     phase === 'RolledBack'
       ? ' The old state is live again.'
-      : swapped && inPlace(restore)
-        ? ` The restored tree is live${oldState ? `; the old state is kept in ${oldState.path}` : ''}.`
-        : inPlace(restore)
-          ? ' The target was not changed.'
-          : '';
+      : reason === 'RollbackFailed'
+        ? ''
+        : swapped && inPlace(restore)
+          ? ` The restored tree is live${oldState ? `; the old state is kept in ${oldState.path}` : ''}.`
+          : inPlace(restore)
+            ? ' The target was not changed.'
+            : '';
   return finish(restore, nowMs, { phase, reason, message: `${message}${where}` });
 };
 
 const LADDER: readonly Rung[] = [
   heedDeadline,
   pinArchive,
+  allowElevated,
   awaitTurn,
   makePlan,
   makeClaim,

@@ -3,6 +3,7 @@ import { quoteReason } from '../../api/reasons.ts';
 import { RestoreResult } from '../../api/restore-result.ts';
 import { outcomeOf } from '../backup/outcome.ts';
 import { CONTAINER } from '../naming.ts';
+import { fromTime } from '../time.ts';
 import type { Job, Pod } from '../workloads.ts';
 import type { RestoreJobState } from './observed.ts';
 
@@ -43,5 +44,8 @@ export function stateOfRestoreJob(job: Job, pods: readonly Pod[]): RestoreJobSta
       : { state: 'failed', reason: 'JobFailed', message: 'The Job failed and left no pod to ask.', target };
   }
   const outcome = outcomeOf(job, pods);
-  return { state: 'active', message: outcome.state === 'waiting' ? outcome.message : '', target };
+  if (outcome.state !== 'waiting') return { state: 'active', message: '', target };
+  const created = [job, ...pods].map(({ metadata }) => fromTime(metadata.creationTimestamp));
+  const start = { sinceMs: Math.max(...created), unexplained: outcome.unexplained };
+  return { state: 'active', message: outcome.message, target, start };
 }

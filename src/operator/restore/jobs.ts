@@ -1,8 +1,9 @@
 /** Builds the Jobs of a restore. Pure. */
 import type { V1Container, V1PodSpec, V1ResourceRequirements, V1Volume } from '@kubernetes/client-node';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
-import type { KmRestore } from '../../api/restore.ts';
+import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { Step } from '../../api/step.ts';
+import { containerSecurity } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
 import type { JobSettings } from '../backup/job.ts';
 import type { Placement } from '../backup/placement.ts';
@@ -51,6 +52,7 @@ export function restoreArguments(restore: KmRestore, kind: RestoreJobKind): stri
   ];
   const what = [
     ...pinned,
+    ...(isElevated(restore) ? ['--preserve-setid'] : []),
     ...(spec.paths ?? []).flatMap((path) => option('path', path)),
     ...Object.entries(spec.checks ?? {}).flatMap(([check, patterns]) =>
       (patterns ?? []).flatMap((pattern) => option(`check-${check}`, pattern)),
@@ -111,8 +113,9 @@ function volumesOf(
   const shared = to === from;
   return {
     volumes: [
-      { name: 'target', persistentVolumeClaim: { claimName: to! } },
-      ...(shared ? [] : [{ name: 'archive', persistentVolumeClaim: { claimName: from } }]),
+      // Read-only where nothing is written, so that neither kubelet nor container runtime changes the volume.
+      { name: 'target', persistentVolumeClaim: { claimName: to!, ...(readOnly && { readOnly }) } },
+      ...(shared ? [] : [{ name: 'archive', persistentVolumeClaim: { claimName: from, readOnly: true } }]),
     ],
     mounts: [
       { name: shared ? 'target' : 'archive', mountPath: ARCHIVE_MOUNT, readOnly: true },
@@ -128,6 +131,7 @@ function jobOf(
   restore: KmRestore,
   component: string,
   pod: Pick<V1PodSpec, 'containers' | 'volumes'>,
+  elevated: boolean,
   placement: Placement | undefined,
 ): NewJob {
   const { name, namespace, uid } = restore.metadata;
@@ -163,8 +167,10 @@ function jobOf(
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           terminationGracePeriodSeconds: 60,
-          securityContext: identityOf({ podTemplate: restore.spec.podTemplate }, restore.status?.identity)
-            .securityContext,
+          securityContext: identityOf(
+            { podTemplate: { ...restore.spec.podTemplate, elevated } },
+            restore.status?.identity,
+          ).securityContext,
           ...(placement?.nodeName && {
             affinity: {
               nodeAffinity: {
@@ -187,17 +193,13 @@ function jobOf(
   };
 }
 
-const container = (settings: JobSettings): Omit<V1Container, 'args' | 'volumeMounts'> => ({
+const container = (settings: JobSettings, elevated: boolean): Omit<V1Container, 'args' | 'volumeMounts'> => ({
   name: CONTAINER,
   image: settings.image,
   imagePullPolicy: settings.imagePullPolicy,
   terminationMessagePolicy: 'FallbackToLogsOnError',
   resources: { requests: { cpu: '100m', memory: '128Mi' } } as V1ResourceRequirements,
-  securityContext: {
-    allowPrivilegeEscalation: false,
-    readOnlyRootFilesystem: true,
-    capabilities: { drop: ['ALL'] },
-  },
+  securityContext: containerSecurity(elevated ? 'restore' : undefined),
 });
 
 /** The Job of one phase of a restore: `km-backup restore` with the request's id, so that it may run again. */
@@ -208,13 +210,14 @@ export function buildRestoreJob(
   placement: Placement | undefined,
 ): NewJob {
   const { volumes, mounts } = volumesOf(restore, kind);
+  const elevated = isElevated(restore);
   return jobOf(
     restore,
     kind,
     {
       containers: [
         {
-          ...container(settings),
+          ...container(settings, elevated),
           command: ['/app/bin/km-backup'],
           args: restoreArguments(restore, kind).map(literal),
           volumeMounts: mounts ?? [],
@@ -222,6 +225,7 @@ export function buildRestoreJob(
       ],
       volumes,
     },
+    elevated,
     placement,
   );
 }
@@ -229,7 +233,7 @@ export function buildRestoreJob(
 /** Names the Job of a `job` step among the Jobs of its restore. */
 export const stepJobKey = (_restore: KmRestore, { name }: Step): string => `step-${name}`;
 
-/** The Job of a `job` step: a script of a ConfigMap, without the volumes of the restore. */
+/** The Job of a `job` step: a script of a ConfigMap, never elevated, without the volumes of the restore. */
 export function buildStepJob(restore: KmRestore, step: Step, settings: RestoreJobSettings): NewJob {
   const { configMapKeyRef, image } = step.job!;
   const { name, key } = configMapKeyRef;
@@ -239,7 +243,7 @@ export function buildStepJob(restore: KmRestore, step: Step, settings: RestoreJo
     {
       containers: [
         {
-          ...container(settings),
+          ...container(settings, false),
           ...(image !== undefined && { image }),
           command: [`${SCRIPT_MOUNT}/${key}`],
           volumeMounts: [{ name: 'script', mountPath: SCRIPT_MOUNT, readOnly: true }],
@@ -247,6 +251,7 @@ export function buildStepJob(restore: KmRestore, step: Step, settings: RestoreJo
       ],
       volumes: [{ name: 'script', configMap: { name, defaultMode: 0o555, items: [{ key, path: key }] } }],
     },
+    false,
     undefined,
   );
 }

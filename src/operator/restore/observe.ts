@@ -1,9 +1,14 @@
 /** Reads everything that `decideRestore` may look at. */
 import { isFinished, type KmBackup } from '../../api/backup.ts';
-import type { SourceIdentity } from '../../api/backup-schedule.ts';
 import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
-import { isRestoreFinished, type KmRestore, targetClaimName } from '../../api/restore.ts';
+import {
+  isRestoreFinished,
+  type KmRestore,
+  type RestoreIdentity,
+  targetClaimName,
+} from '../../api/restore.ts';
 import { isNotFound } from '../../kube/errors.ts';
+import { newestWarning } from '../backup/events.ts';
 import { sourceIdentity } from '../backup/identity.ts';
 import { placementFor } from '../backup/placement.ts';
 import type { Cache } from '../cache.ts';
@@ -12,9 +17,9 @@ import type { Resources } from '../resources.ts';
 import { workloadKey } from '../steps/advance.ts';
 import { namedWorkload, ownerOf, workloadNow } from '../steps/observe.ts';
 import { probe } from '../steps/probe.ts';
-import { annotatedDestination, type PersistentVolumeClaim, type Pod } from '../workloads.ts';
+import { annotatedDestination, type Job, type PersistentVolumeClaim, type Pod } from '../workloads.ts';
 import { stateOfRestoreJob } from './job-state.ts';
-import type { MountingPod, ObservedRestore, ProbeAnswer } from './observed.ts';
+import type { MountingPod, ObservedRestore, ProbeAnswer, RestoreJobState } from './observed.ts';
 import { resolve } from './resolve.ts';
 
 const ACTIVE_PODS = 'status.phase!=Succeeded,status.phase!=Failed';
@@ -96,7 +101,7 @@ function identityFor(
   { metadata, spec, status }: KmRestore,
   cache: Cache,
   pods: readonly Pod[],
-): SourceIdentity | undefined {
+): RestoreIdentity | undefined {
   const claimName = spec.target.persistentVolumeClaim?.claimName;
   const { backupName, scheduleName } = spec.source;
   const backup =
@@ -106,8 +111,8 @@ function identityFor(
   const found =
     (claimName === undefined ? undefined : sourceIdentity(claimName, pods)) ??
     schedule?.status?.sourceIdentity;
-  const { runAsUser, runAsGroup, fsGroup, supplementalGroups } = schedule?.spec.podTemplate ?? {};
-  if (!found && runAsUser === undefined && fsGroup === undefined) return undefined;
+  const { runAsUser, runAsGroup, fsGroup, supplementalGroups, elevated } = schedule?.spec.podTemplate ?? {};
+  if (!found && runAsUser === undefined && fsGroup === undefined && !elevated) return undefined;
   return {
     claimName: claimName ?? '',
     pod: '',
@@ -115,6 +120,7 @@ function identityFor(
     ...(runAsUser !== undefined && { runAsUser, runAsGroup: runAsGroup ?? runAsUser }),
     ...(fsGroup !== undefined && { fsGroup }),
     ...(supplementalGroups && { supplementalGroups }),
+    ...(elevated && { elevated }),
   };
 }
 
@@ -123,6 +129,7 @@ export async function observeRestore(
   restore: KmRestore,
   cache: Cache,
   resources: Resources,
+  nowMs: number,
 ): Promise<ObservedRestore> {
   const { namespace } = restore.metadata;
   const { spec, status } = restore;
@@ -153,10 +160,12 @@ export async function observeRestore(
     ),
   );
   const jobs = new Map(
-    cache.jobsOfRestore(restore.metadata.uid).map((job) => {
-      const kind = job.metadata.labels?.[LABELS.component] ?? '';
-      return [kind, stateOfRestoreJob(job, cache.podsOf(job))] as const;
-    }),
+    await Promise.all(
+      cache.jobsOfRestore(restore.metadata.uid).map(async (job) => {
+        const kind = job.metadata.labels?.[LABELS.component] ?? '';
+        return [kind, await explained(job, cache.podsOf(job), resources, nowMs)] as const;
+      }),
+    ),
   );
   const claims = [sourceClaim, targetClaim].filter((claim) => claim !== undefined);
   const others = pods.filter((pod) => !ours(pod));
@@ -193,6 +202,23 @@ export async function observeRestore(
     workloads,
     probe: await probeOf(restore, resources),
   };
+}
+
+/** A pod that starts within this time needs no reason why it has not. */
+const USUAL_START_MS = 10_000;
+
+/** With the newest Warning about a pod that does not start, such as a forbidden pod or a volume that cannot be mounted. */
+async function explained(
+  job: Job,
+  pods: readonly Pod[],
+  { events }: Resources,
+  nowMs: number,
+): Promise<RestoreJobState> {
+  const state = stateOfRestoreJob(job, pods);
+  if (state.state !== 'active' || !state.start?.unexplained) return state;
+  if (nowMs < state.start.sinceMs + USUAL_START_MS) return state;
+  const warning = await newestWarning([job, ...pods], events);
+  return warning ? { ...state, message: `${state.message} ${warning.message}` } : state;
 }
 
 async function probeOf(

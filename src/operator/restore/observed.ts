@@ -1,8 +1,7 @@
 /** What a decision on one KmRestore may look at. */
 
-import type { SourceIdentity } from '../../api/backup-schedule.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import type { KmRestore } from '../../api/restore.ts';
+import type { KmRestore, RestoreIdentity } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import type { StoppedWorkload } from '../../api/step.ts';
 import type { DeleteTarget } from '../../kube/store.ts';
@@ -22,7 +21,18 @@ export type RestoreJobKind = 'plan' | 'stage' | 'swap' | 'discard' | 'rollback' 
 
 export type RestoreJobState =
   | { readonly state: 'none' }
-  | { readonly state: 'active'; readonly message: string; readonly target: DeleteTarget }
+  | {
+      readonly state: 'active';
+      readonly message: string;
+      readonly target: DeleteTarget;
+      /** Its pod has not started. */
+      readonly start?: {
+        /** Since when its newest pod, or the Job without one, has waited; epoch ms. */
+        readonly sinceMs: number;
+        /** Neither the pod nor the Job says why: only their Events can. */
+        readonly unexplained: boolean;
+      };
+    }
   | { readonly state: 'succeeded'; readonly result: RestoreResult | undefined; readonly target: DeleteTarget }
   | {
       readonly state: 'failed';
@@ -55,7 +65,7 @@ export interface ObservedRestore {
   readonly backups: readonly Run[];
   readonly scheduleExists: boolean;
   /** User and groups that fit the target; asked once, while its pods still run. */
-  readonly identity: SourceIdentity | undefined;
+  readonly identity: RestoreIdentity | undefined;
   /** The claim of the target, and where it must be mounted; undefined for scratch space. */
   readonly placement: PlacementResult | undefined;
   readonly sourceClaimExists: boolean;

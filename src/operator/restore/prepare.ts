@@ -2,12 +2,13 @@
 
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import { isRestoreFinished } from '../../api/restore.ts';
+import { isElevated, isRestoreFinished } from '../../api/restore.ts';
+import { elevatedProblem } from '../backup/elevated.ts';
 import { fromTime } from '../time.ts';
 import { resolve } from './resolve.ts';
 import { isPlan, runJob } from './run-job.ts';
 import type { Rung } from './rung.ts';
-import { fail, finish, type Said, wait } from './status.ts';
+import { fail, finish, quoted, type Said, wait } from './status.ts';
 
 /** Before the swap the restore can still be given up without any change. */
 export const heedDeadline: Rung = ({ restore, jobs }, _, nowMs) => {
@@ -53,6 +54,13 @@ export const pinArchive: Rung = ({ restore, backups, scheduleExists, identity },
       );
     }
   }
+};
+
+/** Before anything is stopped or planned: later, each Job is refused. */
+export const allowElevated: Rung = ({ restore }, settings, nowMs) => {
+  if (restore.status?.phase !== 'Pending' || !isElevated(restore)) return undefined;
+  const refused = elevatedProblem(restore.metadata.namespace, settings);
+  return refused && fail(restore, nowMs, refused.reason, refused.message);
 };
 
 export const awaitTurn: Rung = (observed, _, nowMs) => {
@@ -110,7 +118,7 @@ export const makePlan: Rung = (observed, settings, nowMs) => {
       { plan, warnings },
     );
   }
-  const message = `Would add ${plan.added}, change ${plan.changed}, remove ${plan.removed} and keep ${plan.kept} entries; ${plan.bytesToWrite} bytes to write.`;
+  const message = `Would add ${plan.added}, change ${plan.changed}, remove ${plan.removed} and keep ${plan.kept} entries; ${plan.bytesToWrite} bytes to write.${quoted(warnings)}`;
   return dryRun
     ? finish(restore, nowMs, { phase: 'Planned', reason: 'PlanMade', message }, { plan, warnings })
     : wait(restore, nowMs, { phase: 'Pending', reason: 'PlanMade', message }, { plan, warnings });

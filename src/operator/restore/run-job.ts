@@ -1,10 +1,20 @@
 /** One Job of a restore, from its making to its result. Pure. */
 import type { ConditionReason } from '../../api/reasons.ts';
+import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
+import { elevatedProblem } from '../backup/elevated.ts';
+import { identityOf } from '../backup/identity.ts';
 import type { Plan } from '../plan.ts';
 import { buildRestoreJob, type RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore, RestoreJobKind } from './observed.ts';
 import { type Said, wait } from './status.ts';
+
+/**
+ * Jobs that may be given up while their pod has not started, so that no workload stays down for a pod that never comes.
+ * The others have to be done whenever they can be.
+ */
+const NOTHING_DONE_YET: ReadonlySet<RestoreJobKind> = new Set(['plan', 'stage']);
+const START_DEADLINE_MS = 10 * 60_000;
 
 /** Runs a Job and waits for its end. Undefined: it succeeded, with its result in `onSuccess`. */
 export function runJob(
@@ -23,25 +33,45 @@ export function runJob(
         job.result ?? onFailure('NoRestoreReported', 'The Job ended without error, but reported no result.')
       );
     case 'failed':
-      return onFailure(job.reason, job.message);
-    case 'active':
+      return onFailure(job.reason, `${job.message}${identityHint(restore, job.message)}`);
+    case 'active': {
+      const startBy = job.start && NOTHING_DONE_YET.has(kind) && job.start.sinceMs + START_DEADLINE_MS;
+      if (startBy && nowMs >= startBy) {
+        const minutes = START_DEADLINE_MS / 60_000;
+        const message = `The pod of the Job ${job.target.name} did not start within ${minutes} minutes. ${job.message}`;
+        const plan = onFailure('StartDeadlineExceeded', message);
+        return { ...plan, steps: [{ kind: 'deleteJob', target: job.target }, ...plan.steps] };
+      }
       return wait(
         restore,
         nowMs,
         { ...said, message: `${said.message} ${job.message}`.trim() },
         {},
-        nowMs + 15_000,
+        Math.min(startBy || Number.POSITIVE_INFINITY, nowMs + 15_000),
       );
+    }
     case 'none': {
       const missing = missingClaim(observed);
       if (missing !== undefined) {
         return onFailure('ClaimNotFound', `There is no PersistentVolumeClaim ${missing} in this namespace.`);
       }
+      const refused = isElevated(restore) && elevatedProblem(restore.metadata.namespace, settings);
+      if (refused) return onFailure(refused.reason, refused.message);
       if (placement && !placement.ok) return onFailure(placement.reason, placement.message);
       const built = buildRestoreJob(restore, kind, settings, placement?.ok ? placement.placement : undefined);
       return { steps: [{ kind: 'createJob', owner: restore, job: built }] };
     }
   }
+}
+
+const CONCERNS_USER = /\b(EACCES|EPERM)\b|permission denied|not permitted|\brun as\b/i;
+
+/** Which user a refused Job ran as, and which field changes that. */
+function identityHint(restore: KmRestore, message: string): string {
+  if (!CONCERNS_USER.test(message)) return '';
+  const podTemplate = { ...restore.spec.podTemplate, elevated: isElevated(restore) };
+  const { user } = identityOf({ podTemplate }, restore.status?.identity).identity;
+  return ` The Job ran as user ${user}. Another one: spec.podTemplate.runAsUser, or spec.podTemplate.elevated for root.`;
 }
 
 function missingClaim({ restore, sourceClaimExists, targetClaim }: ObservedRestore): string | undefined {

@@ -44,6 +44,15 @@ export interface Said {
   readonly message: string;
 }
 
+/** The first of these warnings and their number, after a space; empty without any. */
+export function quoted(warnings: KmRestoreStatus['warnings']): string {
+  const { count = 0, samples = [] } = warnings ?? {};
+  if (count === 0) return '';
+  const shown = samples.slice(0, 3).map((sample) => sample.replace(/\.$/, ''));
+  const more = count > shown.length ? `; and ${count - shown.length} more` : '';
+  return ` ${count} ${count === 1 ? 'warning' : 'warnings'}: ${shown.join('; ')}${more}.`;
+}
+
 /** The write that puts `fields` and what is said into the status. */
 export function writeStatus(
   restore: KmRestore,

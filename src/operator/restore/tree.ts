@@ -7,7 +7,7 @@ import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
 import { isPlan, runJob } from './run-job.ts';
 import { inPlace, type Rung } from './rung.ts';
-import { fail, type Said, wait } from './status.ts';
+import { fail, quoted, type Said, wait } from './status.ts';
 import { awaitOwnPods, stopWorkloads } from './workloads.ts';
 
 export const makeClaim: Rung = ({ restore, targetClaim }, _, nowMs) => {
@@ -71,7 +71,11 @@ export const stageTree: Rung = (observed, settings, nowMs) => {
   return wait(
     restore,
     nowMs,
-    { ...RESTORING, reason: 'Staged', message: `${entries} entries are verified and unpacked.` },
+    {
+      ...RESTORING,
+      reason: 'Staged',
+      message: `${entries} entries are verified and unpacked.${quoted(warnings)}`,
+    },
     fields,
   );
 };
@@ -148,7 +152,7 @@ export const goBack: Rung = (observed, settings, nowMs) => {
 /** What was staged and never swapped in is removed; a claim made for this restore too. */
 export const discardStaged: Rung = (observed, settings, nowMs) => {
   const { restore, jobs, targetClaim } = observed;
-  const { phase = 'Pending', swapTime } = restore.status ?? {};
+  const { phase = 'Pending', swapTime, failure } = restore.status ?? {};
   const said: Said = { phase, reason: 'Discarding', message: 'Removes what was unpacked.' };
   const [stage, swap] = [jobs.get('stage'), jobs.get('swap')];
   if (swap?.state === 'active') {
@@ -162,10 +166,16 @@ export const discardStaged: Rung = (observed, settings, nowMs) => {
       ? { steps: [{ kind: 'deleteClaim', target: targetClaim.target }], requeueAtMs: nowMs + 1_000 }
       : undefined;
   }
-  // A Job that was deleted may have left what it had unpacked.
+  // A Job that was deleted may have left what it had unpacked, unless its pod never started.
   const begun = phase === 'Restoring' || (stage !== undefined && stage.state !== 'none');
-  if (swapTime !== undefined || !begun || swap?.state === 'succeeded') return undefined;
+  const neverStarted = failure?.reason === 'StartDeadlineExceeded';
+  if (swapTime !== undefined || !begun || neverStarted || swap?.state === 'succeeded') return undefined;
   const discarded = jobs.get('discard');
+  // The swap was done after all, and only its report was lost: there is nothing to discard.
+  if (discarded?.state === 'failed' && swap?.state === 'failed' && failure?.phase === 'Failed') {
+    if (failure.reason === 'RollbackFailed') return undefined;
+    return wait(restore, nowMs, said, { failure: { ...failure, phase: 'RolledBack' } });
+  }
   if (discarded?.state === 'succeeded' || discarded?.state === 'failed') return undefined;
   const result = runJob(observed, settings, nowMs, 'discard', said, () => NOTHING);
   return isPlan(result) && result !== NOTHING ? result : undefined;

@@ -141,6 +141,11 @@ describe('the chart', () => {
     expect(await operatorArguments('jobs.allowScripts=true')).toContain('--allow-scripts');
   });
 
+  it('lists the namespaces whose Jobs may be elevated, none by default', async () => {
+    expect((await operatorArguments()).join(' ')).not.toContain('--elevated-namespaces');
+    expect(await operatorArguments('elevated.namespaces={a,b}')).toContain('--elevated-namespaces=a,b');
+  });
+
   it('makes no ClusterRole for the operator that serves a list of namespaces', async () => {
     const objects = await renderChart(['namespaces={a,b}', 'rbac.aggregateToUserRoles=false']);
     expect(objects.filter(({ kind }) => kind.startsWith('Cluster'))).toEqual([]);
@@ -152,6 +157,7 @@ describe('the chart', () => {
   it.each([
     ['a value it does not know', 'replicaCount=2', /replicaCount/],
     ['a bad namespace', 'namespaces={A_b}', /namespaces/],
+    ['every namespace elevated', 'elevated.namespaces={*}', /elevated/],
     ['a name that is none', 'fullnameOverride=Not_a_name', /fullnameOverride/],
     ['a service account that is none', 'serviceAccount.name=a..b', /serviceAccount/],
     ['a pull secret that is none', 'imagePullSecrets[0].name=A', /imagePullSecrets/],
