@@ -4,6 +4,7 @@ import type { ApiServer } from './api-server.ts';
 import { Backoff } from './backoff.ts';
 
 import { KubeError } from './errors.ts';
+import type { ExecRequest } from './exec.ts';
 import { type Asked, noAnswer, noCredentials } from './transport-errors.ts';
 
 export interface ApiRequest {
@@ -176,9 +177,26 @@ export class KubeClient {
     }
   }
 
+  /**
+   * Runs a program in a container and resolves with its exit code.
+   * @throws {KubeError} when it could not be started, or the connection broke before its end.
+   */
+  async exec(request: ExecRequest): Promise<number> {
+    const asked = { method: 'GET', path: `exec in pod ${request.namespace}/${request.pod}` } as const;
+    const headers = { 'user-agent': this.#userAgent, ...(await this.#credentials(asked)) };
+    // Loaded only here: the operator never runs programs in pods.
+    const { exec, execPath } = await import('./exec.ts');
+    const url = this.#server.url.replace(/^http/, 'ws') + execPath(request);
+    return exec(request, { url, headers, dispatcher: this.#streams });
+  }
+
   /** Closes every connection. */
   async close(): Promise<void> {
     await Promise.all([this.#agent.destroy(), this.#streams.destroy()]);
+  }
+
+  get #userAgent(): string {
+    return this.#options.userAgent ?? 'km-backup-operator';
   }
 
   async #send(agent: Agent, request: ApiRequest, limit: TimeLimit = {}): Promise<Dispatcher.ResponseData> {
@@ -199,7 +217,7 @@ export class KubeClient {
         method,
         headers: {
           accept: 'application/json',
-          'user-agent': this.#options.userAgent ?? 'km-backup-operator',
+          'user-agent': this.#userAgent,
           ...(body !== undefined && { 'content-type': request.contentType ?? 'application/json' }),
           ...(await this.#credentials(request)),
         },

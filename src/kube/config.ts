@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Clock, systemClock } from '../clock/index.ts';
 import type { ApiServer } from './api-server.ts';
 import { KubeConfigError } from './errors.ts';
-import { plainKubeconfig } from './kubeconfig.ts';
+import { chosenContext } from './kubeconfig.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** The kubelet rotates the token on disk. client-go reads it this often too. */
@@ -34,38 +34,10 @@ export async function inCluster(
   };
 }
 
-/** The current context of a kubeconfig, exec and OIDC plugins included. */
+/**
+ * The current context of a kubeconfig, credential plugins included.
+ * @throws {KubeConfigError} when the file does not say how to reach an API server.
+ */
 export async function fromKubeconfig(file: string): Promise<ApiServer> {
-  const plain = await plainKubeconfig(file);
-  if (plain) return plain;
-  // Loaded only here: it costs 90 MB of memory.
-  const { KubeConfig } = await import('@kubernetes/client-node');
-  const config = new KubeConfig();
-  config.loadFromFile(file);
-  const cluster = config.getCurrentCluster();
-  if (!cluster) throw new KubeConfigError(`${file} has no current context with a cluster`);
-  if (cluster.proxyUrl)
-    throw new KubeConfigError(`${file}: proxy-url is not supported; reach the API server directly`);
-  const options: Parameters<typeof config.applyToHTTPSOptions>[0] & Record<string, unknown> = {};
-  await config.applyToHTTPSOptions(options);
-  const pick = (name: string) => (options[name] === undefined ? {} : { [name]: options[name] });
-  return {
-    url: cluster.server.replace(/\/$/, ''),
-    tls: {
-      ...pick('ca'),
-      ...pick('cert'),
-      ...pick('key'),
-      ...pick('rejectUnauthorized'),
-      ...pick('servername'),
-    },
-    async authenticate() {
-      const fresh: Parameters<typeof config.applyToHTTPSOptions>[0] = {};
-      await config.applyToHTTPSOptions(fresh);
-      const basic = fresh.auth && `Basic ${Buffer.from(fresh.auth).toString('base64')}`;
-      return {
-        ...(basic && { authorization: basic }),
-        ...(fresh.headers as Record<string, string> | undefined),
-      };
-    },
-  };
+  return (await chosenContext({ files: [file] })).server;
 }
