@@ -20,6 +20,16 @@ const ARCHIVE_ERRORS = 'archive/errors.ts';
 /** Escaping of text for people, without the logger. */
 const PRINTABLE = 'log/printable.ts';
 
+/** What the operator reads of a cluster, and what it makes of it: pure, or without a process of its own. */
+const OPERATOR_VIEWS = [
+  'operator/resources.ts',
+  'operator/workloads.ts',
+  'operator/backup/outcome.ts',
+  'operator/backup/placement.ts',
+  'operator/backup/identity.ts',
+  'operator/backup/events.ts',
+] as const;
+
 /** From the bottom up: a room imports only rooms that are listed before it. */
 export const ROOMS: readonly Room[] = [
   { path: 'clock', what: 'the one source of time, and a fake one for tests', imports: [] },
@@ -134,13 +144,18 @@ export const ROOMS: readonly Room[] = [
     path: 'kube',
     what: 'client, reflector, store, workqueue, lease, events. Knows nothing of backups',
     imports: ['clock', 'log'],
-    packages: ['@kubernetes/client-node', 'undici', 'yaml'],
+    packages: ['undici', 'yaml'],
   },
   {
     path: 'operator',
     what: 'observe, decide, apply for schedules and runs',
     imports: ['kube', 'api', 'schedule', 'metrics', 'health', 'clock', 'log'],
     packages: ['@kubernetes/client-node'],
+  },
+  {
+    path: 'fleet',
+    what: 'operations on a cluster with the rights of whoever asks: run, plan and restore, explain, read archives',
+    imports: ['kube', 'api', 'clock', 'log', ...OPERATOR_VIEWS],
   },
   {
     path: 'standalone',
@@ -153,6 +168,7 @@ export const ROOMS: readonly Room[] = [
     what: 'entry points; the only place that reads the environment or exits',
     imports: [
       'operator',
+      'fleet',
       'standalone',
       'kube',
       'offsite',

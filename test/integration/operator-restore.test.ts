@@ -1,54 +1,20 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import type { KmBackupStatus } from '../../src/api/backup.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
-import type { RestoreResult } from '../../src/api/restore-result.ts';
 import type { KubeObject } from '../../src/kube/object.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
-import { cleanResult, type StubReport } from '../support/stub-kubelet.ts';
+import { ARCHIVE, backedUp, restoreReport } from '../support/restore-scene.ts';
+import { cleanResult } from '../support/stub-kubelet.ts';
 
 const REPLICAS = 2;
-
-/** What the pods of a restore report, by the phase that they carry out. */
-function restoreReport(phase: string): StubReport {
-  const now = new Date().toISOString();
-  const restored = { entries: 3, files: 2, bytes: 10, reusedBytes: 4 };
-  const result: RestoreResult = {
-    version: 1,
-    command: phase === 'swap' ? 'restore' : phase === 'discard' ? 'rollback' : (phase as 'plan'),
-    outcome: 'Succeeded',
-    reason: 'Restored',
-    message: 'done',
-    startedAt: now,
-    finishedAt: now,
-    warnings: { count: 0, samples: [] },
-    ...(phase === 'stage' && { restored }),
-    ...(phase === 'swap' && { restored: { ...restored, oldState: '.km-restore/old' } }),
-    ...(phase === 'plan' && {
-      plan: {
-        digest: 'd'.repeat(64),
-        added: 1,
-        changed: 1,
-        removed: 1,
-        kept: 1,
-        bytesToWrite: 10,
-        spaceNeededBytes: 20,
-        samples: ['+ a'],
-      },
-    }),
-  };
-  return { exitCode: 0, result };
-}
 
 /** A succeeded backup, a Deployment that uses its claim, and pods that end with a report. */
 async function prepared(scene: OperatorScene): Promise<void> {
   await scene.kubelet((pod) => {
     const component = pod.metadata.labels?.[LABELS.component] ?? '';
-    return component === 'backup'
-      ? { exitCode: 0, result: cleanResult('km-backup-20260101T000000Z.tgz') }
-      : restoreReport(component);
+    return component === 'backup' ? { exitCode: 0, result: cleanResult(ARCHIVE) } : restoreReport(component);
   });
   await scene.schedule('notes');
   const labels = { app: 'notes' };
@@ -75,24 +41,6 @@ async function prepared(scene: OperatorScene): Promise<void> {
     ({ items }) => items.length === REPLICAS,
     () => 'the pods of the application',
   );
-}
-
-/** A run of the past, with its archive. */
-async function backedUp({ all, namespace }: OperatorScene): Promise<void> {
-  const { metadata } = await all.backups.create(namespace, {
-    apiVersion: API_VERSION,
-    kind: 'KmBackup',
-    metadata: { name: 'first' },
-    spec: { scheduleName: 'notes' },
-  });
-  const { archive } = cleanResult('km-backup-20260101T000000Z.tgz');
-  const { path: _, ...digests } = archive!;
-  const status: KmBackupStatus = {
-    phase: 'Succeeded',
-    completionTime: '2026-01-01T00:00:07Z',
-    archive: { ...digests, claimName: 'state', path: 'backups/archives' },
-  };
-  await all.backups.mergePatch(namespace, metadata.name, { status }, 'status');
 }
 
 const replicasOf = async (scene: OperatorScene): Promise<number | undefined> =>
@@ -187,7 +135,7 @@ describe('a KmRestore against a real API server', () => {
   it(
     'refuses a StatefulSet that would delete the claim, before anything is stopped',
     inScene(async (scene) => {
-      await scene.kubelet(() => ({ exitCode: 0, result: cleanResult('km-backup-20260101T000000Z.tgz') }));
+      await scene.kubelet(() => ({ exitCode: 0, result: cleanResult(ARCHIVE) }));
       await scene.schedule('notes');
       await scene.client.request<KubeObject>({
         method: 'POST',

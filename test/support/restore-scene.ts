@@ -1,0 +1,57 @@
+/** A scene with a backup to restore, and pods that report what each phase of a restore reports. */
+import type { KmBackupStatus } from '../../src/api/backup.ts';
+import { API_VERSION } from '../../src/api/names.ts';
+import type { RestoreResult } from '../../src/api/restore-result.ts';
+import type { OperatorScene } from './operator-scene.ts';
+import { cleanResult, type StubReport } from './stub-kubelet.ts';
+
+export const ARCHIVE = 'km-backup-20260101T000000Z.tgz';
+
+/** What the pods of a restore report, by the phase that they carry out. */
+export function restoreReport(phase: string): StubReport {
+  const now = new Date().toISOString();
+  const restored = { entries: 3, files: 2, bytes: 10, reusedBytes: 4 };
+  const result: RestoreResult = {
+    version: 1,
+    command: phase === 'swap' ? 'restore' : phase === 'discard' ? 'rollback' : (phase as 'plan'),
+    outcome: 'Succeeded',
+    reason: 'Restored',
+    message: 'done',
+    startedAt: now,
+    finishedAt: now,
+    warnings: { count: 0, samples: [] },
+    ...(phase === 'stage' && { restored }),
+    ...(phase === 'swap' && { restored: { ...restored, oldState: '.km-restore/old' } }),
+    ...(phase === 'plan' && {
+      plan: {
+        digest: 'd'.repeat(64),
+        added: 1,
+        changed: 1,
+        removed: 1,
+        kept: 1,
+        bytesToWrite: 10,
+        spaceNeededBytes: 20,
+        samples: ['+ a'],
+      },
+    }),
+  };
+  return { exitCode: 0, result };
+}
+
+/** A run of the past, with its archive. */
+export async function backedUp({ all, namespace }: OperatorScene): Promise<void> {
+  const { metadata } = await all.backups.create(namespace, {
+    apiVersion: API_VERSION,
+    kind: 'KmBackup',
+    metadata: { name: 'first' },
+    spec: { scheduleName: 'notes' },
+  });
+  const { archive } = cleanResult(ARCHIVE);
+  const { path: _, ...digests } = archive!;
+  const status: KmBackupStatus = {
+    phase: 'Succeeded',
+    completionTime: '2026-01-01T00:00:07Z',
+    archive: { ...digests, claimName: 'state', path: 'backups/archives' },
+  };
+  await all.backups.mergePatch(namespace, metadata.name, { status }, 'status');
+}
