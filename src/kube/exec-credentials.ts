@@ -74,6 +74,7 @@ function parsed(output: string, command: string): { status?: Credential } {
 function run({ command, args, env }: ExecConfig, folder: string, info: string): Promise<string> {
   // As in kubectl: a name is looked up in PATH, a path is relative to the kubeconfig.
   const program = command.includes('/') ? resolve(folder, command) : command;
+  // The plugin runs with our own variables, as under kubectl.
   const extra = Object.fromEntries((env ?? []).map(({ name, value }) => [name, value]));
   return new Promise((done, fail) => {
     const child = execFile(
