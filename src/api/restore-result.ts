@@ -32,13 +32,28 @@ export const ContentCheck = z.object({
 });
 export type ContentCheck = z.infer<typeof ContentCheck>;
 
+/** A copy in a location that was chosen, with what pins it. */
+export const FoundCopy = z.object({
+  archive: z.string(),
+  series: z.string(),
+  /** Hex digests of the archive and of its manifest file. */
+  sha256: z.string(),
+  manifestSha256: z.string(),
+  sizeBytes: count,
+  /** When the archive was begun. */
+  startedAt: z.iso.datetime(),
+  /** User and group of most of its files; absent where it has none. */
+  owner: z.object({ uid: count, gid: count }).optional(),
+});
+export type FoundCopy = z.infer<typeof FoundCopy>;
+
 /**
  * What one `km-backup restore` reports, as RunResult does for a backup: one JSON line by
  * `--result-file`, at most 4,096 bytes.
  */
 export const RestoreResult = z.object({
   version: z.literal(1),
-  command: z.enum(['plan', 'stage', 'restore', 'rollback', 'commit', 'resume', 'discard']),
+  command: z.enum(['find', 'plan', 'stage', 'restore', 'rollback', 'commit', 'resume', 'discard']),
   outcome: z.enum(['Succeeded', 'Failed']),
   /** CamelCase, from the table of reasons. */
   reason: z.string(),
@@ -46,6 +61,7 @@ export const RestoreResult = z.object({
   message: z.string(),
   startedAt: z.iso.datetime(),
   finishedAt: z.iso.datetime(),
+  found: FoundCopy.optional(),
   plan: RestorePlan.optional(),
   restored: z
     .object({

@@ -29,6 +29,11 @@ export const RUN_REASONS = {
     meaning: 'What an interrupted restore, commit or rollback began was completed.',
   },
   RestoreDescribed: { exit: 'ok', meaning: 'The message says what is unfinished or kept.' },
+  CopyFound: {
+    exit: 'ok',
+    meaning:
+      'The location has that copy with all of its packs, and the identity reads it. Nothing was changed.',
+  },
   RestorePlanned: { exit: 'ok', meaning: 'The plan says what the restore would do. Nothing was changed.' },
   RestoreChecked: { exit: 'ok', meaning: 'The archive can be restored to that target. Nothing was changed.' },
   StagingDiscarded: { exit: 'ok', meaning: 'Nothing is staged any longer; the target is unchanged.' },

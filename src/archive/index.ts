@@ -32,6 +32,7 @@ export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
 export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';
 export { listEntries } from './restore/list-entries.ts';
+export { digestOf } from './restore/pinned-archive.ts';
 export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';
 export type { RestoreProgress } from './restore/progress.ts';
 export { restore } from './restore/restore.ts';

@@ -34,6 +34,7 @@ import { type RestoreWarnings, Warnings } from './warnings.ts';
 /** What a plan depends on: `RestoreOptions` has all of it. */
 export interface PlanOptions extends ReuseConditions {
   readonly archive: string;
+  readonly fetch?: (() => Promise<string>) | undefined;
   readonly target: string;
   readonly id?: string | undefined;
   readonly pins?: Pins | undefined;
@@ -68,8 +69,8 @@ export interface Plan extends PlannedChanges {
  */
 export async function planRestore(options: PlanOptions): Promise<PlanReport> {
   const { signal, policy, target } = options;
-  const archive = path.resolve(options.archive);
   refuseAfterUnfinished(target, options.id);
+  const archive = options.fetch ? await options.fetch() : path.resolve(options.archive);
   await PinnedArchive.open(archive, options.pins ?? {}, signal);
   const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   const place = placeOf(target);

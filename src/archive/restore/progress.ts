@@ -1,5 +1,7 @@
 /** What a restore does, in this order; not every restore does all of it. */
 export type RestorePhase =
+  /** Brings the archive here from a location. */
+  | 'fetching'
   /** Reads the manifest; without one the whole archive. */
   | 'validating'
   /** Compares the contents with the manifest, and writes nothing. */

@@ -11,7 +11,10 @@ import type { Failpoint } from './swap.ts';
 import type { RestoreWarnings } from './warnings.ts';
 
 export interface RestoreOptions {
+  /** Path of the archive; with `fetch`, how messages and the journal call it. */
   readonly archive: string;
+  /** Brings the archive to this machine and returns its path. Not called if an earlier run of the request left only its end to do. */
+  readonly fetch?: (() => Promise<string>) | undefined;
   readonly target: string;
   /** Names this request: repeated at any later time, it is completed or found done. Default: a random id. */
   readonly id?: string | undefined;

@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import path from 'node:path';
 import { syncFileSystem } from '../../posix/sync.ts';
 import { archiveInfo } from '../destination/inventory.ts';
 import { ArchiveError } from '../errors.ts';
@@ -35,15 +34,17 @@ import { Warnings } from './warnings.ts';
  * checked first; a kill while they are put in place is completed or undone by a later run.
  *
  * @param options With `paths`. An earlier run has been dealt with.
+ * @param called How the journal names the archive.
  */
 export async function restorePaths(
   options: RestoreOptions & { readonly paths: readonly string[] },
+  called: string,
   swapOptions: SwapInOptions,
 ): Promise<RestoreDone> {
   const { signal, policy, id } = options;
   const { failpoint } = swapOptions;
-  const archive = path.resolve(options.archive);
   const chosen = new ChosenPaths(options.paths);
+  const archive = options.fetch ? await options.fetch() : called;
   const pinned = await PinnedArchive.open(archive, options.pins ?? {}, signal);
   const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   if (source.against === 'structure') {
@@ -74,7 +75,7 @@ export async function restorePaths(
     { id, startedAt: options.now(), pinned: options.pins },
     {
       target: place.target,
-      archive,
+      archive: called,
       mode: 'paths',
       paths: [...chosen.paths],
       oldState: options.oldState,

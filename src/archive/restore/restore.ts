@@ -47,26 +47,27 @@ export type { RestoreDone, RestoreOptions, RestoreReport } from './restore-optio
 export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   const { signal, dryRun, id } = options;
   const failpoint = options.failpoint ?? (() => {});
-  const archive = path.resolve(options.archive);
+  const called = options.fetch ? options.archive : path.resolve(options.archive);
   if (dryRun) refuseAfterUnfinished(options.target, id);
   else {
-    const earlier = await finishEarlier(options.target, { id, archive }, { failpoint, signal });
+    const earlier = await finishEarlier(options.target, { id, archive: called }, { failpoint, signal });
     if (earlier?.outcome === 'staged' && !options.stageOnly) return await goOn(options, failpoint);
     if (earlier) return earlier;
   }
   const { paths = [] } = options;
   if (paths.length > 0 && !dryRun) {
-    return await restorePaths({ ...options, paths }, swapOptionsOf(options, failpoint, 0));
+    return await restorePaths({ ...options, paths }, called, swapOptionsOf(options, failpoint, 0));
   }
 
-  const pinned = await PinnedArchive.open(archive, options.pins ?? {}, signal);
-  const warnings = new Warnings();
-  const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   const place = placeFor(options.swap, placeOf(options.target));
   const mode = options.swap ?? (place.kind === 'inside' ? 'children' : place.exists ? 'exchange' : 'rename');
   checkPlace(place);
   refuseUsers(place, options);
   checkSwap(place, mode, undefined);
+  const archive = options.fetch ? await options.fetch() : called;
+  const pinned = await PinnedArchive.open(archive, options.pins ?? {}, signal);
+  const warnings = new Warnings();
+  const source = sourceOf(archiveInfo(archive), options.ignoreManifest ?? false);
   const found = place.exists ? await findArchivesAnd(archive, place.target, signal) : noArchives;
   checkPreservable(found.files, fromText(place.target), undefined);
   const stageOptions: StageOptions = {
@@ -122,7 +123,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     { id, startedAt: options.now(), pinned: options.pins },
     {
       target: place.target,
-      archive,
+      archive: called,
       mode,
       oldState: isEmpty(place) ? 'remove' : options.oldState,
       hasOutgoing: place.exists,

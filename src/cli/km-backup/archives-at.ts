@@ -50,13 +50,15 @@ export async function archivesAt(
   context: CliContext,
 ): Promise<ArchiveAt[]> {
   if (url !== undefined) {
-    const { copiesIn, LocalView } = await import('./on-location.ts');
+    const { copiesIn } = await import('./choose-copy.ts');
+    const { findList } = await import('../../offsite/index.ts');
+    const { LocalView } = await import('./local-view.ts');
     return (await copiesIn(url, flags, context)).map((options) => ({
       name: options.archive,
       series: options.series || undefined,
       isSound: true,
       async open() {
-        const view = await LocalView.ofCopy(options, undefined);
+        const view = await LocalView.of({ options, list: await findList(options) }, 'manifest');
         return { path: view.archive, [Symbol.dispose]: () => view[Symbol.dispose]() };
       },
     }));

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { display, type ExtractProgress, extractEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory } from './context.ts';
-import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
+import { addAsOfFlag, addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { print, warn } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
@@ -20,11 +20,11 @@ export function command(context: CliContext): Command {
     .argument('<archive>', `path of the archive, or ${LOCATION_HELP}`)
     .argument('<paths...>', 'paths within the archive; a directory brings everything below it')
     .option('-C, --directory <dir>', 'write below this directory', '.');
-  return addProgressOption(addCopyFlags(extract), 'summary').action(
+  return addProgressOption(addAsOfFlag(addCopyFlags(extract)), 'summary').action(
     async (given: string, paths: string[], flags: Flags) => {
       const directory = existingDirectory(flags.directory);
       using view = isLocation(given)
-        ? await (await import('./on-location.ts')).LocalView.of(given, paths, flags, context)
+        ? await (await import('./local-view.ts')).viewAt(given, paths, flags, context)
         : undefined;
       const archive = view?.archive ?? given;
       using progress = startProgress<ExtractProgress>(

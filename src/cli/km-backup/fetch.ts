@@ -3,33 +3,32 @@ import { Command } from 'commander';
 import { ArchiveError } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import {
+  addAsOfFlag,
   addIdentityFlag,
   addLocationFlags,
-  type IdentityFlags,
+  type CopyFlags,
   LOCATION_HELP,
-  type LocationFlags,
-  openAt,
-  openerFor,
 } from './location-flags.ts';
 import { print } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags extends LocationFlags, IdentityFlags {
-  readonly series?: string;
+interface Flags extends CopyFlags {
   readonly output?: string;
   readonly progress: ProgressMode;
 }
 
 export function command(context: CliContext): Command {
-  const fetch = addIdentityFlag(
-    addLocationFlags(
-      new Command('fetch')
-        .description('bring an archive back from a location, bit for bit, with its manifest')
-        .argument('<location>', LOCATION_HELP)
-        .argument('[archive]', 'name of the archive (default: the newest)')
-        .option('--series <series>', 'series of the archive, where the location has several')
-        .option('-o, --output <file>', 'file to make (default: the name of the archive)'),
+  const fetch = addAsOfFlag(
+    addIdentityFlag(
+      addLocationFlags(
+        new Command('fetch')
+          .description('bring an archive back from a location, bit for bit, with its manifest')
+          .argument('<location>', LOCATION_HELP)
+          .argument('[archive]', 'name of the archive (default: the newest complete one)')
+          .option('--series <series>', 'series of the archive, where the location has several')
+          .option('-o, --output <file>', 'file to make (default: the name of the archive)'),
+      ),
     ),
   );
   return addProgressOption(fetch, 'summary').action(
@@ -38,12 +37,12 @@ export function command(context: CliContext): Command {
 }
 
 async function run(url: string, name: string | undefined, flags: Flags, context: CliContext): Promise<void> {
-  const { fetchArchive, openLocation } = await import('../../offsite/index.ts');
-  const { chooseCopy } = await import('./on-location.ts');
-  const opener = await openerFor(flags);
-  const location = await openAt(url, flags, context);
-  await openLocation(location);
-  const { archive, series } = await chooseCopy(location, { ...flags, archive: name });
+  const { fetchArchive } = await import('../../offsite/index.ts');
+  const { chosenAt } = await import('./choose-copy.ts');
+  if (name !== undefined && flags.asOf) throw new ArchiveError('Usage', 'Name an archive, or pass --as-of.');
+  const wanted = name === undefined ? flags : { ...flags, archive: name };
+  const { options } = await chosenAt(url, wanted, context);
+  const { archive } = options;
   const output = flags.output ?? archive;
   for (const file of [output, `${output}.manifest`]) {
     if (existsSync(file))
@@ -59,11 +58,7 @@ async function run(url: string, name: string | undefined, flags: Flags, context:
   );
   const list = await fetchArchive(
     {
-      location,
-      archive,
-      series,
-      opener,
-      signal: context.signal,
+      ...options,
       progress: (bytes, ofBytes) => progress.update({ bytes, ofBytes }),
     },
     output,

@@ -5,7 +5,7 @@ import { ArchiveError } from '../../archive/index.ts';
 import type { Location, LocationOptions, Opener, Sealer } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
-import { collect, wholeNumber } from './option-values.ts';
+import { collect, pointInTime, wholeNumber } from './option-values.ts';
 
 export const LOCATION_HELP = 's3://BUCKET/PREFIX or dir:PATH';
 
@@ -24,6 +24,7 @@ export interface IdentityFlags {
 export interface CopyFlags extends LocationFlags, IdentityFlags {
   readonly archive?: string;
   readonly series?: string;
+  readonly asOf?: Date;
 }
 
 export interface RecipientFlags {
@@ -84,14 +85,26 @@ export function addIdentityFlag(command: Command): Command {
     .optionsGroup('Options:');
 }
 
-/** For commands that take an archive or a location. */
+/** For commands that take archives or a location. */
 export function addCopyFlags(command: Command): Command {
   return addIdentityFlag(
     addLocationFlags(command)
       .optionsGroup(GROUP)
-      .option('--archive <name>', 'name of the archive in the location (default: the newest)')
+      .option('--archive <name>', 'name of the archive in the location (default: the newest complete one)')
       .option('--series <series>', 'series of the archive, if the location has several'),
   );
+}
+
+/** For commands that read one archive of a location. */
+export function addAsOfFlag(command: Command): Command {
+  return command
+    .optionsGroup(GROUP)
+    .addOption(
+      new Option('--as-of <time>', 'the newest complete archive at or before this time (ISO 8601)')
+        .argParser(pointInTime)
+        .conflicts('archive'),
+    )
+    .optionsGroup('Options:');
 }
 
 export function addLockFlags(command: Command): Command {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { display, type Entry, type EntryType, encodeEntry, listEntries } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
-import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
+import { addAsOfFlag, addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { printJsonText } from './output.ts';
 import { formatTime } from './table.ts';
 
@@ -21,9 +21,9 @@ export function command(context: CliContext): Command {
     .description('list what an archive holds')
     .argument('<archive>', `path of the archive, or ${LOCATION_HELP}`)
     .option('--json', 'one JSON object a line, as in the manifest', false);
-  return addCopyFlags(ls).action(async (given: string, flags: CopyFlags & { json: boolean }) => {
+  return addAsOfFlag(addCopyFlags(ls)).action(async (given: string, flags: CopyFlags & { json: boolean }) => {
     using view = isLocation(given)
-      ? await (await import('./on-location.ts')).LocalView.of(given, undefined, flags, context)
+      ? await (await import('./local-view.ts')).viewAt(given, 'manifest', flags, context)
       : undefined;
     const archive = view?.archive ?? given;
     let pending = '';

@@ -1,18 +1,8 @@
-/** What list, ls, extract, restore, verify and prune do when they are given a location instead of a path. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { ArchiveError, ExitCode, membersOfPaths } from '../../archive/index.ts';
+/** What list, verify and prune do when they are given a location instead of a path. */
+import { ArchiveError, ExitCode } from '../../archive/index.ts';
 import {
   destinationError,
   existingWriterOf,
-  type FetchOptions,
-  fetchArchive,
-  fetchManifest,
-  fetchMembers,
-  findList,
-  type ListedArchive,
-  type Location,
   listedArchives,
   lockCopies,
   openKnownLocation,
@@ -23,14 +13,9 @@ import {
   verifyCopies,
 } from '../../offsite/index.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
+import { noCopy } from './choose-copy.ts';
 import type { CliContext } from './context.ts';
-import {
-  type CopyFlags,
-  type IdentityFlags,
-  type LocationFlags,
-  openAt,
-  openerFor,
-} from './location-flags.ts';
+import { type CopyFlags, type LocationFlags, openAt, openerFor } from './location-flags.ts';
 import { print, printJson, printJsonText, warn } from './output.ts';
 import { formatBytes, table } from './table.ts';
 
@@ -96,7 +81,7 @@ export async function verifyLocation(
   const copies = (await listedArchives(location, flags.series)).filter(
     ({ archive }) => flags.archive === undefined || archive === flags.archive,
   );
-  if (copies.length === 0) throw noCopy(location, flags);
+  if (copies.length === 0) throw await noCopy(location, flags);
   for await (const result of verifyCopies(copies, {
     location,
     deep: flags.deep,
@@ -182,122 +167,4 @@ function lockOf(destination: string) {
   } catch (error) {
     throw destinationError(error, destination);
   }
-}
-
-/** The manifest of a copy and a sparse file in its archive's place, in a folder that is removed at the end. */
-export class LocalView implements Disposable {
-  /** Path of the archive. */
-  readonly archive: string;
-  readonly #directory: string;
-
-  private constructor(directory: string, archive: string) {
-    this.#directory = directory;
-    this.archive = archive;
-  }
-
-  /**
-   * @param paths undefined: the manifest alone; else also the members that hold these paths
-   * @throws {ArchiveError} CopyMissing, EntryMissing, IdentityMismatch, PackMissing
-   */
-  static async of(
-    url: string,
-    paths: readonly string[] | undefined,
-    flags: CopyFlags,
-    context: CliContext,
-  ): Promise<LocalView> {
-    const options = await chooseOn(url, flags, context);
-    return await LocalView.ofCopy(options, paths);
-  }
-
-  /** The same of a copy that is known. */
-  static async ofCopy(options: FetchOptions, paths: readonly string[] | undefined): Promise<LocalView> {
-    const directory = mkdtempSync(path.join(tmpdir(), 'km-backup-'));
-    const view = new LocalView(directory, path.join(directory, options.archive));
-    try {
-      const list = await findList(options);
-      await fetchManifest(options, list, `${view.archive}.manifest`);
-      const members = paths ? await membersOfPaths(view.archive, paths, options.signal) : [];
-      await fetchMembers(options, list, members, view.archive);
-      return view;
-    } catch (error) {
-      view[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /** The whole archive, bit for bit. @param workDirectory undefined: that of temporary files */
-  static async whole(
-    url: string,
-    flags: CopyFlags & { readonly workDir?: string },
-    context: CliContext,
-  ): Promise<LocalView> {
-    const options = await chooseOn(url, flags, context);
-    const directory = mkdtempSync(path.join(flags.workDir ?? tmpdir(), 'km-backup-'));
-    const view = new LocalView(directory, path.join(directory, options.archive));
-    try {
-      await fetchArchive(options, view.archive);
-      return view;
-    } catch (error) {
-      view[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
-}
-
-async function chooseOn(url: string, flags: CopyFlags, context: CliContext): Promise<FetchOptions> {
-  const opener = await openerFor(flags);
-  const location = await openAt(url, flags, context);
-  await openLocation(location);
-  const { archive, series } = await chooseCopy(location, flags);
-  return { location, archive, series, opener, signal: context.signal };
-}
-
-/** The copies in a location, newest first, each with what reads it. */
-export async function copiesIn(
-  url: string,
-  flags: LocationFlags & IdentityFlags & { readonly series?: string },
-  context: CliContext,
-): Promise<FetchOptions[]> {
-  const opener = await openerFor(flags);
-  const location = await openAt(url, flags, context);
-  await openLocation(location);
-  const copies = await listedArchives(location, flags.series);
-  return copies.map(({ archive, series }) => ({ location, archive, series, opener, signal: context.signal }));
-}
-
-/** The copy that name and series mean. @throws {ArchiveError} CopyMissing, Usage when several fit. */
-export async function chooseCopy(
-  location: Location,
-  { archive: name, series }: { readonly archive?: string | undefined; readonly series?: string | undefined },
-): Promise<ListedArchive> {
-  const copies = (await listedArchives(location, series)).filter(
-    ({ archive }) => name === undefined || archive === name,
-  );
-  const [first] = copies;
-  if (!first) throw noCopy(location, { archive: name, series });
-  const others = new Set(copies.map((copy) => copy.series));
-  if (others.size > 1) {
-    const names = [...others].sort().map((one) => one || '(none)');
-    throw new ArchiveError(
-      'Usage',
-      `${location.url} has several series that fit: name one (--series): ${names.join(', ')}.`,
-    );
-  }
-  return first;
-}
-
-function noCopy(
-  { url }: Location,
-  { archive, series }: { readonly archive?: string | undefined; readonly series?: string | undefined },
-): ArchiveError {
-  const of = archive === undefined ? '' : ` of ${archive}`;
-  const where = series === undefined ? '' : ` in series ${series || '(none)'}`;
-  return new ArchiveError(
-    'CopyMissing',
-    `${url} has no copy${of}${where}. km-backup list ${url} shows what it has.`,
-  );
 }

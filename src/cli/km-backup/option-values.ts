@@ -43,6 +43,17 @@ export function digest(value: string): string {
   return value.toLowerCase();
 }
 
+/** Parses `2026-11-20` or `2026-11-20T03:00:00Z`; a time without an offset is in UTC. */
+export function pointInTime(value: string): Date {
+  const isDate = /^\d{4}-\d\d-\d\d$/.test(value);
+  const match = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/.exec(value);
+  const time = new Date(isDate || match?.[3] ? value : `${value}Z`);
+  if ((!isDate && !match) || Number.isNaN(time.getTime())) {
+    throw new InvalidArgumentError('a time is needed, such as 2026-11-20T03:00:00Z.');
+  }
+  return time;
+}
+
 export function collect(value: string, previous: readonly string[]): string[] {
   return [...previous, value];
 }

@@ -12,7 +12,7 @@ import { formatBytes } from './table.ts';
 /** The parts of a result that depend on what was done. */
 export type Outcome = Pick<
   RestoreResult,
-  'outcome' | 'reason' | 'message' | 'plan' | 'restored' | 'checks' | 'warnings'
+  'outcome' | 'reason' | 'message' | 'found' | 'plan' | 'restored' | 'checks' | 'warnings'
 >;
 
 const noWarnings = { count: 0, samples: [] };

@@ -19,10 +19,17 @@ import {
   type WantedCheck,
 } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
-import { addCopyFlags, type CopyFlags, isLocation } from './location-flags.ts';
+import type { LocalView, Part } from './local-view.ts';
+import { addAsOfFlag, addCopyFlags, type CopyFlags, checkLocation, isLocation } from './location-flags.ts';
 import { collect, digest } from './option-values.ts';
 import { print, printJson, warn } from './output.ts';
-import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
+import {
+  addProgressOption,
+  type Ending,
+  type Progress,
+  type ProgressMode,
+  startProgress,
+} from './progress.ts';
 import {
   type Outcome,
   outcomeOf,
@@ -35,6 +42,7 @@ import { checkResultFile, writeRestoreResult } from './result-file.ts';
 import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
+  find: boolean;
   dryRun: boolean;
   plan: boolean;
   commit: boolean;
@@ -68,11 +76,19 @@ export function command(context: CliContext): Command {
       'replace a directory with the contents of an archive: verified and staged first, then swapped in; the old state is kept until --commit or --rollback',
     )
     .usage(
-      '[options] ARCHIVE TARGET | --commit TARGET | --rollback TARGET | --resume TARGET | --discard TARGET | --status TARGET',
+      '[options] ARCHIVE TARGET | --find LOCATION | --commit TARGET | --rollback TARGET | --resume TARGET | --discard TARGET | --status TARGET',
     )
     .argument(
       '<path...>',
-      'ARCHIVE TARGET (ARCHIVE: a path, or a location), or TARGET alone with --commit, --rollback, --resume, --discard or --status',
+      'ARCHIVE TARGET (ARCHIVE: a path, or a location), or TARGET alone with --commit, --rollback, --resume, --discard or --status, or a location alone with --find',
+    )
+    .addOption(
+      new Option(
+        '--find',
+        'say which copy of a location would be restored, after checking its packs and the identity; touches no target',
+      )
+        .default(false)
+        .conflicts(['plan', 'dryRun', 'stageOnly', 'commit', 'rollback', 'resume', 'discard', 'status']),
     )
     .addOption(
       new Option('--plan', 'show what would be added, changed and removed; change nothing')
@@ -129,7 +145,7 @@ export function command(context: CliContext): Command {
     .option('--ignore-writers', 'continue even if processes use the target', false)
     .option('--ignore-manifest', "rely on the archive's own checksums only", false)
     .option('--json', 'report as one line of JSON', false);
-  addCopyFlags(restoring).option(
+  addAsOfFlag(addCopyFlags(restoring)).option(
     '--work-dir <dir>',
     'where the archive is put meanwhile (default: $TMPDIR, else /tmp)',
   );
@@ -155,8 +171,7 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
   };
   let outcome: Outcome;
   try {
-    outcome =
-      paths.length > 1 ? await toTarget(paths, flags, context) : await onTarget(paths[0]!, flags, context);
+    outcome = await carryOut(paths, flags, context);
   } catch (error) {
     write(outcomeOfError(error));
     throw error;
@@ -164,7 +179,22 @@ async function run(paths: string[], flags: Flags, context: CliContext): Promise<
   write(outcome);
 }
 
+async function carryOut(paths: readonly string[], flags: Flags, context: CliContext): Promise<Outcome> {
+  const [first = ''] = paths;
+  if (!flags.find) {
+    return paths.length > 1 ? await toTarget(paths, flags, context) : await onTarget(first, flags, context);
+  }
+  checkLocation(first);
+  if (paths.length > 1) throw new ArchiveError('Usage', '--find takes the location alone.');
+  const { findCopy } = await import('./find-copy.ts');
+  const outcome = await findCopy(first, flags, context);
+  if (flags.json) printJson({ message: outcome.message, ...outcome.found });
+  else print(outcome.message);
+  return outcome;
+}
+
 function commandOf(paths: readonly string[], flags: Flags): RestoreResult['command'] {
+  if (flags.find) return 'find';
   if (paths.length === 1) {
     const named = (['rollback', 'commit', 'discard', 'resume'] as const).find((name) => flags[name]);
     return named ?? 'restore';
@@ -185,14 +215,18 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     throw new ArchiveError('Usage', '--stage-only needs --id, by which a later run goes on.');
   }
   const { expectManifest: manifestSha256, expectSha256: sha256 } = flags;
-  using view = isLocation(archive)
-    ? await (await import('./on-location.ts')).LocalView.whole(archive, flags, context)
-    : undefined;
+  using views = new DisposableStack();
+  using progress = progressOf(flags.progress);
+  const fetch = async () => {
+    const view = await fetchPart(archive, flags, context, progress);
+    return views.use(view).archive;
+  };
   const options: RestoreOptions = {
-    archive: view?.archive ?? archive,
+    archive,
+    ...(isLocation(archive) && { fetch }),
     target,
     id: flags.id,
-    pins: { manifestSha256, sha256 },
+    pins: isLocation(archive) ? { manifestSha256 } : { manifestSha256, sha256 },
     expectPlan: flags.expectPlan,
     paths: flags.path,
     reuse: flags.reuse,
@@ -211,12 +245,42 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     now: () => new Date(),
   };
   if (flags.plan) return await plan(options, flags);
-  const report = await restoreAndTell(flags.progress, options);
+  const report = await restoreAndTell(progress, options);
   if ('warnings' in report) tellWarnings(report);
   const outcome = outcomeOf(report);
   if (flags.json) printJson(report);
   else print(outcome.message);
   return outcome;
+}
+
+/** What a restore reads of a copy; its archive's digest is compared with the list before anything is fetched. */
+async function fetchPart(
+  url: string,
+  flags: Flags,
+  context: CliContext,
+  progress: Progress<RestoreProgress>,
+): Promise<LocalView> {
+  const { chosenAt } = await import('./choose-copy.ts');
+  const { LocalView: View } = await import('./local-view.ts');
+  const copy = await chosenAt(url, flags, context);
+  const { archive, sha256 } = copy.list;
+  if (flags.expectSha256 !== undefined && flags.expectSha256 !== sha256) {
+    throw new ArchiveError(
+      'ArchiveReplaced',
+      `refused: ${url}: ${archive} is not the archive that was asked for: its SHA-256 is ${sha256}, expected ${flags.expectSha256}. Nothing was changed.`,
+    );
+  }
+  return await View.of(copy, partOf(flags), {
+    workDirectory: flags.workDir,
+    progress: (bytes, ofBytes) =>
+      progress.update({ phase: 'fetching', files: 0, ofFiles: undefined, bytes, ofBytes }),
+  });
+}
+
+function partOf({ plan: isPlan, dryRun, ignoreManifest, path: paths }: Flags): Part {
+  if (ignoreManifest || dryRun) return 'whole';
+  if (isPlan) return 'manifest';
+  return paths.length > 0 ? paths : 'whole';
 }
 
 function checksOf(check: WantedCheck['check'], patterns: readonly string[]): WantedCheck[] {
@@ -249,7 +313,7 @@ function tellWarnings({ warnings, note }: Pick<PlanReport, 'warnings' | 'note'>)
   if (note !== undefined) warn(`checked by structure and checksums only, because ${note}`);
 }
 
-async function restoreAndTell(mode: ProgressMode, options: RestoreOptions): Promise<RestoreReport> {
+function progressOf(mode: ProgressMode): Progress<RestoreProgress> {
   const measure = (state: RestoreProgress) => ({
     phase: state.phase,
     count: state.files,
@@ -258,7 +322,13 @@ async function restoreAndTell(mode: ProgressMode, options: RestoreOptions): Prom
     bytes: state.bytes,
     ofBytes: state.ofBytes,
   });
-  using progress = startProgress<RestoreProgress>({ mode, unwatched: 'summary', measure }, process.stderr);
+  return startProgress<RestoreProgress>({ mode, unwatched: 'summary', measure }, process.stderr);
+}
+
+async function restoreAndTell(
+  progress: Progress<RestoreProgress>,
+  options: RestoreOptions,
+): Promise<RestoreReport> {
   try {
     const report = await restore({ ...options, progress: progress.update });
     progress.end(endingOf(report));

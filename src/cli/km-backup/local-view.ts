@@ -1,0 +1,86 @@
+/** A copy as local files, for as long as a command reads it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { ArchiveError, membersOfPaths } from '../../archive/index.ts';
+import { fetchArchive, fetchManifest, fetchMembers } from '../../offsite/index.ts';
+import { codeOf } from '../../posix/system-error.ts';
+import { type ChosenCopy, chosenAt } from './choose-copy.ts';
+import type { CliContext } from './context.ts';
+import type { CopyFlags } from './location-flags.ts';
+
+/**
+ * - `whole`: the archive, bit for bit.
+ * - `manifest`: the manifest alone. In the archive's place is a sparse file of its length.
+ * - a list of paths: also the members that hold them.
+ */
+export type Part = 'whole' | 'manifest' | readonly string[];
+
+/** Removes its files at the end. */
+export class LocalView implements Disposable {
+  /** Path of the archive; its manifest is next to it. */
+  readonly archive: string;
+  readonly #directory: string;
+
+  private constructor(directory: string, archive: string) {
+    this.#directory = directory;
+    this.archive = archive;
+  }
+
+  /**
+   * @param workDirectory default: that of temporary files
+   * @throws {ArchiveError} EntryMissing, IdentityMismatch, PackMissing, ArchiveCorrupt, NoSpace; Usage when the work
+   *   directory cannot be written to
+   */
+  static async of(
+    { options, list }: ChosenCopy,
+    part: Part,
+    { workDirectory = tmpdir(), progress }: ViewOptions = {},
+  ): Promise<LocalView> {
+    const directory = workDirectoryIn(workDirectory);
+    const view = new LocalView(directory, path.join(directory, options.archive));
+    try {
+      if (part === 'whole') await fetchArchive({ ...options, progress }, view.archive);
+      else {
+        await fetchManifest(options, list, `${view.archive}.manifest`);
+        const members = part === 'manifest' ? [] : await membersOfPaths(view.archive, part, options.signal);
+        await fetchMembers(options, list, members, view.archive);
+      }
+      return view;
+    } catch (error) {
+      view[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** The copy that the flags mean, or a part of it. @throws {ArchiveError} as `chooseCopy` and `LocalView.of` */
+export async function viewAt(
+  url: string,
+  part: Part,
+  flags: CopyFlags,
+  context: CliContext,
+): Promise<LocalView> {
+  return await LocalView.of(await chosenAt(url, flags, context), part);
+}
+
+export interface ViewOptions {
+  readonly workDirectory?: string | undefined;
+  /** Of the whole archive. */
+  readonly progress?: (bytes: number, ofBytes: number) => void;
+}
+
+function workDirectoryIn(parent: string): string {
+  try {
+    return mkdtempSync(path.join(parent, 'km-backup-'));
+  } catch (error) {
+    throw new ArchiveError(
+      'Usage',
+      `Nothing can be put into ${parent} (${codeOf(error) ?? error}). Pass another --work-dir.`,
+    );
+  }
+}
