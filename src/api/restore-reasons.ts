@@ -9,6 +9,10 @@ interface RestoreExplanation extends Explanation {
 /** Why a KmRestore is what it is, on top of what `km-backup` reports. */
 export const RESTORE_REASONS = {
   Resolved: { state: 'running', meaning: 'The archive was found and is pinned in `status.resolved`.' },
+  FindingCopy: {
+    state: 'running',
+    meaning: 'A Job looks for the copy in the location, and checks its packs and the identity.',
+  },
   WaitingForRestore: {
     state: 'waiting',
     meaning: 'Another KmRestore goes first: one named in `spec.after`, or an older one of the same target.',
@@ -55,10 +59,10 @@ export const RESTORE_REASONS = {
     meaning: 'The backup or schedule has no archive that fits. Nothing was changed.',
     kubectl: 'Choose another: `kubectl get kmb`.',
   },
-  SourceNotSupported: {
+  LocationNotFound: {
     state: 'ended',
-    meaning: 'This version of the operator does not restore from a KmBackupLocation. Nothing was changed.',
-    kubectl: 'Use `km-backup restore LOCATION`, or fetch the archive to a claim and restore from there.',
+    meaning: 'There is no KmBackupLocation of the name in `spec.source.location.name`. Nothing was changed.',
+    kubectl: 'Choose one: `kubectl get kmbl`. On a new cluster, apply its manifest first.',
   },
   PrerequisiteFailed: {
     state: 'ended',

@@ -247,14 +247,23 @@ export const KmRestoreStatus = z.object({
     .object({
       archive: z.object({
         name: z.string(),
-        claimName: z.string(),
-        path: z.string().describe('Folder of the archive inside the claim; empty for its root.'),
+        claimName: z.string().optional().describe('Absent for a copy in a location.'),
+        path: z
+          .string()
+          .optional()
+          .describe(
+            'Folder of the archive inside the claim; empty for its root. Absent for a copy in a location.',
+          ),
         sha256: z.string().optional(),
         manifestSha256: z.string().optional(),
         sizeBytes: z.int().optional(),
       }),
       archiveTime: Time.optional().describe('When the archive was made.'),
       backupName: z.string().optional(),
+      location: z
+        .object({ name: z.string(), url: z.string() })
+        .optional()
+        .describe('The KmBackupLocation of the copy, and its address when it was found.'),
       series: z.string().optional(),
     })
     .optional()

@@ -1,5 +1,6 @@
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import { GROUP, VERSION } from '../api/names.ts';
 import type { KmRestore } from '../api/restore.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -16,6 +17,7 @@ export interface Resources {
   claims: ResourceClient<PersistentVolumeClaim>;
   events: ResourceClient<WarningEvent>;
   restores: ResourceClient<KmRestore>;
+  locations: ResourceClient<KmBackupLocation>;
   services: ResourceClient<Service>;
   /** By kind: what may own a pod that mounts a claim. */
   workloads: Readonly<Record<string, ResourceClient<WorkloadObject>>>;
@@ -27,6 +29,7 @@ export function resources(client: KubeClient): Resources {
     resource<WorkloadObject>(client, { group, version: 'v1', plural, kind, namespaced: true });
   return {
     restores: resource(client, { ...km, plural: 'kmrestores', kind: 'KmRestore' }),
+    locations: resource(client, { ...km, plural: 'kmbackuplocations', kind: 'KmBackupLocation' }),
     services: resource(client, {
       group: '',
       version: 'v1',

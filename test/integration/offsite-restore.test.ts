@@ -170,6 +170,18 @@ describe('--find', () => {
     expect(result()).toMatchObject({ reason: 'LocationUnsuitable' });
   });
 
+  test('gives up on a server that does not answer, after the stated time', async () => {
+    const env = {
+      AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9',
+      AWS_ACCESS_KEY_ID: 'a',
+      AWS_SECRET_ACCESS_KEY: 'b',
+    };
+    const args = ['restore', '--find', 's3://backups/a', '--retry-seconds', '1', '--result-file', resultFile];
+    expectWords(await kmBackup(args, { env }));
+    expect(result()).toMatchObject({ command: 'find', reason: 'LocationUnavailable' });
+    expect(result().message).toContain('127.0.0.1:9');
+  });
+
   test('prefers the newest complete archive to a newer one that left files out', async () => {
     const list = fs.globSync(`archives/**/${archives[1]}.list`, { cwd: place })[0]!;
     const file = path.join(place, list);

@@ -5,18 +5,29 @@ import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
 import type { KubeObject } from '../../src/kube/object.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
-import { ARCHIVE, backedUp, restoreReport } from '../support/restore-scene.ts';
-import { cleanResult } from '../support/stub-kubelet.ts';
+import { ARCHIVE, backedUp, FOUND, restoreReport } from '../support/restore-scene.ts';
+import { cleanResult, type StubReport } from '../support/stub-kubelet.ts';
 
 const REPLICAS = 2;
 
+const fromLocation = {
+  source: { location: { name: 'offsite', identitySecretRef: { name: 'restore-key' } } },
+};
+
 /** A succeeded backup, a Deployment that uses its claim, and pods that end with a report. */
-async function prepared(scene: OperatorScene): Promise<void> {
-  await scene.kubelet((pod) => {
+async function prepared(scene: OperatorScene, { pods = true } = {}): Promise<void> {
+  const report = (pod: KubeObject): StubReport => {
     const component = pod.metadata.labels?.[LABELS.component] ?? '';
     return component === 'backup' ? { exitCode: 0, result: cleanResult(ARCHIVE) } : restoreReport(component);
-  });
+  };
+  if (pods) await scene.kubelet(report);
   await scene.schedule('notes');
+  await scene.all.locations.create(scene.namespace, {
+    apiVersion: API_VERSION,
+    kind: 'KmBackupLocation',
+    metadata: { name: 'offsite' },
+    spec: { s3: { bucket: 'backups' }, encryption: { none: true } },
+  });
   const labels = { app: 'notes' };
   await scene.client.request({
     method: 'POST',
@@ -73,6 +84,8 @@ const failing = [{ name: 'never', timeout: '1s', http: { service: 'none', port: 
 /** `from`: the first write that differs from those of the story before; kills before it are that story's. */
 const stories: [string, object, KmRestore['status'], number][] = [
   ['succeeds', {}, { phase: 'Succeeded' }, 1],
+  // Its first writes are the finalizer, the Job that finds the copy and what is said of both.
+  ['comes from a location', fromLocation, { phase: 'Succeeded' }, 1],
   ['fails its verification', { verify: failing }, { phase: 'RolledBack', reason: 'StepFailed' }, 12],
 ];
 
@@ -129,6 +142,68 @@ describe('a KmRestore against a real API server', () => {
       await create(scene, 'first', { target: { scratch: { size: '1Gi' } }, quiesce: undefined });
       expect((await ended(scene, 'second')).status?.phase).toBe('Succeeded');
       expect((await scene.finished('meanwhile')).status?.phase).toBe('Succeeded');
+    }),
+  );
+
+  it(
+    'restores from a location where there is neither a schedule nor a backup',
+    inScene(async (scene) => {
+      await scene.kubelet((pod) => restoreReport(pod.metadata.labels?.[LABELS.component] ?? ''));
+      await scene.operator();
+      await create(scene, 'early', { ...fromLocation, quiesce: undefined });
+      const { status: early } = await ended(scene, 'early');
+      expect(early).toMatchObject({ phase: 'Failed', reason: 'LocationNotFound' });
+      await scene.all.locations.create(scene.namespace, {
+        apiVersion: API_VERSION,
+        kind: 'KmBackupLocation',
+        metadata: { name: 'offsite' },
+        spec: { s3: { bucket: 'backups' }, encryption: { none: true } },
+      });
+      const target = { newClaim: { name: 'new', size: '1Gi' } };
+      await create(scene, 'back', { ...fromLocation, target, quiesce: undefined });
+      const { status } = await ended(scene, 'back');
+      expect(status).toMatchObject({
+        phase: 'Succeeded',
+        resolved: {
+          archive: { name: FOUND.archive },
+          series: FOUND.series,
+          location: { url: 's3://backups' },
+        },
+      });
+      const jobs = await scene.all.jobs.list(scene.namespace, {
+        labelSelector: `${LABELS.location}=offsite`,
+      });
+      expect(jobs.items.map(({ metadata }) => metadata.labels?.[LABELS.component]).sort()).toEqual([
+        'find',
+        'stage',
+      ]);
+    }),
+  );
+
+  it(
+    'says which Secret and key its pod waits for',
+    inScene(async (scene) => {
+      await prepared(scene, { pods: false });
+      await scene.operator();
+      await create(scene, 'back', fromLocation);
+      const { metadata } = await scene.pod();
+      const message = "couldn't find key AWS_ACCESS_KEY_ID in Secret team/bucket-keys";
+      const waiting = { reason: 'CreateContainerConfigError', message };
+      await scene.podStatus(metadata.name, {
+        phase: 'Pending',
+        containerStatuses: [
+          { name: 'km-backup', image: 'i', imageID: '', ready: false, restartCount: 0, state: { waiting } },
+        ],
+      });
+      const { status } = await eventually(
+        () => scene.all.restores.get(scene.namespace, 'back'),
+        (restore) => restore.status?.message?.includes('bucket-keys') === true,
+        (last) => JSON.stringify(last?.status),
+      );
+      expect(status).toMatchObject({ phase: 'Pending', reason: 'FindingCopy' });
+      expect(status?.message).toContain(message);
+      expect(status?.message).toContain('key identity of Secret restore-key');
+      expect(await replicasOf(scene)).toBe(REPLICAS);
     }),
   );
 

@@ -7,6 +7,16 @@ import { cleanResult, type StubReport } from './stub-kubelet.ts';
 
 export const ARCHIVE = 'km-backup-20260101T000000Z.tgz';
 
+/** The copy that a location has. */
+export const FOUND = {
+  archive: ARCHIVE,
+  series: 'lost/notes',
+  sha256: 'a'.repeat(64),
+  manifestSha256: 'b'.repeat(64),
+  sizeBytes: 10,
+  startedAt: '2026-01-01T00:00:00Z',
+};
+
 /** What the pods of a restore report, by the phase that they carry out. */
 export function restoreReport(phase: string): StubReport {
   const now = new Date().toISOString();
@@ -20,6 +30,7 @@ export function restoreReport(phase: string): StubReport {
     startedAt: now,
     finishedAt: now,
     warnings: { count: 0, samples: [] },
+    ...(phase === 'find' && { found: FOUND }),
     ...(phase === 'stage' && { restored }),
     ...(phase === 'swap' && { restored: { ...restored, oldState: '.km-restore/old' } }),
     ...(phase === 'plan' && {

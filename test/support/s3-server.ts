@@ -1,4 +1,4 @@
-/** S3 servers on loopback, which the tests install themselves. */
+/** S3 servers, by default on loopback, which the tests install themselves. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -73,18 +73,19 @@ export class S3Server implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #directory: string;
 
-  private constructor(port: number, child: ChildProcess, directory: string) {
-    this.endpoint = `http://127.0.0.1:${port}`;
+  private constructor(address: string, child: ChildProcess, directory: string) {
+    this.endpoint = `http://${address}`;
     this.#child = child;
     this.#directory = directory;
   }
 
-  static async start(kind: ServerKind): Promise<S3Server> {
+  /** @param host address of this machine to listen at; others than loopback with versitygw only */
+  static async start(kind: ServerKind, host = '127.0.0.1'): Promise<S3Server> {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), `km-s3-${kind}-`));
     const data = path.join(directory, 'data');
     fs.mkdirSync(data);
     const [port = 0, ...more] = await freePorts(kind === 'seaweedfs' ? 4 : 1);
-    const { program, args } = await commandOf(kind, { directory, data, port, more });
+    const { program, args } = await commandOf(kind, { directory, data, host, port, more });
     const log = fs.openSync(path.join(directory, 'log'), 'w');
     const child = spawn(program, args, {
       cwd: directory,
@@ -92,7 +93,7 @@ export class S3Server implements AsyncDisposable {
       env: { PATH: process.env['PATH'], HOME: directory },
     });
     fs.closeSync(log);
-    const server = new S3Server(port, child, directory);
+    const server = new S3Server(`${host}:${port}`, child, directory);
     const ended = once(child, 'exit').then(() => 'ended');
     for (;;) {
       const answered = await fetch(server.endpoint).then(
@@ -166,13 +167,14 @@ export class S3Server implements AsyncDisposable {
 interface Place {
   readonly directory: string;
   readonly data: string;
+  readonly host: string;
   readonly port: number;
   readonly more: readonly number[];
 }
 
 async function commandOf(
   kind: ServerKind,
-  { directory, data, port, more }: Place,
+  { directory, data, host, port, more }: Place,
 ): Promise<{ program: string; args: string[] }> {
   const { AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secret } = KEYS;
   switch (kind) {
@@ -187,7 +189,7 @@ async function commandOf(
           '--secret',
           secret,
           '--port',
-          `127.0.0.1:${port}`,
+          `${host}:${port}`,
           'posix',
           '--sidecar',
           sidecar,

@@ -33,15 +33,20 @@ export function causeOf(events: readonly WarningEvent[]): Cause | undefined {
   return { reason: quoteReason(newest.reason, 'PodStarting'), message: (newest.note ?? '').slice(0, 2048) };
 }
 
-/** The newest Warning about any of these objects. Undefined: none, or its Events have expired. */
+/**
+ * The newest Warning about any of these objects.
+ * @param except Reasons of Warnings that say nothing new.
+ * @returns Undefined: none, or its Events have expired.
+ */
 export async function newestWarning(
   objects: readonly { metadata: ObjectMeta }[],
   events: ResourceClient<WarningEvent>,
+  except: ReadonlySet<string> = new Set(),
 ): Promise<Cause | undefined> {
   const lists = await Promise.all(
     objects.map(({ metadata: { namespace, uid } }) =>
       events.list(namespace, { fieldSelector: `regarding.uid=${uid},type=Warning` }),
     ),
   );
-  return causeOf(lists.flatMap(({ items }) => items));
+  return causeOf(lists.flatMap(({ items }) => items).filter(({ reason = '' }) => !except.has(reason)));
 }

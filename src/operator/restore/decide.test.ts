@@ -1,6 +1,7 @@
 import type { V1PodSpec } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import type { KmBackup } from '../../api/backup.ts';
+import { type KmBackupLocation, KmBackupLocationSpec } from '../../api/location.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
 import { isRestoreFinished, type KmRestore, KmRestoreSpec } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
@@ -68,6 +69,7 @@ class World {
   /** Somebody scales the workload up again once the tree is staged. */
   meddles = false;
   newClaim: 'missing' | 'ours' = 'missing';
+  location: KmBackupLocation | undefined;
 
   /** What the schedule says. */
   identity: ObservedRestore['identity'];
@@ -116,7 +118,8 @@ class World {
       scheduleExists: true,
       identity: this.identity,
       placement: { ok: true, placement: { tolerations: [] } },
-      sourceClaimExists: this.claimExists,
+      location: this.location,
+      missingSourceClaim: this.claimExists ? undefined : 'state',
       targetClaim: inPlace
         ? {
             state: 'exists',
@@ -267,13 +270,6 @@ describe('a restore in place', () => {
     });
     expect(world.made).toEqual(['stage', 'swap']);
     expect(world.scaled).toEqual([0, 3]);
-  });
-
-  it('fails at once, with nothing touched, when asked for a location', () => {
-    const world = new World({ source: { location: { name: 'offsite' } } });
-    expect(world.run()?.status).toMatchObject({ phase: 'Failed', reason: 'SourceNotSupported' });
-    expect(world.made).toEqual([]);
-    expect(world.scaled).toEqual([]);
   });
 
   it('ends after the plan of a dry run, with nothing stopped', () => {
@@ -521,6 +517,131 @@ describe.each(stories)('a restore %s', (_, make) => {
         3,
       ]);
       if (gone) expect(gone.metadata.finalizers).not.toContain(RESTORE_FINALIZER);
+    }
+  });
+});
+
+describe('a restore from a location', () => {
+  const found = {
+    archive: 'km-backup-20260301T010000Z.tgz',
+    series: 'lost/notes',
+    sha256: 'a'.repeat(64),
+    manifestSha256: 'b'.repeat(64),
+    sizeBytes: 4096,
+    startedAt: '2026-03-01T01:00:00Z',
+    owner: { uid: 1000, gid: 1001 },
+  };
+  const source = { location: { name: 'offsite', identitySecretRef: { name: 'restore-key' } } };
+  function world(spec: Record<string, unknown> = {}, verdicts: Record<string, Verdict> = {}): World {
+    const made = new World({ source, ...spec }, { find: { ok: result('find', { found }) }, ...verdicts });
+    made.location = {
+      apiVersion: 'km.duskmantle.io/v1alpha1',
+      kind: 'KmBackupLocation',
+      metadata: { ...made.restore!.metadata, name: 'offsite', uid: 'uid-offsite' },
+      spec: KmBackupLocationSpec.parse({
+        s3: { bucket: 'backups', prefix: 'a' },
+        encryption: { none: true },
+      }),
+    };
+    return made;
+  }
+
+  it('finds the copy before anything is stopped, and pins it', () => {
+    const one = world({ verify });
+    const scaledAt: string[][] = [];
+    const { status } = one.run((_, step) => {
+      if (step.kind === 'scale') scaledAt.push([...one.made]);
+      return true;
+    })!;
+    expect(status).toMatchObject({
+      phase: 'Succeeded',
+      resolved: {
+        archive: { name: found.archive, manifestSha256: found.manifestSha256, sizeBytes: 4096 },
+        archiveTime: found.startedAt,
+        location: { name: 'offsite', url: 's3://backups/a' },
+        series: 'lost/notes',
+      },
+      archiveAgeSeconds: expect.any(Number),
+    });
+    expect(status!.resolved!.archive.claimName).toBeUndefined();
+    expect(one.made).toEqual(['find', 'stage', 'swap']);
+    expect(scaledAt[0]).toEqual(['find']);
+  });
+
+  it('computes a plan after it', () => {
+    const one = world({ dryRun: true });
+    expect(one.run()?.status).toMatchObject({ phase: 'Planned', plan: { digest: plan.digest } });
+    expect([one.made, one.scaled]).toEqual([['find', 'plan'], []]);
+    const other = world({ planDigest: 'e'.repeat(64) });
+    expect(other.run()?.status).toMatchObject({ phase: 'Failed', reason: 'PlanChanged' });
+  });
+
+  const target = { newClaim: { name: 'new', size: '1Gi' } };
+
+  it('takes the user of the archive, and applies the group only to a volume that it makes', () => {
+    const own = { runAsUser: 1000, runAsGroup: 1001 };
+    expect(world({ target, quiesce: undefined }).run()?.status?.identity).toMatchObject({
+      ...own,
+      fsGroup: 1001,
+    });
+    expect(world().run()?.status?.identity).toEqual({ claimName: 'state', pod: '', ...own });
+  });
+
+  it.each([
+    [0, 0],
+    [2 ** 32 - 2, 100],
+  ])('takes no user %i, which no pod may have', (uid, gid) => {
+    const find = { ok: result('find', { found: { ...found, owner: { uid, gid } } }) };
+    expect(world({}, { find }).run()?.status?.identity).toBeUndefined();
+  });
+
+  it('fails with nothing stopped or made when the copy is not found', () => {
+    const one = world({}, { find: { fails: 's3://backups/a has no copy in series x.' } });
+    const { status } = one.run()!;
+    expect(status).toMatchObject({ phase: 'Failed' });
+    expect(status?.message).toContain('has no copy in series x. The target was not changed.');
+    expect([one.made, one.scaled]).toEqual([['find'], []]);
+    const other = world({ target, quiesce: undefined }, { find: { fails: 'no' } });
+    expect([other.run()?.status?.phase, other.newClaim, other.made]).toEqual(['Failed', 'missing', ['find']]);
+  });
+
+  it('fails when the location is not there, or goes meanwhile', () => {
+    const one = world();
+    one.location = undefined;
+    expect(one.run()?.status).toMatchObject({ phase: 'Failed', reason: 'LocationNotFound' });
+    expect(one.made).toEqual([]);
+    const other = world();
+    const { status } = other.run((_, step) => {
+      if (step.kind === 'writeRestoreStatus' && step.status.resolved) other.location = undefined;
+      return true;
+    })!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'LocationNotFound' });
+    expect([other.made, other.replicas]).toEqual([['find', 'discard'], 3]);
+  });
+
+  it('fails after ten minutes in which its pod did not start, and takes the Job away', () => {
+    const one = world({}, { find: { waits: 'secret "restore-key" not found' } });
+    const { status } = one.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'StartDeadlineExceeded' });
+    expect(status?.message).toContain('key identity of Secret restore-key');
+    expect(status?.message).toContain('secret "restore-key" not found');
+    expect([one.made, one.scaled]).toEqual([['find'], []]);
+    expect(one.observe().jobs.size).toBe(0);
+  });
+
+  it('ends the same wherever the operator is killed', () => {
+    const whole: Step['kind'][] = [];
+    world({ verify }).run((_, step) => whole.push(step.kind) > 0);
+    for (let kill = 0; kill < whole.length; kill++) {
+      const one = world({ verify });
+      let killed = false;
+      const { status } = one.run((write) => {
+        if (killed || write !== kill) return true;
+        killed = true;
+        return false;
+      })!;
+      expect([kill, status?.phase, one.replicas]).toEqual([kill, 'Succeeded', 3]);
+      expect([kill, one.made]).toEqual([kill, ['find', 'stage', 'swap']]);
     }
   });
 });

@@ -1,5 +1,13 @@
 /** Builds the Jobs of a restore. Pure. */
-import type { V1Container, V1PodSpec, V1ResourceRequirements, V1Volume } from '@kubernetes/client-node';
+import type {
+  V1Container,
+  V1PersistentVolumeClaimSpec,
+  V1PodSpec,
+  V1ResourceRequirements,
+  V1Volume,
+  V1VolumeMount,
+} from '@kubernetes/client-node';
+import { IDENTITY_KEY, type KmBackupLocation } from '../../api/location.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { Step } from '../../api/step.ts';
@@ -7,6 +15,7 @@ import { containerSecurity } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
 import type { JobSettings } from '../backup/job.ts';
 import type { Placement } from '../backup/placement.ts';
+import { accessTo, type LocationAccess } from '../location/access.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import type { RestoreJobKind } from './observed.ts';
@@ -19,6 +28,18 @@ export interface RestoreJobSettings extends JobSettings {
 const ARCHIVE_MOUNT = '/archive';
 const TARGET_MOUNT = '/target';
 const SCRIPT_MOUNT = '/script';
+const IDENTITY_MOUNT = '/identity';
+const IDENTITY_FILE = `${IDENTITY_MOUNT}/${IDENTITY_KEY}`;
+/** How long the first look at a location retries a request that fails. */
+const FIND_RETRY_SECONDS = 120;
+/** Room for the manifest and for what file systems add. */
+const WORK_RESERVE_BYTES = 64 * 1024 * 1024;
+/** These Jobs read the archive where it lies; the others work on what was staged. */
+const READS_SOURCE: ReadonlySet<RestoreJobKind> = new Set(['find', 'plan', 'stage']);
+
+/** Whether a Job needs the location of a restore from one. */
+export const needsLocation = ({ spec }: KmRestore, kind: RestoreJobKind): boolean =>
+  spec.source.location !== undefined && READS_SOURCE.has(kind);
 
 const option = (name: string, value: string | number | undefined) =>
   value === undefined ? [] : [`--${name}=${value}`];
@@ -29,21 +50,50 @@ function targetPath({ spec }: KmRestore): string {
   return subPath === undefined ? TARGET_MOUNT : `${TARGET_MOUNT}/${subPath}`;
 }
 
-function archivePath({ status }: KmRestore): string {
-  const { path, name } = status!.resolved!.archive;
-  return [ARCHIVE_MOUNT, path, name].filter((part) => part !== '').join('/');
+/** Where the archive is read from, as the pod sees it. */
+function sourceOf(
+  { spec, status }: KmRestore,
+  access: LocationAccess | undefined,
+): { readonly path: string; readonly flags: readonly string[] } {
+  const { archive, series } = status?.resolved ?? {};
+  const { location } = spec.source;
+  if (!location) {
+    const path = [ARCHIVE_MOUNT, archive?.path, archive?.name].filter((part) => part).join('/');
+    return { path, flags: [] };
+  }
+  return {
+    path: access?.url ?? '',
+    flags: [
+      ...(access?.flags ?? []),
+      ...option('archive', archive?.name ?? location.archive),
+      ...option('series', archive ? series : location.series),
+      ...(archive ? [] : option('as-of', location.asOf)),
+      ...(location.identitySecretRef ? option('identity', IDENTITY_FILE) : []),
+    ],
+  };
 }
 
 /** Every option as `--name=value`, so that no value is ever taken for an option. */
-export function restoreArguments(restore: KmRestore, kind: RestoreJobKind): string[] {
+export function restoreArguments(
+  restore: KmRestore,
+  kind: RestoreJobKind,
+  access?: LocationAccess,
+): string[] {
   const { spec, status, metadata } = restore;
+  const source = sourceOf(restore, access);
+  const result = [...option('result-file', '/dev/termination-log'), '--json'];
+  if (kind === 'find') {
+    return [
+      'restore',
+      '--find',
+      ...result,
+      ...option('retry-seconds', FIND_RETRY_SECONDS),
+      ...source.flags,
+      source.path,
+    ];
+  }
   const { archive } = status!.resolved!;
-  const common = [
-    'restore',
-    ...option('id', metadata.uid),
-    ...option('result-file', '/dev/termination-log'),
-    '--json',
-  ];
+  const common = ['restore', ...option('id', metadata.uid), ...result];
   const target = targetPath(restore);
   if (kind === 'rollback' || kind === 'commit' || kind === 'discard') return [...common, `--${kind}`, target];
   const pinned = [
@@ -51,6 +101,7 @@ export function restoreArguments(restore: KmRestore, kind: RestoreJobKind): stri
     ...(archive.manifestSha256 === undefined ? option('expect-sha256', archive.sha256) : []),
   ];
   const what = [
+    ...source.flags,
     ...pinned,
     ...(isElevated(restore) ? ['--preserve-setid'] : []),
     ...(spec.paths ?? []).flatMap((path) => option('path', path)),
@@ -58,7 +109,7 @@ export function restoreArguments(restore: KmRestore, kind: RestoreJobKind): stri
       (patterns ?? []).flatMap((pattern) => option(`check-${check}`, pattern)),
     ),
   ];
-  const paths = [archivePath(restore), target];
+  const paths = [source.path, target];
   switch (kind) {
     case 'plan':
       return [...common, '--plan', ...what, ...paths];
@@ -77,65 +128,81 @@ export function restoreArguments(restore: KmRestore, kind: RestoreJobKind): stri
   }
 }
 
-function volumesOf(
-  restore: KmRestore,
-  kind: RestoreJobKind,
-): { volumes: V1Volume[]; mounts: V1Container['volumeMounts'] } {
-  const { spec, status } = restore;
-  const { claimName: from } = status!.resolved!.archive;
+interface Volumes {
+  readonly volumes: readonly V1Volume[];
+  readonly mounts: readonly V1VolumeMount[];
+}
+
+/** The claim or scratch space that the restore writes to; for the Job that finds the copy nothing. */
+function targetVolume({ spec }: KmRestore, kind: RestoreJobKind): Volumes {
+  if (kind === 'find') return { volumes: [], mounts: [] };
   const { persistentVolumeClaim, newClaim, scratch } = spec.target;
-  const to = persistentVolumeClaim?.claimName ?? newClaim?.name;
-  const readOnly = kind === 'plan';
-  if (scratch) {
-    const { storageClassName, size } = scratch;
+  const readOnly = kind === 'plan' && scratch === undefined;
+  const mounts = [{ name: 'target', mountPath: TARGET_MOUNT, ...(readOnly && { readOnly }) }];
+  if (!scratch) {
+    const claimName = (persistentVolumeClaim?.claimName ?? newClaim?.name)!;
+    const claim = { claimName, ...(readOnly && { readOnly }) };
+    return { volumes: [{ name: 'target', persistentVolumeClaim: claim }], mounts };
+  }
+  const { storageClassName, size } = scratch;
+  const claim: V1PersistentVolumeClaimSpec = {
+    accessModes: ['ReadWriteOnce'],
+    ...(storageClassName && { storageClassName }),
+    resources: { requests: { storage: size } },
+  };
+  return { volumes: [{ name: 'target', ephemeral: { volumeClaimTemplate: { spec: claim } } }], mounts };
+}
+
+/** The claim of the archive, or what leads to the location and its identity. */
+function sourceVolumes({ spec, status }: KmRestore, access: LocationAccess | undefined): Volumes {
+  const secretName = spec.source.location?.identitySecretRef?.name;
+  if (access) {
+    const items = [{ key: IDENTITY_KEY, path: IDENTITY_KEY }];
     return {
       volumes: [
-        { name: 'archive', persistentVolumeClaim: { claimName: from, readOnly: true } },
-        {
-          name: 'target',
-          ephemeral: {
-            volumeClaimTemplate: {
-              spec: {
-                accessModes: ['ReadWriteOnce'],
-                ...(storageClassName && { storageClassName }),
-                resources: { requests: { storage: size } },
-              },
-            },
-          },
-        },
+        ...access.volumes,
+        ...(secretName === undefined ? [] : [{ name: 'identity', secret: { secretName, items } }]),
       ],
       mounts: [
-        { name: 'archive', mountPath: ARCHIVE_MOUNT, readOnly: true },
-        { name: 'target', mountPath: TARGET_MOUNT },
+        ...access.mounts,
+        ...(secretName === undefined
+          ? []
+          : [{ name: 'identity', mountPath: IDENTITY_MOUNT, readOnly: true }]),
       ],
     };
   }
-  const shared = to === from;
+  const claimName = status?.resolved?.archive.claimName;
+  if (claimName === undefined) return { volumes: [], mounts: [] };
+  const { persistentVolumeClaim, newClaim } = spec.target;
+  const shared = claimName === (persistentVolumeClaim?.claimName ?? newClaim?.name);
   return {
-    volumes: [
-      // Read-only where nothing is written, so that neither kubelet nor container runtime changes the volume.
-      { name: 'target', persistentVolumeClaim: { claimName: to!, ...(readOnly && { readOnly }) } },
-      ...(shared ? [] : [{ name: 'archive', persistentVolumeClaim: { claimName: from, readOnly: true } }]),
-    ],
-    mounts: [
-      { name: shared ? 'target' : 'archive', mountPath: ARCHIVE_MOUNT, readOnly: true },
-      { name: 'target', mountPath: TARGET_MOUNT, ...(readOnly && { readOnly }) },
-    ],
+    // Read-only, so that neither kubelet nor container runtime changes the volume.
+    volumes: shared ? [] : [{ name: 'archive', persistentVolumeClaim: { claimName, readOnly: true } }],
+    mounts: [{ name: shared ? 'target' : 'archive', mountPath: ARCHIVE_MOUNT, readOnly: true }],
   };
 }
 
 /** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
 const literal = (argument: string) => argument.replaceAll('$', '$$$$');
 
+interface JobParts {
+  readonly component: string;
+  readonly pod: Pick<V1PodSpec, 'containers' | 'volumes'>;
+  readonly settings: JobSettings;
+  readonly elevated: boolean;
+  readonly placement?: Placement | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Exit codes after which another try would change nothing. */
+  readonly notRetried: readonly number[];
+}
+
 function jobOf(
   restore: KmRestore,
-  component: string,
-  pod: Pick<V1PodSpec, 'containers' | 'volumes'>,
-  elevated: boolean,
-  placement: Placement | undefined,
+  { component, pod, settings, elevated, placement, labels: more, notRetried }: JobParts,
 ): NewJob {
   const { name, namespace, uid } = restore.metadata;
   const labels = {
+    ...more,
     [LABELS.managedBy]: FIELD_MANAGER,
     [LABELS.name]: 'km-backup',
     [LABELS.component]: component,
@@ -155,8 +222,10 @@ function jobOf(
       backoffLimit: 2,
       podFailurePolicy: {
         rules: [
-          // 2 wrong arguments, 5 corrupt archive: trying again at once would change nothing.
-          { action: 'FailJob', onExitCodes: { containerName: CONTAINER, operator: 'In', values: [2, 5] } },
+          {
+            action: 'FailJob',
+            onExitCodes: { containerName: CONTAINER, operator: 'In', values: [...notRetried] },
+          },
           { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
         ],
       },
@@ -164,6 +233,9 @@ function jobOf(
         metadata: { labels, annotations: { 'kubectl.kubernetes.io/default-container': CONTAINER } },
         spec: {
           restartPolicy: 'Never',
+          ...(settings.imagePullSecrets?.length && {
+            imagePullSecrets: settings.imagePullSecrets.map((name) => ({ name })),
+          }),
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           terminationGracePeriodSeconds: 60,
@@ -202,32 +274,54 @@ const container = (settings: JobSettings, elevated: boolean): Omit<V1Container, 
   securityContext: containerSecurity(elevated ? 'restore' : undefined),
 });
 
-/** The Job of one phase of a restore: `km-backup restore` with the request's id, so that it may run again. */
+/** 2 wrong arguments, 5 corrupt archive. */
+const NOT_RETRIED = [2, 5];
+/** Its program has retried by itself, and what it says should be read soon. */
+const NOT_RETRIED_OF_FIND = [1, ...NOT_RETRIED];
+
+/** The archive is put on the node's disk before it is unpacked: the scheduler finds a node with room for it. */
+function requestsOf({ status, spec }: KmRestore, kind: RestoreJobKind): Record<string, string> {
+  const base = { cpu: '100m', memory: '128Mi' };
+  const { sizeBytes } = status?.resolved?.archive ?? {};
+  if (kind !== 'stage' || !spec.source.location || sizeBytes === undefined) return base;
+  return { ...base, 'ephemeral-storage': String(sizeBytes + WORK_RESERVE_BYTES) };
+}
+
+/**
+ * The Job of one phase of a restore: `km-backup restore` with the request's id, so that it may run again.
+ * @param location that of `spec.source.location`, if the Job needs it
+ */
 export function buildRestoreJob(
   restore: KmRestore,
   kind: RestoreJobKind,
   settings: RestoreJobSettings,
   placement: Placement | undefined,
+  location: KmBackupLocation | undefined,
 ): NewJob {
-  const { volumes, mounts } = volumesOf(restore, kind);
+  const access = location && needsLocation(restore, kind) ? accessTo(location, true) : undefined;
+  const [target, source] = [targetVolume(restore, kind), sourceVolumes(restore, access)];
   const elevated = isElevated(restore);
-  return jobOf(
-    restore,
-    kind,
-    {
+  return jobOf(restore, {
+    component: kind,
+    settings,
+    elevated,
+    placement,
+    labels: access?.labels,
+    notRetried: kind === 'find' ? NOT_RETRIED_OF_FIND : NOT_RETRIED,
+    pod: {
       containers: [
         {
           ...container(settings, elevated),
           command: ['/app/bin/km-backup'],
-          args: restoreArguments(restore, kind).map(literal),
-          volumeMounts: mounts ?? [],
+          args: restoreArguments(restore, kind, access).map(literal),
+          ...(access && { env: [...access.env] }),
+          resources: { requests: requestsOf(restore, kind) },
+          volumeMounts: [...source.mounts, ...target.mounts],
         },
       ],
-      volumes,
+      volumes: [...target.volumes, ...source.volumes],
     },
-    elevated,
-    placement,
-  );
+  });
 }
 
 /** Names the Job of a `job` step among the Jobs of its restore. */
@@ -237,10 +331,12 @@ export const stepJobKey = (_restore: KmRestore, { name }: Step): string => `step
 export function buildStepJob(restore: KmRestore, step: Step, settings: RestoreJobSettings): NewJob {
   const { configMapKeyRef, image } = step.job!;
   const { name, key } = configMapKeyRef;
-  return jobOf(
-    restore,
-    stepJobKey(restore, step),
-    {
+  return jobOf(restore, {
+    component: stepJobKey(restore, step),
+    settings,
+    elevated: false,
+    notRetried: NOT_RETRIED,
+    pod: {
       containers: [
         {
           ...container(settings, false),
@@ -251,7 +347,5 @@ export function buildStepJob(restore: KmRestore, step: Step, settings: RestoreJo
       ],
       volumes: [{ name: 'script', configMap: { name, defaultMode: 0o555, items: [{ key, path: key }] } }],
     },
-    false,
-    undefined,
-  );
+  });
 }

@@ -1,5 +1,6 @@
 /** Reads everything that `decideRestore` may look at. */
 import { isFinished, type KmBackup } from '../../api/backup.ts';
+import type { KmBackupLocation } from '../../api/location.ts';
 import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import {
   isRestoreFinished,
@@ -13,6 +14,7 @@ import { sourceIdentity } from '../backup/identity.ts';
 import { placementFor } from '../backup/placement.ts';
 import type { Cache } from '../cache.ts';
 import type { Run } from '../finished-run.ts';
+import { claimOfLocation } from '../location/access.ts';
 import type { Resources } from '../resources.ts';
 import { workloadKey } from '../steps/advance.ts';
 import { namedWorkload, ownerOf, workloadNow } from '../steps/observe.ts';
@@ -78,7 +80,7 @@ function usesClaim(backup: KmBackup, claim: string, cache: Cache): boolean {
 /** The records among which the archive is chosen; none once it is pinned. */
 async function backupsFor(restore: KmRestore, cache: Cache, { backups }: Resources): Promise<Run[]> {
   const { metadata, spec, status } = restore;
-  if (status?.resolved) return [];
+  if (status?.resolved || spec.source.location) return [];
   const { namespace } = metadata;
   const { backupName, scheduleName } = spec.source;
   const named = backupName === undefined ? undefined : cache.backups.get(`${namespace}/${backupName}`);
@@ -134,8 +136,10 @@ export async function observeRestore(
   const { namespace } = restore.metadata;
   const { spec, status } = restore;
   const claimName = targetClaimName(restore);
+  const location = await locationOf(restore, resources);
+  const sourceName = status?.resolved?.archive.claimName ?? (location && claimOfLocation(location));
   const [sourceClaim, targetClaim] = await Promise.all([
-    claimOrNothing(namespace, status?.resolved?.archive.claimName, resources),
+    claimOrNothing(namespace, sourceName, resources),
     claimOrNothing(namespace, claimName, resources),
   ]);
   const needsPods = claimName !== undefined && !isRestoreFinished(restore);
@@ -177,7 +181,8 @@ export async function observeRestore(
       cache.schedules.get(`${namespace}/${spec.source.scheduleName}`) !== undefined,
     identity: identityFor(restore, cache, others),
     placement: placementFor(claims, others),
-    sourceClaimExists: sourceClaim !== undefined,
+    location,
+    missingSourceClaim: sourceClaim ? undefined : sourceName,
     targetClaim:
       claimName === undefined
         ? undefined
@@ -219,6 +224,20 @@ async function explained(
   if (nowMs < state.start.sinceMs + USUAL_START_MS) return state;
   const warning = await newestWarning([job, ...pods], events);
   return warning ? { ...state, message: `${state.message} ${warning.message}` } : state;
+}
+
+async function locationOf(
+  { metadata, spec }: KmRestore,
+  { locations }: Resources,
+): Promise<KmBackupLocation | undefined> {
+  const { name } = spec.source.location ?? {};
+  if (name === undefined) return undefined;
+  try {
+    return await locations.get(metadata.namespace, name);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
 }
 
 async function probeOf(

@@ -1,5 +1,6 @@
 /** What a decision on one KmRestore may look at. */
 
+import type { KmBackupLocation } from '../../api/location.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
 import type { KmRestore, RestoreIdentity } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
@@ -10,6 +11,7 @@ import type { Run } from '../finished-run.ts';
 import type { WorkloadState } from '../steps/owners.ts';
 
 /**
+ * - `find`: choose the copy in a location.
  * - `plan`: compute what would change.
  * - `stage`: verify and unpack beside the live tree.
  * - `swap`: put the staged tree in place.
@@ -17,7 +19,7 @@ import type { WorkloadState } from '../steps/owners.ts';
  * - `rollback`: put the old state in place again.
  * - `commit`: delete the old state.
  */
-export type RestoreJobKind = 'plan' | 'stage' | 'swap' | 'discard' | 'rollback' | 'commit';
+export type RestoreJobKind = 'find' | 'plan' | 'stage' | 'swap' | 'discard' | 'rollback' | 'commit';
 
 export type RestoreJobState =
   | { readonly state: 'none' }
@@ -68,7 +70,10 @@ export interface ObservedRestore {
   readonly identity: RestoreIdentity | undefined;
   /** The claim of the target, and where it must be mounted; undefined for scratch space. */
   readonly placement: PlacementResult | undefined;
-  readonly sourceClaimExists: boolean;
+  /** The KmBackupLocation in spec.source.location; undefined if there is none. */
+  readonly location: KmBackupLocation | undefined;
+  /** The claim of the archive, or that of a location on a claim, if it does not exist. */
+  readonly missingSourceClaim: string | undefined;
   /** The claim of the target; `ours`: it was made for this restore. Undefined for scratch space. */
   readonly targetClaim:
     | { readonly state: 'missing' }

@@ -1,11 +1,16 @@
 /** What comes before a restore touches anything: the archive, its turn, the plan. Pure. */
 
+import { IDENTITY_KEY, locationUrl } from '../../api/location.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import { isElevated, isRestoreFinished } from '../../api/restore.ts';
+import { isElevated, isRestoreFinished, type KmRestore, type RestoreIdentity } from '../../api/restore.ts';
+import type { FoundCopy } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
+import type { Plan } from '../plan.ts';
 import { fromTime } from '../time.ts';
-import { resolve } from './resolve.ts';
+import type { RestoreJobSettings } from './jobs.ts';
+import type { ObservedRestore } from './observed.ts';
+import { type Resolved, resolve, resolvedCopy } from './resolve.ts';
 import { isPlan, runJob } from './run-job.ts';
 import type { Rung } from './rung.ts';
 import { fail, finish, quoted, type Said, wait } from './status.ts';
@@ -26,8 +31,10 @@ export const heedDeadline: Rung = ({ restore, jobs }, _, nowMs) => {
       );
 };
 
-export const pinArchive: Rung = ({ restore, backups, scheduleExists, identity }, _, nowMs) => {
+export const pinArchive: Rung = (observed, settings, nowMs) => {
+  const { restore, backups, scheduleExists } = observed;
   if (restore.status?.resolved) return undefined;
+  if (restore.spec.source.location) return pinCopy(observed, settings, nowMs);
   const resolution = resolve(restore, backups, scheduleExists);
   switch (resolution.state) {
     case 'failed':
@@ -38,23 +45,72 @@ export const pinArchive: Rung = ({ restore, backups, scheduleExists, identity },
         reason: 'WaitingForBackup',
         message: resolution.message,
       });
-    case 'resolved': {
-      const { resolved } = resolution;
-      const message = `Restores ${resolved.archive.name}.`;
-      const age = resolved.archiveTime && Math.round((nowMs - fromTime(resolved.archiveTime)) / 1000);
-      return wait(
-        restore,
-        nowMs,
-        { phase: 'Pending', reason: 'Resolved', message },
-        {
-          resolved,
-          ...(identity && { identity }),
-          ...(typeof age === 'number' && { archiveAgeSeconds: Math.max(0, age) }),
-        },
-      );
-    }
+    case 'resolved':
+      return pin(observed, resolution.resolved, observed.identity, nowMs);
   }
 };
+
+function pin(
+  { restore }: ObservedRestore,
+  resolved: Resolved,
+  identity: RestoreIdentity | undefined,
+  nowMs: number,
+): Plan {
+  const age = resolved.archiveTime && Math.round((nowMs - fromTime(resolved.archiveTime)) / 1000);
+  return wait(
+    restore,
+    nowMs,
+    { phase: 'Pending', reason: 'Resolved', message: `Restores ${resolved.archive.name}.` },
+    {
+      resolved,
+      ...(identity && { identity }),
+      ...(typeof age === 'number' && { archiveAgeSeconds: Math.max(0, age) }),
+    },
+  );
+}
+
+/** A Job with access to the location chooses the copy, before anything is stopped. */
+function pinCopy(observed: ObservedRestore, settings: RestoreJobSettings, nowMs: number): Plan {
+  const { restore, location, identity } = observed;
+  const { name, identitySecretRef } = restore.spec.source.location!;
+  const secret = identitySecretRef
+    ? `, with key ${IDENTITY_KEY} of Secret ${identitySecretRef.name}`
+    : ', without an identity';
+  const said: Said = {
+    phase: 'Pending',
+    reason: 'FindingCopy',
+    message: `Looks for the copy in KmBackupLocation ${name}${secret}.`,
+  };
+  const result = runJob(observed, settings, nowMs, 'find', said, (reason, message) =>
+    fail(restore, nowMs, reason, reason === 'StartDeadlineExceeded' ? `${said.message} ${message}` : message),
+  );
+  if (isPlan(result)) return result;
+  if (!result.found || !location) {
+    return fail(restore, nowMs, 'NoRestoreReported', 'The Job that looks for the copy reported none.');
+  }
+  const { found } = result;
+  const url = locationUrl(location.spec, location.metadata.name);
+  return pin(observed, resolvedCopy(restore, found, url), identity ?? identityOfOwner(restore, found), nowMs);
+}
+
+/** The largest user id that Kubernetes takes. */
+const MAX_ID = 2_147_483_647;
+
+/**
+ * The user of most files of the archive, if nothing else says who the restored files are for. The group is applied to a
+ * whole volume only if this restore makes it: an empty one, so nobody's permissions change.
+ */
+function identityOfOwner({ spec }: KmRestore, { owner }: FoundCopy): RestoreIdentity | undefined {
+  if (!owner || owner.uid === 0 || owner.uid > MAX_ID || owner.gid > MAX_ID) return undefined;
+  const { uid: runAsUser, gid } = owner;
+  const { persistentVolumeClaim, newClaim } = spec.target;
+  return {
+    claimName: persistentVolumeClaim?.claimName ?? newClaim?.name ?? '',
+    pod: '',
+    runAsUser,
+    ...(gid !== 0 && { runAsGroup: gid, ...(!persistentVolumeClaim && { fsGroup: gid }) }),
+  };
+}
 
 /** Before anything is stopped or planned: later, each Job is refused. */
 export const allowElevated: Rung = ({ restore }, settings, nowMs) => {

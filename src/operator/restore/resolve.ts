@@ -4,6 +4,7 @@ import { archiveTimeOf } from '../../api/archive-time.ts';
 import { isFinished, type KmBackup } from '../../api/backup.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
 import type { KmRestore, KmRestoreStatus } from '../../api/restore.ts';
+import type { FoundCopy } from '../../api/restore-result.ts';
 import type { Run } from '../finished-run.ts';
 import { fromTime } from '../time.ts';
 
@@ -87,17 +88,22 @@ function ofSchedule(
   return { state: 'resolved', resolved: resolvedOf(chosen) };
 }
 
-/** The archive to restore; asked once, for it is pinned in the status then. */
+/** The copy that a Job has found in a location. @param url the location's address */
+export function resolvedCopy({ spec }: KmRestore, found: FoundCopy, url: string): Resolved {
+  const { archive: name, series, sha256, manifestSha256, sizeBytes, startedAt } = found;
+  return {
+    archive: { name, sha256, manifestSha256, sizeBytes },
+    archiveTime: startedAt,
+    location: { name: spec.source.location!.name, url },
+    series,
+  };
+}
+
+/** The archive to restore, if it lies on a claim; asked once, because it is pinned in the status then. */
 export function resolve({ spec }: KmRestore, backups: readonly Run[], scheduleExists: boolean): Resolution {
-  const { backupName, scheduleName, asOf, archive, location } = spec.source;
+  const { backupName, scheduleName, asOf, archive } = spec.source;
   if (backupName !== undefined) return ofBackup(backupName, backups);
   if (scheduleName !== undefined) return ofSchedule(scheduleName, asOf, backups, scheduleExists);
-  if (location) {
-    return failed(
-      'SourceNotSupported',
-      `This version of the operator does not restore from KmBackupLocation ${location.name}. Use km-backup restore, or fetch the archive to a claim and name it in spec.source.archive.`,
-    );
-  }
   const { persistentVolumeClaim, path } = archive!;
   const cut = path.lastIndexOf('/');
   return {

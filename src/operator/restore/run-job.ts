@@ -5,7 +5,7 @@ import type { RestoreResult } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
 import type { Plan } from '../plan.ts';
-import { buildRestoreJob, type RestoreJobSettings } from './jobs.ts';
+import { buildRestoreJob, needsLocation, type RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore, RestoreJobKind } from './observed.ts';
 import { type Said, wait } from './status.ts';
 
@@ -13,7 +13,7 @@ import { type Said, wait } from './status.ts';
  * Jobs that may be given up while their pod has not started, so that no workload stays down for a pod that never comes.
  * The others have to be done whenever they can be.
  */
-const NOTHING_DONE_YET: ReadonlySet<RestoreJobKind> = new Set(['plan', 'stage']);
+const NOTHING_DONE_YET: ReadonlySet<RestoreJobKind> = new Set(['find', 'plan', 'stage']);
 const START_DEADLINE_MS = 10 * 60_000;
 
 /** Runs a Job and waits for its end. Undefined: it succeeded, with its result in `onSuccess`. */
@@ -51,14 +51,27 @@ export function runJob(
       );
     }
     case 'none': {
-      const missing = missingClaim(observed);
+      const { location } = restore.spec.source;
+      if (location && needsLocation(restore, kind) && !observed.location) {
+        return onFailure(
+          'LocationNotFound',
+          `There is no KmBackupLocation ${location.name} in this namespace.`,
+        );
+      }
+      const missing = missingClaim(observed, kind);
       if (missing !== undefined) {
         return onFailure('ClaimNotFound', `There is no PersistentVolumeClaim ${missing} in this namespace.`);
       }
       const refused = isElevated(restore) && elevatedProblem(restore.metadata.namespace, settings);
       if (refused) return onFailure(refused.reason, refused.message);
       if (placement && !placement.ok) return onFailure(placement.reason, placement.message);
-      const built = buildRestoreJob(restore, kind, settings, placement?.ok ? placement.placement : undefined);
+      const built = buildRestoreJob(
+        restore,
+        kind,
+        settings,
+        placement?.ok ? placement.placement : undefined,
+        observed.location,
+      );
       return { steps: [{ kind: 'createJob', owner: restore, job: built }] };
     }
   }
@@ -74,8 +87,14 @@ function identityHint(restore: KmRestore, message: string): string {
   return ` The Job ran as user ${user}. Another one: spec.podTemplate.runAsUser, or spec.podTemplate.elevated for root.`;
 }
 
-function missingClaim({ restore, sourceClaimExists, targetClaim }: ObservedRestore): string | undefined {
-  if (!sourceClaimExists) return restore.status!.resolved!.archive.claimName;
+function missingClaim(
+  { restore, missingSourceClaim, targetClaim }: ObservedRestore,
+  kind: RestoreJobKind,
+): string | undefined {
+  const mountsSource = !restore.spec.source.location || needsLocation(restore, kind);
+  if (mountsSource && missingSourceClaim !== undefined) return missingSourceClaim;
+  // The Job that finds the copy needs no target, and a new claim is made after it.
+  if (kind === 'find') return undefined;
   if (targetClaim?.state !== 'missing') return undefined;
   const { persistentVolumeClaim, newClaim } = restore.spec.target;
   return persistentVolumeClaim?.claimName ?? newClaim?.name;

@@ -155,11 +155,13 @@ export const discardStaged: Rung = (observed, settings, nowMs) => {
   const { phase = 'Pending', swapTime, failure } = restore.status ?? {};
   const said: Said = { phase, reason: 'Discarding', message: 'Removes what was unpacked.' };
   const [stage, swap] = [jobs.get('stage'), jobs.get('swap')];
+  const reading = (['find', 'plan', 'stage'] as const).map((kind) => jobs.get(kind));
+  const underWay = reading.find((job) => job?.state === 'active');
   if (swap?.state === 'active') {
     return wait(restore, nowMs, { ...said, message: 'Waits for the swap to end.' }, {}, nowMs + 5_000);
   }
-  if (stage?.state === 'active') {
-    return { steps: [{ kind: 'deleteJob', target: stage.target }], requeueAtMs: nowMs + 1_000 };
+  if (underWay?.state === 'active') {
+    return { steps: [{ kind: 'deleteJob', target: underWay.target }], requeueAtMs: nowMs + 1_000 };
   }
   if (!inPlace(restore)) {
     return targetClaim?.state === 'exists' && targetClaim.ours
