@@ -10,6 +10,8 @@ COPY node /app/bin/node
 COPY node_modules /app/node_modules
 COPY bin /app/bin
 COPY dist /app/dist
+# What `km-backup mcp` gives assistants to read.
+COPY docs /app/docs
 COPY package.json LICENSE /app/
 ENV PATH=/app/bin:/usr/local/bin:/usr/bin:/bin NODE_ENV=production
 WORKDIR /app

@@ -14,6 +14,7 @@ import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
 import { installManifest } from './install-manifest.ts';
+import { mcpPage } from './mcp-page.ts';
 import { linterOverrides, roomsTable } from './rooms.ts';
 import { troubleshootingPage } from './troubleshooting.ts';
 
@@ -37,6 +38,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   files.set('docs/operator-cli.md', operatorCliPage());
   const troubleshooting = 'docs/troubleshooting.md';
   files.set(troubleshooting, troubleshootingPage(readFileSync(join(ROOT, troubleshooting), 'utf8')));
+  files.set('docs/mcp.md', mcpPage(readFileSync(join(ROOT, 'docs/mcp.md'), 'utf8')));
   files.set('docs/metrics.md', backupMetricsPage());
   files.set(
     'docs/chart-values.md',

@@ -164,11 +164,23 @@ export const ROOMS: readonly Room[] = [
     packages: ['prom-client', 'zod'],
   },
   {
+    path: 'mcp',
+    what: 'the MCP server of `km-backup mcp`: tools for assistants, approval, stdio and HTTP',
+    imports: ['standalone', 'archive', 'api', 'retention', 'posix', 'health', 'log'],
+    packages: [
+      '@modelcontextprotocol/node',
+      '@modelcontextprotocol/server',
+      '@modelcontextprotocol/server/stdio',
+      'zod',
+    ],
+  },
+  {
     path: 'cli',
     what: 'entry points; the only place that reads the environment or exits',
     imports: [
       'operator',
       'fleet',
+      'mcp',
       'standalone',
       'kube',
       'offsite',

@@ -125,9 +125,31 @@ export const RUN_REASONS = {
   PlanChanged: {
     exit: 'failure',
     meaning:
-      'The restore would now do something else than in the plan that was approved. Nothing was changed.',
+      'The restore, or the removal of archives, would now do something else than in the plan that was approved. Nothing was changed.',
     kubectl: 'Look at `status.plan`, then create the restore again with its digest.',
     shell: 'Look at the plan again (`--plan`), then pass its digest.',
+  },
+  ApprovalUnavailable: {
+    exit: 'failure',
+    meaning:
+      'A tool of `km-backup mcp` that destroys data needs the approval of a person, and the client cannot ask for it. Nothing was changed.',
+    shell:
+      'Use a client with form elicitation, run the command in a shell, or start the server with `--allow-destructive`.',
+  },
+  ApprovalDeclined: {
+    exit: 'failure',
+    meaning: 'The person who was asked did not approve. Nothing was changed.',
+    shell: 'Look at the plan; call the tool again to be asked again.',
+  },
+  ApprovalNotValid: {
+    exit: 'failure',
+    meaning: 'The approval was given for another call, was used already, or is too old. Nothing was changed.',
+    shell: 'Call the tool again without it, to be asked again.',
+  },
+  Cancelled: {
+    exit: 'interrupted',
+    meaning: 'The client of `km-backup mcp` cancelled the call, or the server ended. It cleaned up.',
+    shell: 'Call the tool again.',
   },
   ContentCheckFailed: {
     exit: 'failure',

@@ -84,22 +84,40 @@ export class StateFile {
 
   /** @throws {ArchiveError} DestinationUnusable when the file is there but cannot be read. */
   load(): LoadedState {
-    let text: string;
+    const text = this.#text();
+    if (text === undefined) return { kind: 'none' };
     try {
-      text = readFileSync(this.path, 'utf8');
+      return { kind: 'state', state: State.parse(JSON.parse(text)) };
+    } catch (error) {
+      return { kind: 'damaged', problem: problemOf(error), movedTo: this.#moveAside() };
+    }
+  }
+
+  /**
+   * What the scheduler has recorded, for others than the scheduler: undefined if there is nothing to read.
+   * @throws {ArchiveError} DestinationUnusable when the file is there but cannot be read.
+   */
+  peek(): State | undefined {
+    const text = this.#text();
+    if (text === undefined) return undefined;
+    try {
+      return State.parse(JSON.parse(text));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #text(): string | undefined {
+    try {
+      return readFileSync(this.path, 'utf8');
     } catch (error) {
       const code = codeOf(error);
-      if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'none' };
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
       throw new ArchiveError(
         'DestinationUnusable',
         `The scheduler's state ${this.path} cannot be read (${code}). Run as its owner, or correct its permissions.`,
         { cause: error },
       );
-    }
-    try {
-      return { kind: 'state', state: State.parse(JSON.parse(text)) };
-    } catch (error) {
-      return { kind: 'damaged', problem: problemOf(error), movedTo: this.#moveAside() };
     }
   }
 

@@ -12,8 +12,8 @@ interface Variable {
   readonly names: readonly [string, ...string[]];
   /** As the documentation shows it. */
   readonly default: string;
-  /** `serve`: the scheduler alone. `all`: `km-backup [OUTPUT]` and the subcommands read it too. */
-  readonly readBy: 'serve' | 'all';
+  /** `serve`, `mcp`: that command alone. `both`: these two. `all`: `km-backup [OUTPUT]` and the subcommands too. */
+  readonly readBy: 'serve' | 'mcp' | 'both' | 'all';
   readonly meaning: string;
 }
 
@@ -21,7 +21,7 @@ export const VARIABLES = {
   enabled: {
     names: ['KM_BACKUP_ENABLED'],
     default: '`false`',
-    readBy: 'serve',
+    readBy: 'both',
     meaning: '`true` starts backups; otherwise only the HTTP server runs.',
   },
   source: {
@@ -39,21 +39,21 @@ export const VARIABLES = {
   intervalMinutes: {
     names: ['KM_BACKUP_INTERVAL_MINUTES'],
     default: '`720`',
-    readBy: 'serve',
+    readBy: 'both',
     meaning:
       'Minutes between runs; below 1 counts as 1. The first run comes one interval after the first start.',
   },
   cron: {
     names: ['KM_BACKUP_CRON'],
     default: 'unset',
-    readBy: 'serve',
+    readBy: 'both',
     meaning:
       '5 fields in UTC, or `@daily` and the like; takes precedence over the interval. `H` stands for a value hashed from the path of the source.',
   },
   retentionLimit: {
     names: ['KM_BACKUP_RETENTION_LIMIT'],
     default: '`7`',
-    readBy: 'serve',
+    readBy: 'both',
     meaning: 'Newest archives to keep; 0 or less keeps all.',
   },
   copyTo: {
@@ -91,8 +91,15 @@ export const VARIABLES = {
   script: {
     names: ['KM_BACKUP_SCRIPT'],
     default: 'the built-in program',
-    readBy: 'serve',
+    readBy: 'both',
     meaning: 'Program to run instead of the built-in one.',
+  },
+  mcpToken: {
+    names: ['KM_BACKUP_MCP_TOKEN'],
+    default: 'required with `--http`',
+    readBy: 'mcp',
+    meaning:
+      'Bearer token that clients of `km-backup mcp --http` must send; `--token-file` takes precedence.',
   },
   listen: {
     names: ['KM_BACKUP_LISTEN'],
@@ -200,11 +207,18 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
+const READERS: Readonly<Record<Variable['readBy'], string>> = {
+  all: 'every mode',
+  both: '`serve`, `mcp`',
+  serve: '`serve`',
+  mcp: '`mcp`',
+};
+
 /** The table of docs/standalone.md. */
 export function variablesPage(): string {
   const rows = table.map(({ names, default: fallback, readBy, meaning }) => {
     const name = names.map((each) => `\`${each}\``).join(', else ');
-    return `| ${name} | ${fallback} | ${readBy === 'all' ? 'every mode' : '`serve`'} | ${meaning} |`;
+    return `| ${name} | ${fallback} | ${READERS[readBy]} | ${meaning} |`;
   });
   return ['| Variable | Default | Read by | Meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }

@@ -146,6 +146,10 @@ export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage
     try {
       await bundle(join(context, 'dist'));
       await cp(join(ROOT, 'bin'), join(context, 'bin'), { recursive: true });
+      await cp(join(ROOT, 'docs'), join(context, 'docs'), {
+        recursive: true,
+        filter: (file) => !basename(file).includes('.') || file.endsWith('.md'),
+      });
       await copyExternalPackages(join(context, 'node_modules'));
       for (const file of ['package.json', 'LICENSE', 'Dockerfile'])
         await copyFile(join(ROOT, file), join(context, file));

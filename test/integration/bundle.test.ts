@@ -15,7 +15,7 @@ function loadedWith(chunk: string, seen = new Set<string>()): Set<string> {
 }
 
 test.each(['create', 'list', 'ls', 'verify', 'prune', 'copy'])(
-  '%s loads no schema library, no S3 client and no age',
+  '%s loads no schema library, no S3 client, no age and no MCP SDK',
   (name) => {
     const [chunk] = fs.readdirSync(CHUNKS).filter((file) => {
       if (!new RegExp(`^${name}-[\\w-]{8}\\.js$`).test(file)) return false;
@@ -24,8 +24,17 @@ test.each(['create', 'list', 'ls', 'verify', 'prune', 'copy'])(
     expect(chunk).toBeDefined();
     const loaded = [...loadedWith(chunk!)];
     const heavy = loaded.filter((file) =>
-      /ZodError|class S3Client |age-encryption\.org/.test(fs.readFileSync(path.join(CHUNKS, file), 'utf8')),
+      /ZodError|class S3Client |age-encryption\.org|notifications\/elicitation/.test(
+        fs.readFileSync(path.join(CHUNKS, file), 'utf8'),
+      ),
     );
     expect(heavy).toEqual([]);
   },
 );
+
+test('--version loads nothing else', () => {
+  const text = fs.readFileSync(path.join(checkout, 'dist/km-backup.js'), 'utf8');
+  const imported = [...text.matchAll(/^(?:import|export)[^;]*?"(\.[^"]+)"/gm)].map(([, file]) => file!);
+  const sizes = imported.map((file) => fs.statSync(path.join(checkout, 'dist', file)).size);
+  expect(sizes.reduce((sum, size) => sum + size, text.length)).toBeLessThan(10_000);
+});

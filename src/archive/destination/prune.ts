@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
@@ -19,6 +20,8 @@ export interface PruneOptions {
   readonly policy: RetentionPolicy | undefined;
   readonly now: Date;
   readonly dryRun: boolean;
+  /** Digest of the plan that was approved: nothing is removed if it is another one now. */
+  readonly expectPlan?: string | undefined;
   /** The archive that this run made. It is never removed. */
   readonly keep?: string | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
@@ -30,6 +33,8 @@ export interface PruneRow extends RetentionDecision {
 
 export interface PruneOutcome {
   readonly rows: readonly PruneRow[];
+  /** Hex SHA-256 over every archive and what is decided about it: equal plans have equal digests. */
+  readonly planDigest: string;
   readonly pruned: string[];
   /** `NAME: why` for each archive that could not be removed. */
   readonly failures: string[];
@@ -37,11 +42,21 @@ export interface PruneOutcome {
   readonly present: { count: number; bytes: number; names: string[]; classes: ArchiveClass[] };
 }
 
-/** Removes the archives that the policy no longer keeps. Call it only after a success, holding the lock. */
+/**
+ * Removes the archives that the policy no longer keeps. Call it only after a success, holding the lock.
+ * @throws {ArchiveError} PlanChanged when the plan is not the expected one.
+ */
 export function pruneUnderLock(options: PruneOptions): PruneOutcome {
   const { destination, policy, now, dryRun, keep, failpoint } = options;
   const archives = archivesOfSeries(destination, options.series);
   const rows = planRows(archives, policy, now);
+  const planDigest = digestOf(rows);
+  if (options.expectPlan !== undefined && options.expectPlan !== planDigest) {
+    throw new ArchiveError(
+      'PlanChanged',
+      `refused: the plan has changed: its digest is ${planDigest}, expected ${options.expectPlan}. The archives in ${destination} are not what they were. Nothing was removed. Look at the plan again.`,
+    );
+  }
   const pruned: string[] = [];
   const failures: string[] = [];
   for (const { archive, keep: stays } of rows) {
@@ -63,6 +78,7 @@ export function pruneUnderLock(options: PruneOptions): PruneOutcome {
   const left = archives.filter(({ name }) => !gone.has(name));
   return {
     rows,
+    planDigest,
     pruned,
     failures,
     present: {
@@ -97,6 +113,15 @@ function planRows(
     now.getTime(),
   );
   return decisions.map((decision) => ({ ...decision, archive: byName.get(decision.name)! }));
+}
+
+function digestOf(rows: readonly PruneRow[]): string {
+  const hash = createHash('sha256');
+  for (const { name, keep, archive } of rows) {
+    const { class: kind, sizeBytes, modifiedAt } = archive;
+    hash.update(`${JSON.stringify([name, keep, kind, sizeBytes, modifiedAt.getTime()])}\n`);
+  }
+  return hash.digest('hex');
 }
 
 /** The archive goes first: the next run sweeps an orphaned manifest, but an orphaned archive would count as unverified. */

@@ -23,6 +23,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   },
   verify: { summary: 'read archives and say whether they are sound', load: () => import('./verify.ts') },
   serve: { summary: 'run backups on a schedule, without Kubernetes', load: () => import('./serve.ts') },
+  mcp: { summary: 'serve tools for AI assistants (Model Context Protocol)', load: () => import('./mcp.ts') },
   'run-script': {
     summary: 'run a script that writes the archive, as the playbook allows',
     load: () => import('./run-script.ts'),

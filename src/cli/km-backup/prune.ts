@@ -10,7 +10,7 @@ import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import { addLocationFlags, checkLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
-import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
+import { digest, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { printJson, warn } from './output.ts';
 import { addRetentionOptions } from './retention-options.ts';
 import { formatBytes, table } from './table.ts';
@@ -20,6 +20,7 @@ interface Flags extends RetentionFlags, LocationFlags {
   series?: string;
   dryRun: boolean;
   json: boolean;
+  expectPlan?: string;
   lockWait: number;
   takeOver: boolean;
   graceHours: number;
@@ -32,6 +33,11 @@ export function command(context: CliContext): Command {
     .option('--destination <dir>', DESTINATION_HELP)
     .option('--series <name>', 'look only at this series (archives without a manifest belong to every one)')
     .option('--dry-run', 'show what would be removed and why; remove nothing', false)
+    .option(
+      '--expect-plan <digest>',
+      'refuse when the plan (planDigest of --json) no longer has this digest',
+      digest,
+    )
     .option('--json', 'one JSON object', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0);
   return addLocationFlags(addRetentionOptions(prune))
@@ -48,6 +54,9 @@ async function run(url: string | undefined, flags: Flags, context: CliContext): 
   }
   if (url !== undefined) {
     checkLocation(url);
+    if (flags.expectPlan !== undefined) {
+      throw new ArchiveError('Usage', '--expect-plan is for the archives of a destination, not for copies.');
+    }
     const { pruneLocation } = await import('./on-location.ts');
     return await pruneLocation(url, policy, flags.destination ?? destinationOf(context.env), flags, context);
   }
@@ -59,6 +68,7 @@ async function run(url: string | undefined, flags: Flags, context: CliContext): 
     policy,
     now: new Date(),
     dryRun: flags.dryRun,
+    expectPlan: flags.expectPlan,
   });
   if (flags.json) printJson(toJson(outcome, flags.dryRun));
   else process.stdout.write(toTable(outcome));
@@ -80,9 +90,10 @@ function toTable({ rows }: PruneOutcome): string {
   );
 }
 
-function toJson({ rows, pruned, failures }: PruneOutcome, dryRun: boolean) {
+function toJson({ rows, planDigest, pruned, failures }: PruneOutcome, dryRun: boolean) {
   return {
     dryRun,
+    planDigest,
     archives: rows.map(({ name, keep, reasons, archive }) => ({
       name,
       class: archive.class,

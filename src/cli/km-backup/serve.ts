@@ -33,7 +33,7 @@ export function command(context: CliContext): Command {
       'after',
       `
 Variables (an empty one counts as unset):
-${variablesHelp(['serve', 'all'])}
+${variablesHelp(['serve', 'both', 'all'])}
 
 Exit status: 0 after SIGTERM or SIGINT, 2 if a variable is invalid, 4 if another process serves the destination.`,
     )

@@ -1,0 +1,148 @@
+/** Tools that look at archives: list and verify. */
+import { z } from 'zod';
+import {
+  type ArchiveInfo,
+  listArchives,
+  type Verification,
+  type VerificationState,
+  verifyArchive,
+} from '../../archive/index.ts';
+import { counted, lines, size } from '../text.ts';
+import { defineTool, type Tool } from '../tool.ts';
+import { archiveOf, type LocalSettings, newestOf } from './settings.ts';
+
+const MOST_LISTED = 100;
+
+export const ArchiveState = z.enum(['complete', 'incomplete', 'unverified', 'corrupt', 'unreadable']);
+
+const Listed = z.object({
+  name: z.string(),
+  path: z.string(),
+  time: z.string(),
+  state: ArchiveState,
+  problem: z.string().optional(),
+  sizeBytes: z.int(),
+  files: z.int().optional(),
+  sourceBytes: z.int().optional(),
+  warnings: z.int().optional(),
+  series: z.string().optional(),
+  sha256: z.string().optional(),
+});
+
+export function listTool(settings: LocalSettings): Tool {
+  return defineTool({
+    name: 'list',
+    title: 'List the archives',
+    description:
+      'The archives of the destination, newest first, with state, size and time. Reads no archive whole.',
+    effect: 'reads',
+    input: z.strictObject({
+      limit: z.int().min(1).max(1000).default(MOST_LISTED).describe('Most archives to list'),
+    }),
+    output: z.object({ destination: z.string(), total: z.int(), archives: z.array(Listed) }),
+    run: async ({ limit }) => {
+      const { destination } = settings;
+      const archives = listArchives(destination);
+      const shown = archives.slice(0, limit);
+      return {
+        data: { destination, total: archives.length, archives: shown.map(toData) },
+        text: lines(
+          `${destination}: ${counted(archives.length, 'archive')}${shown.length < archives.length ? `, the newest ${shown.length} of them` : ''}.`,
+          shown.map(toLine),
+        ),
+      };
+    },
+  });
+}
+
+function toData({ name, path, timestamp, class: state, problem, sizeBytes, summary }: ArchiveInfo) {
+  return {
+    name,
+    path,
+    time: timestamp.toISOString(),
+    state,
+    problem: problem,
+    sizeBytes,
+    files: summary?.files,
+    sourceBytes: summary?.sourceBytes,
+    warnings: summary?.warnings.count,
+    series: summary?.series ?? undefined,
+    sha256: summary?.sha256,
+  };
+}
+
+function toLine({ name, timestamp, class: state, problem, sizeBytes, summary }: ArchiveInfo): string {
+  const files = summary ? `, ${counted(summary.files, 'file')}` : '';
+  const why = problem === undefined ? '' : ` (${problem})`;
+  return `${name}: ${state}${why}, ${timestamp.toISOString()}, ${size(sizeBytes)}${files}`;
+}
+
+const Verified = z.object({
+  name: z.string(),
+  state: z.enum(['sound', 'damaged', 'unreadable', 'missing']),
+  against: z.enum(['manifest', 'manifest-deep', 'structure']).optional(),
+  entries: z.int(),
+  bytes: z.int(),
+  problem: z.string().optional(),
+});
+
+export function verifyTool(settings: LocalSettings): Tool {
+  return defineTool({
+    name: 'verify',
+    title: 'Verify archives',
+    description:
+      'Reads archives whole and says whether each is sound. Default: the newest. Takes as long as reading them.',
+    effect: 'reads',
+    input: z.strictObject({
+      archives: z.array(z.string()).min(1).optional().describe('Names of archives, as in list'),
+      all: z.boolean().default(false).describe('Every archive of the destination'),
+      deep: z.boolean().default(false).describe('Also decompress, and compare every header and content'),
+    }),
+    output: z.object({ sound: z.boolean(), archives: z.array(Verified) }),
+    run: async ({ archives: names, all, deep }, { signal, progress }) => {
+      const chosen = all
+        ? listArchives(settings.destination)
+        : (names?.map((name) => archiveOf(settings, name)) ?? [newestOf(settings)]);
+      const total = chosen.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      const results: { name: string; verification: Verification }[] = [];
+      let before = 0;
+      for (const { name, path, sizeBytes } of chosen) {
+        const message = `verifying ${counted(chosen.length, 'archive')}`;
+        const verification = await verifyArchive(path, {
+          deep,
+          signal,
+          progress: (bytes) => progress({ done: before + bytes, total, message }),
+        });
+        before += sizeBytes;
+        results.push({ name, verification });
+      }
+      const sound = results.every(({ verification }) => verification.sound);
+      return {
+        data: { sound, archives: results.map(({ name, verification }) => verified(name, verification)) },
+        text: lines(
+          results.length === 0 ? `${settings.destination} has no archives.` : undefined,
+          results.map(({ name, verification }) => verdict(name, verification)),
+        ),
+        failed: !sound,
+      };
+    },
+  });
+}
+
+function verified(name: string, { state, against, entries, bytes, problem }: Verification) {
+  return { name, state, against: against, entries, bytes, problem: problem };
+}
+
+const words: Record<VerificationState, string> = {
+  sound: 'sound',
+  damaged: 'DAMAGED',
+  unreadable: 'unreadable, so nothing is known about its content',
+  missing: 'missing',
+};
+
+function verdict(name: string, { state, entries, bytes, problem, against }: Verification): string {
+  if (problem !== undefined) return `${name}: ${words[state]}: ${problem}`;
+  const basis =
+    against === 'structure' ? 'by structure and checksums only: it has no manifest' : 'against its manifest';
+  return `${name}: ${words[state]}, ${entries} entries, ${size(bytes)}, checked ${basis}`;
+}

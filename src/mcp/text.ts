@@ -1,0 +1,22 @@
+/** Text for people and models. Names come from outside: escaped, they cannot forge a line or drive a terminal. */
+import { printable } from '../log/printable.ts';
+
+/** Joins lines, each escaped. */
+export function lines(...all: readonly (string | undefined | readonly string[])[]): string {
+  return all
+    .flat()
+    .filter((line) => line !== undefined)
+    .map((line) => printable(line, Number.POSITIVE_INFINITY))
+    .join('\n');
+}
+
+const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+export function size(bytes: number): string {
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  return power === 0 ? `${bytes} bytes` : `${(bytes / 1024 ** power).toFixed(1)} ${units[power]}`;
+}
+
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
