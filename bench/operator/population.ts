@@ -103,7 +103,10 @@ export async function settledSchedules(
 
 /** The status that the operator would write. */
 export function withStatus(schedule: KmBackupSchedule, backups: readonly KmBackup[]): KmBackupSchedule {
-  const { steps } = decideSchedule({ schedule, backups, jobs: [], allowScripts: false }, Date.now());
+  const { steps } = decideSchedule(
+    { schedule, backups, jobs: [], drills: [], allowScripts: false },
+    Date.now(),
+  );
   const write = steps.find((step) => step.kind === 'writeScheduleStatus');
   return write ? { ...schedule, status: write.status } : schedule;
 }

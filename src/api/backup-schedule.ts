@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { Cron, TimeZone } from './cadence.ts';
 import { CopySpecs, ScheduleCopyStatus } from './copy.ts';
-import { CRON_RULES } from './cron-pattern.ts';
+import { Drill, DrillStatus } from './drill.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { Affinity, NodeSelector, PodAnnotations, PodLabels, PodResources, Toleration } from './pod-fields.ts';
 import { Retention } from './retention-fields.ts';
@@ -117,27 +118,10 @@ export const KmBackupScheduleSpec = z
     intervalMinutes: int(1, 5_256_000)
       .default(720)
       .describe('Minutes between runs, counted from the creation of the schedule. Ignored when cron is set.'),
-    cron: z
-      .string()
-      .min(1)
-      .max(256)
-      .optional()
-      .meta(rules(...CRON_RULES))
-      .describe(
-        'Cron expression of 5 fields, or @daily and the like. `H` stands for a value hashed from the UID. Takes precedence over intervalMinutes.',
-      ),
-    timeZone: z
-      .string()
-      .min(1)
-      .max(64)
-      .default('Etc/UTC')
-      .meta(
-        rules({
-          rule: "self != 'Local' && self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$') && timestamp('2000-01-01T00:00:00Z').getFullYear(self) >= 1999",
-          message: 'must be a time zone of the IANA database, such as "Europe/Berlin" or "Etc/UTC"',
-        }),
-      )
-      .describe('IANA time zone in which cron is read.'),
+    cron: Cron.optional().describe(
+      'Cron expression of 5 fields, or @daily and the like. `H` stands for a value hashed from the UID. Takes precedence over intervalMinutes.',
+    ),
+    timeZone: TimeZone.default('Etc/UTC').describe('IANA time zone in which cron is read.'),
     startingDeadlineSeconds: int(1)
       .optional()
       .describe(
@@ -180,6 +164,7 @@ export const KmBackupScheduleSpec = z
       .default(3)
       .describe('Failed Jobs and failed or skipped KmBackups to keep.'),
     podTemplate: PodTemplate.optional(),
+    drill: Drill.optional(),
   })
   .meta(
     rules(
@@ -284,6 +269,7 @@ export const KmBackupScheduleStatus = z.object({
     .describe(
       'UIDs of finished KmBackups that `runs` includes, in the order of counting. A few of them may no longer exist.',
     ),
+  ...DrillStatus.shape,
 });
 export type KmBackupScheduleStatus = z.infer<typeof KmBackupScheduleStatus>;
 

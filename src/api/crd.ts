@@ -45,6 +45,8 @@ export const RESOURCES: readonly ResourceDefinition[] = [
       { name: 'Next', type: 'string', jsonPath: '.status.nextScheduleTime' },
       { name: 'Archives', type: 'integer', jsonPath: '.status.archives.count' },
       { name: 'Status', type: 'string', jsonPath: '.status.conditions[?(@.type=="Healthy")].reason' },
+      { name: 'Drill', type: 'string', jsonPath: '.status.lastDrillResult', priority: 1 },
+      { name: 'Last Drill', type: 'date', jsonPath: '.status.lastDrillTime', priority: 1 },
       { name: 'Missed', type: 'integer', jsonPath: '.status.missedSlots', priority: 1 },
       {
         name: 'Message',

@@ -27,6 +27,8 @@ export const LABELS = {
 export const ANNOTATIONS = {
   /** On a KmRestore that keeps an old state: `commit` deletes it now, `rollback` puts it back. */
   oldState: `${GROUP}/old-state`,
+  /** On a KmRestore that a schedule made: the time of its cron, or the number of the archive, that the drill is for. */
+  drill: `${GROUP}/drill`,
   /** Where the run writes, or where the archive is: claim, slash, folder. */
   destination: `${GROUP}/destination`,
   /** The user and groups of the run, and why; JSON. */

@@ -64,6 +64,12 @@ export const RESTORE_REASONS = {
     meaning: 'There is no KmBackupLocation of the name in `spec.source.location.name`. Nothing was changed.',
     kubectl: 'Choose one: `kubectl get kmbl`. On a new cluster, apply its manifest first.',
   },
+  ArchiveTooOld: {
+    state: 'ended',
+    meaning:
+      'The newest complete archive was made before `spec.source.notBefore`: newer backups are missing, failed or incomplete. A drill fails with this reason if the archive is older than `spec.drill.maxArchiveAge`, or is that of the drill before though a newer one was due. Nothing was restored.',
+    kubectl: 'Look why there is no newer archive: `kubectl get kmb`.',
+  },
   PrerequisiteFailed: {
     state: 'ended',
     meaning: 'A KmRestore named in `spec.after` did not succeed.',
@@ -89,6 +95,12 @@ export const RESTORE_REASONS = {
     state: 'waiting',
     meaning: 'The API server refuses the new claim: a quota or an admission webhook.',
     kubectl: 'Free quota, or do what the message says.',
+  },
+  VolumeNotMade: {
+    state: 'ended',
+    meaning:
+      'The volume to restore into was not made in time: a StorageClass that does not exist, a quota, or a provisioner that failed. The message says which. Nothing was changed.',
+    kubectl: 'Correct `storageClassName` or `size`, or free quota.',
   },
   StepFailed: { state: 'ended', meaning: 'A step failed. The message says which, and what is live.' },
   RestoredWithLosses: {

@@ -3,7 +3,8 @@ import { PodTemplate, SourceIdentity } from './backup-schedule.ts';
 import { Duration } from './duration.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { ContentCheck, RestorePlan } from './restore-result.ts';
-import { Conditions, RelativePath, ResourceName, rules, Time } from './schema.ts';
+import { Conditions, Quantity, RelativePath, ResourceName, rules, Time } from './schema.ts';
+import { ContentChecks, Scratch } from './scratch.ts';
 import { SCALABLE_KINDS, StepStatus, Steps, StoppedWorkload } from './step.ts';
 
 const ClaimReference = z.object({
@@ -17,6 +18,9 @@ const Source = z
       'KmBackupSchedule whose newest complete archive is restored; with `asOf` the newest at or before that time.',
     ),
     asOf: Time.optional(),
+    notBefore: Time.optional().describe(
+      'Fail with ArchiveTooOld if the newest archive of `scheduleName` was made before this time.',
+    ),
     archive: z
       .object({
         persistentVolumeClaim: ClaimReference,
@@ -64,19 +68,14 @@ const Source = z
         message: 'asOf needs scheduleName',
         fieldPath: '.asOf',
       },
+      {
+        rule: '!has(self.notBefore) || has(self.scheduleName)',
+        message: 'notBefore needs scheduleName',
+        fieldPath: '.notBefore',
+      },
     ),
   )
   .describe('What to restore. Pinned in status.resolved at the first look.');
-
-const Quantity = z
-  .string()
-  .max(64)
-  .meta(
-    rules({
-      rule: 'isQuantity(self) && quantity(self).isGreaterThan(quantity("0"))',
-      message: 'must be a positive quantity such as 10Gi',
-    }),
-  );
 
 const Target = z
   .object({
@@ -98,10 +97,7 @@ const Target = z
       })
       .optional()
       .describe('Restore into a new claim, which is deleted again when the restore fails.'),
-    scratch: z
-      .object({ storageClassName: ResourceName.optional(), size: Quantity })
-      .optional()
-      .describe('Restore into an ephemeral volume and keep nothing: a drill.'),
+    scratch: Scratch.optional().describe('Restore into an ephemeral volume and keep nothing: a drill.'),
   })
   .meta(
     rules({
@@ -133,27 +129,6 @@ const Quiesce = z
   .describe(
     'Workloads to stop during the restore: scaled to zero or suspended, and put back whatever happens.',
   );
-
-export const ContentChecks = z
-  .object({
-    sqlite: z
-      .array(z.string().min(1).max(1024))
-      .max(50)
-      .optional()
-      .describe('Patterns of SQLite files: PRAGMA integrity_check.'),
-    json: z
-      .array(z.string().min(1).max(1024))
-      .max(50)
-      .optional()
-      .describe('Patterns of JSON files: each must parse.'),
-    gzip: z
-      .array(z.string().min(1).max(1024))
-      .max(50)
-      .optional()
-      .describe('Patterns of gzip files: read to the end.'),
-  })
-  .describe('Checks of the restored content, before it goes live.');
-export type ContentChecks = z.output<typeof ContentChecks>;
 
 export const KmRestoreSpec = z
   .object({
@@ -201,6 +176,13 @@ export const KmRestoreSpec = z
     podTemplate: PodTemplate.optional().describe(
       'As in a schedule. Default for user, groups and elevated: those of the schedule, then those of the pod that mounts the target. An elevated restore keeps setuid bits and capabilities of files.',
     ),
+    startDeadlineSeconds: z
+      .int()
+      .min(10)
+      .default(600)
+      .describe(
+        'A restore whose pod has not started by then (unschedulable, image not pulled, volume not made) fails, unless it has begun to change the target.',
+      ),
     deadlineSeconds: z
       .int()
       .min(60)
@@ -326,6 +308,14 @@ export type RestoreIdentity = NonNullable<KmRestoreStatus['identity']>;
 export function isElevated({ spec, status }: KmRestore): boolean {
   const { elevated, runAsUser } = spec.podTemplate ?? {};
   return elevated ?? (runAsUser === undefined && status?.identity?.elevated === true);
+}
+
+/** Whether what it restored is what is on its target now, as far as it has changed it. */
+export function isLive(restore: KmRestore): boolean {
+  const { phase, swapTime, reason } = restore.status ?? {};
+  return (
+    swapTime !== undefined && (phase === 'Succeeded' || (phase === 'Failed' && reason !== 'RollbackFailed'))
+  );
 }
 
 /** Name of the claim that the restore writes to; undefined for scratch space. */

@@ -1,7 +1,7 @@
 import type { Explanation } from './explanation.ts';
 
 interface ScheduleExplanation extends Explanation {
-  readonly condition: 'Ready' | 'Progressing' | 'Healthy';
+  readonly condition: 'Ready' | 'Progressing' | 'Healthy' | 'Recoverable';
   readonly status: 'True' | 'False' | 'Unknown';
 }
 
@@ -62,6 +62,31 @@ export const SCHEDULE_REASONS = {
     meaning: 'The last run failed; the message says why.',
     kubectl: 'Look up the reason of that KmBackup on this page.',
   },
+  NoDrillYet: { condition: 'Recoverable', status: 'Unknown', meaning: 'No drill has ended yet.' },
+  DrillSucceeded: {
+    condition: 'Recoverable',
+    status: 'True',
+    meaning: 'The last drill restored the newest complete archive, and every check passed. Also an Event.',
+  },
+  DrillFailed: {
+    condition: 'Recoverable',
+    status: 'False',
+    meaning: 'The last drill failed; the message says why. Also an Event.',
+    kubectl: 'Look up the reason in the message on this page: it is that of the KmRestore.',
+  },
+  InvalidDrill: {
+    condition: 'Recoverable',
+    status: 'False',
+    meaning: '`spec.drill.cron` cannot be read, or names a date that never comes. Backups go on.',
+    kubectl: 'Correct the field.',
+  },
+  DrillRefused: {
+    condition: 'Recoverable',
+    status: 'False',
+    meaning:
+      'The API server refused to create the KmRestore of a drill: a quota, an admission rule, or a KmRestore of the same name. Backups go on.',
+    kubectl: 'Change what the message names. The operator tries again, for the latest drill that is due.',
+  },
 } as const satisfies Record<string, ScheduleExplanation>;
 
 export type ScheduleReason = keyof typeof SCHEDULE_REASONS;
@@ -77,6 +102,7 @@ export const EVENT_REASONS = {
     meaning:
       'Scheduled times passed without a run: the operator was down, or an earlier run had not ended by then. At most one run catches up.',
   },
+  DrillCreated: { meaning: 'A drill was created: a KmRestore into scratch space.' },
   PlanReady: { meaning: 'A dry run computed its plan.' },
   RestoreSucceeded: { meaning: 'A restore succeeded.' },
   RestoreRolledBack: { meaning: 'A restore failed its verification, and the old state is live again.' },

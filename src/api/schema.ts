@@ -50,6 +50,16 @@ export const RelativePath = z
     ),
   );
 
+export const Quantity = z
+  .string()
+  .max(64)
+  .meta(
+    rules({
+      rule: 'isQuantity(self) && quantity(self).isGreaterThan(quantity("0"))',
+      message: 'must be a positive quantity such as 10Gi',
+    }),
+  );
+
 /** `metav1.Condition`, see the Kubernetes API conventions. */
 export const Condition = z.object({
   type: z.string().max(316),

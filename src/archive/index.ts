@@ -31,6 +31,7 @@ export { type Compression, isManagedName } from './format/names.ts';
 export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
 export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';
+export { type LastRestore, lastRestore } from './restore/last-restore.ts';
 export { listEntries } from './restore/list-entries.ts';
 export { digestOf } from './restore/pinned-archive.ts';
 export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';

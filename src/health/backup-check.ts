@@ -11,6 +11,11 @@ export interface BackupCheck {
   size_bytes?: number;
   last_failure?: string;
   error?: string;
+  /** The archive that was last restored over the source, until the next success. `last_success` is its time then. */
+  restored_archive?: string;
+  /** When that archive was made. */
+  restored_archive_timestamp?: string;
+  restored_at?: string;
 }
 
 /** `checks.clock` of `/healthz`, after the clock turned out to have been ahead. */
@@ -43,6 +48,16 @@ export interface BackupState {
   lastSuccess?: { atMs: number; archive: string; deleted: number; sizeBytes: number };
   /** The last run without a complete archive. Incomplete runs count, skipped ones do not. */
   lastFailure?: { atMs: number; error: string };
+  /** The last restore over the source. */
+  restored?: Restored | undefined;
+}
+
+export interface Restored {
+  atMs: number;
+  archive: string;
+  /** When the archive was made; undefined if unknown. */
+  archiveAtMs: number | undefined;
+  sizeBytes?: number | undefined;
 }
 
 function iso(atMs: number): string {
@@ -59,19 +74,51 @@ function statusOf(state: BackupState): CheckStatus {
   return lastSuccess ? 'ok' : 'pending';
 }
 
-/** The status follows the last run. The last success is shown with every status except `pending` and `unknown`. */
-export function backupCheck(state: BackupState): BackupCheck {
-  const { lastSuccess, lastFailure } = state;
-  const status = statusOf(state);
-  if (status === 'unknown' || status === 'pending') return { status };
+/** The restore, if no backup has succeeded since: the data is that of its archive, not that of the last success. */
+function liveRestore({ restored, lastSuccess }: BackupState): Restored | undefined {
+  return restored && restored.atMs >= (lastSuccess?.atMs ?? 0) ? restored : undefined;
+}
+
+/** What the data corresponds to: the recovered archive after a restore, else the archive of the last success. */
+function lastGood(state: BackupState): Partial<BackupCheck> {
+  const { lastSuccess } = state;
+  const restored = liveRestore(state);
+  const ofRestore = restored && {
+    restored_archive: restored.archive,
+    ...(restored.archiveAtMs !== undefined && { restored_archive_timestamp: iso(restored.archiveAtMs) }),
+    restored_at: iso(restored.atMs),
+  };
+  if (restored?.archiveAtMs !== undefined) {
+    return {
+      last_success: iso(restored.archiveAtMs),
+      archive: restored.archive,
+      deleted: 0,
+      ...(restored.sizeBytes !== undefined && { size_bytes: restored.sizeBytes }),
+      ...ofRestore,
+    };
+  }
   return {
-    status,
     ...(lastSuccess && {
       last_success: iso(lastSuccess.atMs),
       archive: lastSuccess.archive,
       deleted: lastSuccess.deleted,
       size_bytes: lastSuccess.sizeBytes,
     }),
+    ...ofRestore,
+  };
+}
+
+/**
+ * The status follows the last run. The last success is shown with every status except `unknown`; after a restore, the
+ * recovered archive in its place.
+ */
+export function backupCheck(state: BackupState): BackupCheck {
+  const { lastFailure } = state;
+  const status = statusOf(state);
+  if (status === 'unknown') return { status };
+  return {
+    status,
+    ...lastGood(state),
     ...(lastFailure && status !== 'ok' && { last_failure: iso(lastFailure.atMs), error: lastFailure.error }),
   };
 }

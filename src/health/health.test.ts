@@ -16,6 +16,23 @@ const told = {
   size_bytes: 99,
 };
 
+/** At that hour, from the archive of one o'clock. */
+const recovered = (hour: number) => ({
+  atMs: at(hour),
+  archive: 'km-backup-0.tgz',
+  archiveAtMs: at(1),
+  sizeBytes: 77,
+});
+const restoredTo = {
+  last_success: '2026-11-23T01:00:00.000Z',
+  archive: 'km-backup-0.tgz',
+  deleted: 0,
+  size_bytes: 77,
+  restored_archive: 'km-backup-0.tgz',
+  restored_archive_timestamp: '2026-11-23T01:00:00.000Z',
+  restored_at: '2026-11-23T05:00:00.000Z',
+};
+
 describe('the backup check', () => {
   test.each<[string, BackupState, BackupCheck]>([
     ['switched off', { enabled: false }, { status: 'disabled' }],
@@ -38,6 +55,46 @@ describe('the backup check', () => {
       { status: 'error', last_failure: '2026-11-23T04:00:00.000Z', error: 'no space' },
     ],
     ['stopped', { enabled: true, stopped: true, lastSuccess: success }, { status: 'stopped', ...told }],
+    [
+      'restored since: the time of the recovered archive',
+      { enabled: true, lastSuccess: success, restored: recovered(5) },
+      { status: 'ok', ...restoredTo },
+    ],
+    [
+      'restored before the last success',
+      { enabled: true, lastSuccess: success, restored: recovered(2) },
+      { status: 'ok', ...told },
+    ],
+    [
+      'failed, and restored since',
+      { enabled: true, lastSuccess: success, lastFailure: failure(4), restored: recovered(5) },
+      {
+        status: 'error',
+        ...restoredTo,
+        last_failure: '2026-11-23T04:00:00.000Z',
+        error: 'no space',
+      },
+    ],
+    [
+      'restored before the first run',
+      { enabled: true, restored: recovered(5) },
+      { status: 'pending', ...restoredTo },
+    ],
+    [
+      'restored and switched off',
+      { enabled: false, restored: recovered(5) },
+      { status: 'disabled', ...restoredTo },
+    ],
+    [
+      'restored from an archive of unknown age',
+      { enabled: true, lastSuccess: success, restored: { ...recovered(5), archiveAtMs: undefined } },
+      {
+        status: 'ok',
+        ...told,
+        restored_archive: 'km-backup-0.tgz',
+        restored_at: '2026-11-23T05:00:00.000Z',
+      },
+    ],
     ['not read yet', { enabled: true, known: false, lastSuccess: success }, { status: 'unknown' }],
   ])('%s', (_, state, expected) => {
     expect(backupCheck(state)).toEqual(expected);

@@ -6,6 +6,7 @@ export {
   type CheckStatus,
   type ClockCheck,
   type CopyCheck,
+  type Restored,
 } from './backup-check.ts';
 export {
   type HttpAnswer,

@@ -22,6 +22,12 @@ export interface BackupSnapshot {
   /** When missed scheduled times were last counted. */
   missedCountedMs?: number | undefined;
   expectedIntervalSeconds?: number | null | undefined;
+  /** The last drill that ended. */
+  lastDrill?: { atMs: number; success: boolean; archiveAgeSeconds?: number | undefined } | undefined;
+  /** How long the last successful drill took. */
+  lastRecoverySeconds?: number | undefined;
+  /** By when a drill should have ended; absent while none is due or scheduled. */
+  drillDueMs?: number | undefined;
 }
 
 interface Sample {
@@ -138,6 +144,31 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
     'km_backup_missed_counted_timestamp_seconds',
     'When missed scheduled times were last counted, in seconds since 1970. Absent until one was missed.',
     ({ missedCountedMs }) => seconds(missedCountedMs),
+  ),
+  gauge(
+    'km_backup_last_drill_timestamp',
+    'When the last drill ended, in seconds since 1970. Absent until one has.',
+    ({ lastDrill }) => seconds(lastDrill?.atMs),
+  ),
+  gauge(
+    'km_backup_last_drill_success',
+    '1 if the last drill restored the newest complete archive and every check passed, 0 if it failed.',
+    ({ lastDrill }) => lastDrill && Number(lastDrill.success),
+  ),
+  gauge(
+    'km_backup_last_drill_recovery_seconds',
+    'How long the last successful drill took, from its start to its success.',
+    ({ lastRecoverySeconds }) => lastRecoverySeconds,
+  ),
+  gauge(
+    'km_backup_last_drill_archive_age_seconds',
+    'Age of the data of the last drill when it began. Absent if it found no archive.',
+    ({ lastDrill }) => lastDrill?.archiveAgeSeconds,
+  ),
+  gauge(
+    'km_backup_drill_due_timestamp_seconds',
+    'By when a drill should have ended, in seconds since 1970. Late when in the past; absent while suspended.',
+    ({ drillDueMs }) => seconds(drillDueMs),
   ),
   gauge('km_backup_suspended', '1 while the schedule starts no runs.', ({ suspended }) => Number(suspended)),
 ];

@@ -18,7 +18,7 @@ import type { Job } from './workloads.ts';
 /** Steps whose refusal only a person can resolve: a quota, an admission rule, a name that is taken. */
 type RefusableStep = Extract<
   Step,
-  { kind: 'createBackup' | 'createJob' | 'createClaim' | 'scale' | 'suspend' }
+  { kind: 'createBackup' | 'createRestore' | 'createJob' | 'createClaim' | 'scale' | 'suspend' }
 >;
 
 /** The API server answered a step with a refusal. A request without an answer is a plain KubeError. */
@@ -38,7 +38,7 @@ export class StepRefusedError extends Error {
 export interface Applier {
   /**
    * Carries out the steps in order. The first error ends the plan.
-   * @throws {StepRefusedError} when the API server refuses to create a KmBackup or a Job.
+   * @throws {StepRefusedError} when the API server refuses to create an object, or to stop or start a workload.
    * @throws {KubeError} when any other write fails.
    */
   apply(plan: Plan): Promise<void>;
@@ -200,6 +200,16 @@ export function createApplier(options: ApplierOptions): Applier {
           ({ metadata }) => metadata.labels?.[LABELS.scheduleUid] === step.scheduleUid,
         );
       }
+      case 'createRestore': {
+        const restore = { apiVersion: API_VERSION, kind: 'KmRestore', ...step.restore };
+        return createOrAdopt(
+          step,
+          resources.restores,
+          stores.restores,
+          restore,
+          (present) => controllerOf(present)?.uid === step.scheduleUid,
+        );
+      }
       case 'createJob': {
         const job = { apiVersion: 'batch/v1', kind: 'Job', ...step.job };
         return createOrAdopt(
@@ -220,6 +230,8 @@ export function createApplier(options: ApplierOptions): Applier {
         return deleteAsSeen(resources.backups, stores.backups, step.target);
       case 'deleteJob':
         return deleteAsSeen(resources.jobs, stores.jobs, step.target);
+      case 'deleteRestore':
+        return deleteAsSeen(resources.restores, stores.restores, step.target);
       case 'setFinalizer':
         return setFinalizer(step);
       case 'createClaim':
@@ -263,9 +275,7 @@ async function ignoreMissing<T>(request: Promise<T>): Promise<T | undefined> {
 }
 
 function ownerOf(step: RefusableStep): string {
-  return step.kind === 'createJob'
-    ? `${step.owner.kind} ${step.owner.metadata.name}`
-    : 'a run of this schedule';
+  return step.kind === 'createJob' ? `${step.owner.kind} ${step.owner.metadata.name}` : 'this schedule';
 }
 
 function asRefusal(step: RefusableStep, error: unknown): unknown {

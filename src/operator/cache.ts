@@ -1,8 +1,8 @@
 import { isFinished, type KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
-import { ANNOTATIONS, LABELS, MANAGED_SELECTOR } from '../api/names.ts';
-import { isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
+import { LABELS, MANAGED_SELECTOR } from '../api/names.ts';
+import { isLive, isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
 import type { Clock } from '../clock/index.ts';
 import { controllerOf, type KubeObject, keyOf } from '../kube/object.ts';
 import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
@@ -32,19 +32,10 @@ function withTrimmedMeta<T extends { metadata: ObjectMeta }>(object: T): T {
   return { ...object, metadata: trimmedMeta(object.metadata) };
 }
 
-function trimRestore(restore: KmRestore): KmRestore {
-  const wish = restore.metadata.annotations?.[ANNOTATIONS.oldState];
-  const metadata = trimmedMeta(restore.metadata);
-  return {
-    ...restore,
-    metadata: wish === undefined ? metadata : { ...metadata, annotations: { [ANNOTATIONS.oldState]: wish } },
-  };
-}
-
 export interface ChangeHandlers {
   /** The schedule with this key changed. */
   schedule(key: string): void;
-  /** Runs of the schedule with this key changed. */
+  /** Runs or drills of the schedule with this key changed. */
   runs(key: string): void;
   /** The Job or a pod of the run with this key changed. */
   job(key: string): void;
@@ -100,9 +91,12 @@ export class Cache {
       indexers: {
         keeps: (restore) =>
           restore.status?.oldState ? [`${restore.metadata.namespace}/${targetClaimName(restore)}`] : [],
+        live: (restore) =>
+          restore.status?.swapTime ? [`${restore.metadata.namespace}/${targetClaimName(restore)}`] : [],
+        owner: (restore) => [controllerOf(restore)?.uid ?? ''],
         unfinished: (restore) => (isRestoreFinished(restore) ? [] : [restore.metadata.namespace]),
       },
-      trim: trimRestore,
+      trim: withTrimmedMeta,
       onChange: (change) => this.#restoreChanged(change),
     });
     this.jobs = new Store<Job>({
@@ -153,6 +147,8 @@ export class Cache {
   #restoreChanged({ object: restore }: Change<KmRestore>): void {
     const { namespace } = restore.metadata;
     this.#handlers.restore(keyOf(restore));
+    const owner = controllerOf(restore);
+    if (owner?.kind === 'KmBackupSchedule') this.#handlers.runs(`${namespace}/${owner.name}`);
     // Others wait for it: restores of the same claim or with `after`, and backups of the claim.
     for (const other of this.unfinishedRestoresOf(namespace))
       if (other.metadata.uid !== restore.metadata.uid) this.#handlers.restore(keyOf(other));
@@ -237,6 +233,26 @@ export class Cache {
   /** Unfinished restores of a namespace. */
   unfinishedRestoresOf(namespace: string): KmRestore[] {
     return this.restores.byIndex('unfinished', namespace);
+  }
+
+  /** The drills of the schedule with this UID. */
+  restoresOwnedBy(scheduleUid: string): KmRestore[] {
+    return this.restores.byIndex('owner', scheduleUid);
+  }
+
+  /** The last restore of the whole source of the schedule that is live. */
+  restoreOver({ metadata, spec }: KmBackupSchedule): KmRestore | undefined {
+    const { claimName, subPath } = spec.source.persistentVolumeClaim;
+    return this.restores
+      .byIndex('live', `${metadata.namespace}/${claimName}`)
+      .filter(
+        (restore) =>
+          isLive(restore) &&
+          !restore.spec.paths &&
+          restore.spec.target.persistentVolumeClaim?.subPath === subPath,
+      )
+      .sort((a, b) => a.status!.swapTime!.localeCompare(b.status!.swapTime!))
+      .at(-1);
   }
 
   /** A finished restore of the claim that still keeps the state from before it. */

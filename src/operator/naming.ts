@@ -24,6 +24,12 @@ export function backupName(scheduleName: string, scheduleUid: string, scheduledM
   return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
 }
 
+/** The name of the KmRestore of a drill, from the time or the number of archives that it is for. */
+export function drillName(scheduleName: string, scheduleUid: string, key: string): string {
+  const suffix = `-drill-${key.replace(/[-:TZ]/g, '').slice(0, 14)}-${shortHash(scheduleUid)}`;
+  return `${scheduleName.slice(0, MAX_NAME - suffix.length).replace(/[-.]+$/, '')}${suffix}`;
+}
+
 /** The name of the KmBackup for an archive that no run of the schedule made. */
 export function foundName(scheduleName: string, scheduleUid: string, archiveName: string): string {
   const suffix = `-found-${shortHash(`${scheduleUid}/${archiveName}`)}`;

@@ -15,7 +15,7 @@ import { observeSchedule } from './backupschedule/observe.ts';
 import { Cache } from './cache.ts';
 import { ConcurrencyLimiter, type ConcurrencyLimits } from './concurrency-limiter.ts';
 import type { Plan } from './plan.ts';
-import { refusalOfBackup, refusalOfJob, refusalOfRestore } from './refusal.ts';
+import { refusalOfJob, refusalOfRestore, refusalOfSchedule } from './refusal.ts';
 import { type Resources, resources } from './resources.ts';
 import { decideRestore, decideRestoreRefused } from './restore/decide.ts';
 import type { RestoreJobSettings } from './restore/jobs.ts';
@@ -228,10 +228,10 @@ export class Operator {
       const plan = decideSchedule(observed, clock.now());
       await this.#apply(workOf('KmBackupSchedule', key), priority, plan);
     } catch (error) {
-      if (!(error instanceof StepRefusedError) || error.step.kind !== 'createBackup') throw error;
+      if (!(error instanceof StepRefusedError)) throw error;
       const current = observeSchedule(key, this.cache, jobs);
-      const refusal = refusalOfBackup(error, error.step.backup.metadata.name);
-      if (current) await this.#applier.apply(decideScheduleRefused(current, refusal, clock.now()));
+      const refusal = refusalOfSchedule(error);
+      if (current && refusal) await this.#applier.apply(decideScheduleRefused(current, refusal, clock.now()));
       throw error;
     }
   }

@@ -19,6 +19,12 @@ export interface NewBackup {
   spec: KmBackupSpec;
 }
 
+/** Made by a schedule, for a drill. */
+export interface NewRestore {
+  metadata: NewMetadata & { ownerReferences: [OwnerReference] };
+  spec: Pick<KmRestoreSpec, 'source' | 'target'> & Partial<KmRestoreSpec>;
+}
+
 export interface NewJob {
   metadata: NewMetadata & { ownerReferences: [OwnerReference] };
   spec: V1JobSpec;
@@ -51,6 +57,8 @@ export type Step =
   | { kind: 'createBackup'; backup: NewBackup; scheduleUid: string }
   /** Idempotent: a namesake controlled by the same owner is adopted, any other is an error. */
   | { kind: 'createJob'; owner: KmBackup | KmRestore; job: NewJob }
+  /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
+  | { kind: 'createRestore'; restore: NewRestore; scheduleUid: string }
   /** Adds labels to a run that a person created. */
   | { kind: 'labelBackup'; backup: KmBackup; labels: Record<string, string> }
   | { kind: 'writeRestoreStatus'; restore: KmRestore; status: KmRestoreStatus }
@@ -62,6 +70,7 @@ export type Step =
   | { kind: 'suspend'; target: WorkloadReference; suspend: boolean }
   | { kind: 'deleteBackup'; target: DeleteTarget }
   | { kind: 'deleteJob'; target: DeleteTarget }
+  | { kind: 'deleteRestore'; target: DeleteTarget }
   | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule | KmRestore; event: EventText };
 
 export interface Plan {

@@ -17,8 +17,15 @@ export function refusalOfJob({ reason, message }: StepRefusedError): Refusal<Bac
   return { reason: JOB_REASONS[reason] ?? 'JobRefused', message };
 }
 
-export function refusalOfBackup({ message }: StepRefusedError, name: string): Refusal<ScheduleReason> {
-  return { reason: 'BackupRefused', message: `KmBackup ${name} could not be created. ${message}` };
+/** A run or drill that could not be created. */
+export function refusalOfSchedule({ step, message }: StepRefusedError): Refusal<ScheduleReason> | undefined {
+  if (step.kind === 'createBackup') {
+    const { name } = step.backup.metadata;
+    return { reason: 'BackupRefused', message: `KmBackup ${name} could not be created. ${message}` };
+  }
+  if (step.kind !== 'createRestore') return undefined;
+  const { name } = step.restore.metadata;
+  return { reason: 'DrillRefused', message: `KmRestore ${name} could not be created. ${message}` };
 }
 
 /** A Job or claim that could not be created, or a workload that could not be stopped. */

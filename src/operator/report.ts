@@ -1,8 +1,10 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { KmRestore } from '../api/restore.ts';
 import { cadenceOf, successDueOf } from '../api/schedule-cadence.ts';
 import type { BackupState } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
 import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
+import { drillDueMs } from './drill/late.ts';
 import { fromTime } from './time.ts';
 
 const toMs = (time: string | undefined) => (time === undefined ? undefined : fromTime(time));
@@ -47,12 +49,39 @@ export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
     nextSlotMs: toMs(status?.nextScheduleTime),
     missedCountedMs: toMs(status?.missedCountedTime),
     successDueMs: cadence.ok && !spec.suspend ? successDueOf(schedule, cadence.cadence) : undefined,
+    lastDrill:
+      status?.lastDrillTime === undefined
+        ? undefined
+        : {
+            atMs: fromTime(status.lastDrillTime),
+            success: status.lastDrillResult === 'Succeeded',
+            archiveAgeSeconds: status.drill?.last?.archiveAgeSeconds,
+          },
+    lastRecoverySeconds: status?.drill?.lastSuccessful?.recoverySeconds,
+    drillDueMs: drillDueMs(schedule),
     expectedIntervalSeconds: cadence.ok ? expectedInterval(schedule, cadence.cadence, from) : undefined,
   };
 }
 
-/** What `/healthz` shows of a schedule. */
-export function backupStateOf({ spec, status }: KmBackupSchedule): BackupState {
+function restoredBy({ status }: KmRestore): BackupState['restored'] {
+  const { resolved, swapTime } = status ?? {};
+  if (!resolved || swapTime === undefined) return undefined;
+  return {
+    atMs: fromTime(swapTime),
+    archive: resolved.archive.name,
+    archiveAtMs: toMs(resolved.archiveTime),
+    sizeBytes: resolved.archive.sizeBytes,
+  };
+}
+
+/**
+ * What `/healthz` shows of a schedule.
+ * @param restore The last restore over its source.
+ */
+export function backupStateOf(
+  { spec, status }: KmBackupSchedule,
+  restore: KmRestore | undefined,
+): BackupState {
   const { lastSuccessfulTime, lastFailureTime, lastSuccessfulBackup: success, lastBackup } = status ?? {};
   return {
     enabled: !spec.suspend,
@@ -67,6 +96,7 @@ export function backupStateOf({ spec, status }: KmBackupSchedule): BackupState {
         sizeBytes: success?.sizeBytes ?? 0,
       },
     }),
+    restored: restore && restoredBy(restore),
     ...(lastFailureTime && {
       lastFailure: {
         atMs: fromTime(lastFailureTime),

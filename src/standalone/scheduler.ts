@@ -1,5 +1,5 @@
 import type { Clock } from '../clock/index.ts';
-import { type BackupCheck, backupCheck, type ClockCheck } from '../health/index.ts';
+import { type BackupCheck, backupCheck, type ClockCheck, type Restored } from '../health/index.ts';
 import type { Logger } from '../log/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
 import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
@@ -57,9 +57,11 @@ export class Scheduler {
     return this.#state;
   }
 
-  check(): BackupCheck {
+  /** @param restored The last restore over the source. */
+  check(restored?: Restored): BackupCheck {
     const nowMs = this.#options.clock.now();
-    return backupCheck(healthOf(this.#state, { nowMs, enabled: true, stopped: this.#stopped }));
+    const state = healthOf(this.#state, { nowMs, enabled: true, stopped: this.#stopped });
+    return backupCheck({ ...state, restored });
   }
 
   clockCheck(): ClockCheck | undefined {

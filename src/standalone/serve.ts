@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { Registry } from 'prom-client';
-import { ArchiveError, ensureDirectory, listArchives } from '../archive/index.ts';
+import { ArchiveError, ensureDirectory, lastRestore, listArchives } from '../archive/index.ts';
 import type { Clock } from '../clock/index.ts';
 import {
   type BackupCheck,
@@ -9,6 +9,7 @@ import {
   type ClockCheck,
   type CopyCheck,
   healthRoutes,
+  type Restored,
   type RunningServer,
   startHttpServer,
 } from '../health/index.ts';
@@ -102,6 +103,19 @@ async function untilAborted(signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
+/** A restore leaves its journal beside the source: `serve` need not run meanwhile. */
+function restoredTo(source: string): Restored | undefined {
+  const last = lastRestore(source);
+  return (
+    last && {
+      atMs: last.startedAt.getTime(),
+      archive: last.archive,
+      archiveAtMs: last.archiveTime?.getTime(),
+      sizeBytes: last.sizeBytes,
+    }
+  );
+}
+
 interface Served {
   check: () => BackupCheck;
   clock?: () => ClockCheck | undefined;
@@ -142,7 +156,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 }
 
 async function serveDisabled(
-  { listen: address, destination }: Settings,
+  { listen: address, destination, source }: Settings,
   options: ServeOptions,
 ): Promise<void> {
   const { clock, logger, signal } = options;
@@ -153,7 +167,8 @@ async function serveDisabled(
   metrics.setOnly(
     snapshotOf(state, { nowMs, cadence: undefined, nextSlotMs: null, expectedIntervalSeconds: null }),
   );
-  const check = () => backupCheck(healthOf(state, { nowMs, enabled: false, stopped: false }));
+  const health = healthOf(state, { nowMs, enabled: false, stopped: false });
+  const check = () => backupCheck({ ...health, restored: restoredTo(source) });
   const server = await listen(address, { check, registry }, logger);
   logger.info({ url: server.url }, 'backups are disabled: set KM_BACKUP_ENABLED=true to start them');
   options.onListening?.(server.url);
@@ -218,7 +233,7 @@ async function serveEnabled(settings: Settings, options: ServeOptions): Promise<
     logger,
   });
   const served = {
-    check: () => scheduler.check(),
+    check: () => scheduler.check(restoredTo(settings.source)),
     clock: () => scheduler.clockCheck(),
     copy: () => copier?.check(),
     registry,

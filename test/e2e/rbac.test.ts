@@ -10,8 +10,7 @@ const KM = 'km.duskmantle.io';
 /** Every right of the operator in a namespace it serves: `verb resource.group`. */
 const RIGHTS = [
   ...allow(['get', 'list', 'watch'], `kmbackupschedules.${KM}`, `kmbackuplocations.${KM}`),
-  ...allow(['get', 'list', 'watch', 'create', 'patch', 'delete'], `kmbackups.${KM}`),
-  ...allow(['get', 'list', 'watch', 'patch'], `kmrestores.${KM}`),
+  ...allow(['get', 'list', 'watch', 'create', 'patch', 'delete'], `kmbackups.${KM}`, `kmrestores.${KM}`),
   ...allow(
     ['get', 'update'],
     `kmbackupschedules/status.${KM}`,

@@ -5,7 +5,7 @@ import type { RunResult } from '../../src/api/run-result.ts';
 import type { ListOptions } from '../../src/kube/resources.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
-import { inScene, type OperatorScene } from '../support/operator-scene.ts';
+import { inScene } from '../support/operator-scene.ts';
 import { cleanResult, type StubReport } from '../support/stub-kubelet.ts';
 
 const MINUTE_MS = 60_000;
@@ -19,18 +19,6 @@ const without = (outcome: RunResult['outcome'], reason: string): RunResult => {
 const container = (state: object) => [
   { name: 'km-backup', image: 'x', imageID: '', ready: false, restartCount: 0, state },
 ];
-
-/** Forbids what the quota calls `resource`; returns once the quota is in force. */
-async function forbid(scene: OperatorScene, resource: string): Promise<{ lift: () => Promise<void> }> {
-  const quotas = scene.core('resourcequotas', 'ResourceQuota');
-  await quotas.create(scene.namespace, { metadata: { name: 'none' }, spec: { hard: { [resource]: '0' } } });
-  await eventually(
-    () => quotas.get(scene.namespace, 'none'),
-    ({ status }) => (status as { hard?: object } | undefined)?.hard !== undefined,
-    () => `the quota of ${resource} to be in force`,
-  );
-  return { lift: () => quotas.delete(scene.namespace, 'none').then(() => undefined) };
-}
 
 describe.concurrent('what a run ends as, told by the real Job controller', () => {
   const cases: [name: string, report: StubReport, expected: Partial<KmBackupStatus>][] = [
@@ -235,7 +223,7 @@ describe.concurrent('interference', () => {
     'says why a quota refuses the Job, and runs once it allows it',
     inScene(async (scene) => {
       await scene.kubelet();
-      const quota = await forbid(scene, 'count/jobs.batch');
+      const quota = await scene.forbid('count/jobs.batch');
       await scene.operator();
       await scene.schedule('notes');
       const name = await scene.runNow('notes');
@@ -301,7 +289,7 @@ describe.concurrent('interference', () => {
     'shows in the schedule that a quota refuses its run, and runs once it allows it',
     inScene(async (scene) => {
       await scene.kubelet();
-      const quota = await forbid(scene, 'count/kmbackups.km.duskmantle.io');
+      const quota = await scene.forbid('count/kmbackups.km.duskmantle.io');
       const clock = new ShiftedClock();
       clock.offsetMs = (await scene.scheduleWithOneSlot('notes')) + 1_000 - Date.now();
       await scene.operator({ clock });
@@ -417,7 +405,7 @@ describe.concurrent('interference', () => {
     'quotes why the Job can create no pod, and runs once it can',
     inScene(async (scene) => {
       await scene.kubelet();
-      const quota = await forbid(scene, 'pods');
+      const quota = await scene.forbid('pods');
       const clock = new ShiftedClock();
       const running = await scene.operator({ clock });
       await scene.schedule('notes');

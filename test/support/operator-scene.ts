@@ -123,6 +123,18 @@ export class OperatorScene {
     return resource(this.client, { group: '', version: 'v1', plural, kind, namespaced: true });
   }
 
+  /** Allows only so much of what the quota calls `what`; returns once the quota is in force. */
+  async forbid(what: string, beyond = '0'): Promise<{ lift: () => Promise<void> }> {
+    const quotas = this.core('resourcequotas', 'ResourceQuota');
+    await quotas.create(this.namespace, { metadata: { name: 'none' }, spec: { hard: { [what]: beyond } } });
+    await eventually(
+      () => quotas.get(this.namespace, 'none'),
+      ({ status }) => (status as { hard?: object } | undefined)?.hard !== undefined,
+      () => `the quota of ${what} to be in force`,
+    );
+    return { lift: () => quotas.delete(this.namespace, 'none').then(() => undefined) };
+  }
+
   async claim(name: string): Promise<void> {
     await this.all.claims.create(this.namespace, {
       apiVersion: 'v1',

@@ -68,8 +68,8 @@ function growingStock(): (pod: Pod) => StubReport {
 }
 
 export interface StubKubeletOptions {
-  /** Default: clean runs that remove no archive. */
-  report?: ((pod: Pod) => StubReport | Promise<StubReport>) | undefined;
+  /** Undefined: the pod never starts. Default: clean runs that remove no archive. */
+  report?: ((pod: Pod) => StubReport | undefined | Promise<StubReport>) | undefined;
   /** All when absent. */
   namespace?: string;
   /** How long a pod takes to start and then runs, in milliseconds. Absent: it ends at once without ever running. */
@@ -108,7 +108,9 @@ export async function startStubKubelet(
       await surely(() => write(pod, running, { running: { startedAt: startTime } }));
       await sleep(systemClock, takes.runMs, stop.signal);
     }
-    const { exitCode, result } = await report(pod);
+    const reported = await report(pod);
+    if (!reported) return;
+    const { exitCode, result } = reported;
     const terminated = {
       exitCode,
       startedAt: startTime,

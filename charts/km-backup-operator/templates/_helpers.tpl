@@ -58,8 +58,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [km.duskmantle.io]
   resources: [kmrestores]
-  # patch: the finalizer that puts stopped workloads back.
-  verbs: [get, list, watch, patch]
+  # create, delete: drills. patch: the finalizer that puts stopped workloads back.
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [km.duskmantle.io]
   resources: [kmbackupschedules/status, kmbackups/status, kmrestores/status, kmbackuplocations/status]
   verbs: [get, update]

@@ -18,6 +18,8 @@ const DoneRequest = z.object({
   entries: z.int().nonnegative().optional(),
   files: z.int().nonnegative().optional(),
   bytes: z.int().nonnegative().optional(),
+  /** Only chosen paths were restored. */
+  partial: z.boolean().optional(),
 });
 export type DoneRequest = z.infer<typeof DoneRequest>;
 
@@ -57,7 +59,7 @@ export function rememberDone(state: string, request: DoneRequest): void {
   );
 }
 
-function readHistory(state: string): DoneRequest[] {
+export function readHistory(state: string): DoneRequest[] {
   const file = path.join(state, HISTORY);
   try {
     return History.parse(JSON.parse(fs.readFileSync(file, 'utf8'))).done;

@@ -9,7 +9,7 @@ import { type ByteString, display, fromText, join, toBuffer } from '../format/by
 import { LOCK_NAME } from '../format/names.ts';
 import { DeepPaths } from './deep-paths.ts';
 import { messageOf, refused, shown, stateOfAnother } from './failures.ts';
-import { rememberDone } from './history.ts';
+import { HISTORY, rememberDone } from './history.ts';
 import {
   CHECK,
   foreignNames,
@@ -129,19 +129,19 @@ export class RestoreState implements Disposable {
     }
   }
 
-  /** Before the journal goes, which says the same until then. */
+  /** Before the journal goes, which says the same until then. A history that exists has every request, in order. */
   #remember(failpoint: Failpoint): void {
     const { journal } = this;
-    if (!journal?.named || (!journal.undone && (journal.phase === 'staging' || journal.phase === 'staged'))) {
-      return;
-    }
-    const { id, archive, startedAt, direction, undone, staged } = journal;
+    if (!journal || (!journal.named && !present(path.join(this.place.state, HISTORY)))) return;
+    if (!journal.undone && (journal.phase === 'staging' || journal.phase === 'staged')) return;
+    const { id, archive, startedAt, direction, undone, staged, mode } = journal;
     failpoint('remember the request');
     rememberDone(this.place.state, {
       id,
       outcome: undone || direction === 'back' ? 'rolledBack' : 'restored',
       archive,
       startedAt,
+      ...(mode === 'paths' && { partial: true }),
       ...(staged && { entries: staged.entries, files: staged.files, bytes: staged.bytes }),
     });
   }

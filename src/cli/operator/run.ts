@@ -111,12 +111,13 @@ export async function runOperator(
       metrics: registry,
       checks: () =>
         new Map(
-          operator.cache.schedules
-            .list()
-            .map((schedule) => [
-              `${schedule.metadata.namespace}/${schedule.metadata.name}`,
-              backupCheck({ ...backupStateOf(schedule), stopped: state === 'stopped' }),
-            ]),
+          operator.cache.schedules.list().map((schedule) => [
+            `${schedule.metadata.namespace}/${schedule.metadata.name}`,
+            backupCheck({
+              ...backupStateOf(schedule, operator.cache.restoreOver(schedule)),
+              stopped: state === 'stopped',
+            }),
+          ]),
         ),
       ready: () =>
         state === 'syncing' ? ['the first list of schedules, runs, Jobs and pods is not complete'] : [],

@@ -13,7 +13,10 @@ function decide(
   backups: KmBackup[] = [],
   more: Partial<ObservedSchedule> = {},
 ): Plan {
-  return decideSchedule({ schedule: scheduleObject, backups, jobs: [], allowScripts: false, ...more }, nowMs);
+  return decideSchedule(
+    { schedule: scheduleObject, backups, jobs: [], drills: [], allowScripts: false, ...more },
+    nowMs,
+  );
 }
 
 function of<K extends Step['kind']>(plan: Plan, kind: K): Extract<Step, { kind: K }>[] {
@@ -571,7 +574,11 @@ describe('a KmBackup that the API server refuses', () => {
   const refusal = { reason: 'BackupRefused', message: 'exceeded quota' } as const;
   const ready = ({ conditions }: KmBackupScheduleStatus) => conditions?.find(({ type }) => type === 'Ready');
   const refuse = (object: KmBackupSchedule, nowMs: number) =>
-    decideScheduleRefused({ schedule: object, backups: [], jobs: [], allowScripts: false }, refusal, nowMs);
+    decideScheduleRefused(
+      { schedule: object, backups: [], jobs: [], drills: [], allowScripts: false },
+      refusal,
+      nowMs,
+    );
 
   it('is in the Ready condition until the run exists, with one Event', () => {
     const first = refuse(schedule(), at('01:00:01'));

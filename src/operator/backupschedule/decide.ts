@@ -1,9 +1,10 @@
 import { isFinished } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { LABELS } from '../../api/names.ts';
-import type { ScheduleReason } from '../../api/reasons.ts';
+import { SCHEDULE_REASONS, type ScheduleReason } from '../../api/reasons.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import { withCondition } from '../conditions.ts';
+import { decideDrills } from '../drill/decide.ts';
 import type { Run } from '../finished-run.ts';
 import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
 import type { Refusal } from '../refusal.ts';
@@ -49,6 +50,7 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
         settledUntilMs: before?.settledUntil ? fromTime(before.settledUntil) : nowMs,
       };
 
+  const drills = decideDrills(observed, nowMs);
   const found = foundBackups(schedule, inventory);
   const steps: Step[] = [];
   const recordEvent = (event: EventText) => steps.push({ kind: 'recordEvent', regarding: schedule, event });
@@ -76,9 +78,11 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       active: unfinished.map((backup) => backup.metadata.name).sort(),
       claimProblem: observed.claimProblem,
       sourceIdentity: latestSourceIdentity(schedule, observed.jobs),
+      drills,
     };
     const status = statusOf(schedule, runs, validity, due, nowMs);
     steps.push({ kind: 'writeScheduleStatus', schedule, status });
+    for (const event of drills.events) recordEvent(event);
   }
   if (due.missed > 0 && due.lastMissedMs !== undefined) {
     recordEvent({
@@ -104,24 +108,32 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     ...found,
     ...expiredBackups(observed, records, inventory, (backup) => own.has(backup)),
     ...expiredJobs(observed),
+    // The last to be refused: nothing waits for a drill.
+    ...drills.steps,
   );
   return {
     steps,
     mayWait: due.slot === undefined && due.missed === 0,
-    ...(validity.ok && !schedule.spec.suspend && { requeueAtMs: validity.nextMs }),
+    ...earliest(validity.ok && !schedule.spec.suspend ? validity.nextMs : undefined, drills.requeueAtMs),
   };
 }
 
-/** The API server refused to create a KmBackup. The operator tries again; until then the schedule is not Ready. */
+function earliest(...times: readonly (number | undefined)[]): { requeueAtMs?: number } {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? {} : { requeueAtMs: Math.min(...known) };
+}
+
+/** The API server refused to create a run or drill. The operator tries again; until then a condition says so. */
 export function decideScheduleRefused(
   { schedule }: ObservedSchedule,
   { reason, message }: Refusal<ScheduleReason>,
   nowMs: number,
 ): Plan {
   const { status, metadata } = schedule;
-  const before = status?.conditions?.find(({ type }) => type === 'Ready');
-  const ready = { type: 'Ready', status: 'False' as const, reason, message };
-  const conditions = withCondition(status?.conditions, ready, metadata.generation, nowMs);
+  const type = SCHEDULE_REASONS[reason].condition;
+  const before = status?.conditions?.find((condition) => condition.type === type);
+  const refused = { type, status: 'False' as const, reason, message };
+  const conditions = withCondition(status?.conditions, refused, metadata.generation, nowMs);
   const next = { ...status, conditions };
   const event: EventText = { type: 'Warning', reason, action: 'Schedule', note: message };
   return {

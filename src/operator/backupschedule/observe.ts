@@ -1,4 +1,5 @@
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
+import type { KmRestore } from '../../api/restore.ts';
 import { claimNamesOf } from '../../api/schedule-claims.ts';
 import type { Cache } from '../cache.ts';
 import { type ClaimProblem, claimProblem } from '../claims.ts';
@@ -11,6 +12,8 @@ export interface ObservedSchedule {
   backups: readonly Run[];
   /** The Jobs of those runs. */
   jobs: readonly Job[];
+  /** The restores that this schedule made. */
+  drills: readonly KmRestore[];
   allowScripts: boolean;
   /** Namespaces whose Jobs may be elevated. */
   elevatedNamespaces?: readonly string[] | undefined;
@@ -32,5 +35,6 @@ export function observeSchedule(
   const [problem] = claimNamesOf(schedule.spec).flatMap(
     (name) => claimProblem(namespace, name, cache.claims.get(`${namespace}/${name}`)) ?? [],
   );
-  return { schedule, backups, jobs, allowScripts, elevatedNamespaces, claimProblem: problem };
+  const drills = cache.restoresOwnedBy(schedule.metadata.uid);
+  return { schedule, backups, jobs, drills, allowScripts, elevatedNamespaces, claimProblem: problem };
 }

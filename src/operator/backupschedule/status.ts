@@ -8,11 +8,11 @@ import type {
 } from '../../api/backup-schedule.ts';
 import { quoteReason } from '../../api/reasons.ts';
 import { describeCadence } from '../../api/schedule-cadence.ts';
-import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
+import type { DrillDecision } from '../drill/decide.ts';
 import type { FinishedRun } from '../finished-run.ts';
-import { toTime } from '../time.ts';
+import { corrected, toTime } from '../time.ts';
 import type { Due, Validity } from './due.ts';
 import type { Inventory } from './inventory.ts';
 
@@ -139,11 +139,6 @@ function progress(active: readonly string[]): ConditionState {
     : { type: 'Progressing', status: 'False', reason: 'Idle', message: 'No run is active.' };
 }
 
-/** A time in the future was recorded by a clock that was ahead: it is replaced with the time of the correction. */
-function corrected(time: string, nowMs: number): string {
-  return time > toTime(nowMs + CLOCK_TOLERANCE_MS) ? toTime(nowMs) : time;
-}
-
 /** The later of the recorded and the observed time. One that a wrong clock recorded gives way to the other. */
 function later(recorded: string | undefined, observed: string | undefined, nowMs: number) {
   if (recorded === undefined) return observed === undefined ? undefined : corrected(observed, nowMs);
@@ -165,11 +160,12 @@ export interface Runs {
   active: readonly string[];
   sourceIdentity: SourceIdentity | undefined;
   claimProblem: ClaimProblem | undefined;
+  drills: Pick<DrillDecision, 'status' | 'conditions'>;
 }
 
 export function statusOf(
   schedule: KmBackupSchedule,
-  { creating, records, inventory, counted, latestSlotMs, active, sourceIdentity, claimProblem }: Runs,
+  { creating, records, inventory, counted, latestSlotMs, active, sourceIdentity, claimProblem, drills }: Runs,
   validity: Validity,
   due: Due,
   nowMs: number,
@@ -185,7 +181,12 @@ export function statusOf(
   return {
     conditions: withConditions(
       before?.conditions,
-      [readiness(validity, claimProblem, schedule, creating), progress(active), health(last, before)],
+      [
+        readiness(validity, claimProblem, schedule, creating),
+        progress(active),
+        health(last, before),
+        ...drills.conditions,
+      ],
       schedule.metadata.generation,
       nowMs,
     ),
@@ -212,5 +213,6 @@ export function statusOf(
       archives: inventory.totals ?? before?.archives,
     }),
     ...countRuns(before, counted),
+    ...drills.status,
   };
 }

@@ -8,9 +8,9 @@ import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
 import { allowElevated, awaitTurn, heedDeadline, makePlan, pinArchive } from './prepare.ts';
 import { inPlace, type Rung } from './rung.ts';
-import { finish, quoted, type Said, wait } from './status.ts';
+import { fail, finish, quoted, type Said, wait } from './status.ts';
 import { runSteps } from './steps.ts';
-import { discardStaged, goBack, keepOrCommit, makeClaim, stageTree, swapTree } from './tree.ts';
+import { discardStaged, goBack, keepOrCommit, makeClaim, scratchJobs, stageTree, swapTree } from './tree.ts';
 import { putWorkloadsBack, stopWorkloads } from './workloads.ts';
 
 export const RESTORE_FINALIZER = 'km.duskmantle.io/put-back';
@@ -121,7 +121,9 @@ export function decideRestore(observed: ObservedRestore, settings: RestoreJobSet
   if (isRestoreFinished(restore)) {
     // Nothing is left to put back: its namespace can be deleted even if this operator is gone by then.
     if (held) return { steps: [setFinalizer(restore, false)] };
-    return restore.metadata.deletionTimestamp ? NOTHING : keepOrCommit(observed, settings, nowMs);
+    if (restore.metadata.deletionTimestamp) return NOTHING;
+    const left = scratchJobs(observed);
+    return left.length > 0 ? { steps: left } : keepOrCommit(observed, settings, nowMs);
   }
   if (restore.metadata.deletionTimestamp) return held ? release(observed, settings, nowMs) : NOTHING;
   if (!held) return { steps: [setFinalizer(restore, true)] };
@@ -138,6 +140,10 @@ export function decideRestoreRefused(
   { reason, message }: { reason: ConditionReason; message: string },
   nowMs: number,
 ): Plan {
-  const { phase = 'Pending' } = restore.status ?? {};
+  const { phase = 'Pending', startTime } = restore.status ?? {};
+  const { target, startDeadlineSeconds } = restore.spec;
+  const late = startTime !== undefined && nowMs >= fromTime(startTime) + startDeadlineSeconds * 1000;
+  // Nobody waits for a rehearsal.
+  if (target.scratch && late) return fail(restore, nowMs, reason, message);
   return wait(restore, nowMs, { phase, reason, message }, {}, nowMs + 15_000);
 }

@@ -25,6 +25,11 @@ export interface RestoreJobSettings extends JobSettings {
   readonly stepImages: readonly string[];
 }
 
+const TARGET_VOLUME = 'target';
+
+/** Kubernetes names the claim of an ephemeral volume after the pod and the volume. */
+export const ephemeralClaim = (pod: string): string => `${pod}-${TARGET_VOLUME}`;
+
 const ARCHIVE_MOUNT = '/archive';
 const TARGET_MOUNT = '/target';
 const SCRIPT_MOUNT = '/script';
@@ -138,11 +143,11 @@ function targetVolume({ spec }: KmRestore, kind: RestoreJobKind): Volumes {
   if (kind === 'find') return { volumes: [], mounts: [] };
   const { persistentVolumeClaim, newClaim, scratch } = spec.target;
   const readOnly = kind === 'plan' && scratch === undefined;
-  const mounts = [{ name: 'target', mountPath: TARGET_MOUNT, ...(readOnly && { readOnly }) }];
+  const mounts = [{ name: TARGET_VOLUME, mountPath: TARGET_MOUNT, ...(readOnly && { readOnly }) }];
   if (!scratch) {
     const claimName = (persistentVolumeClaim?.claimName ?? newClaim?.name)!;
     const claim = { claimName, ...(readOnly && { readOnly }) };
-    return { volumes: [{ name: 'target', persistentVolumeClaim: claim }], mounts };
+    return { volumes: [{ name: TARGET_VOLUME, persistentVolumeClaim: claim }], mounts };
   }
   const { storageClassName, size } = scratch;
   const claim: V1PersistentVolumeClaimSpec = {
@@ -150,7 +155,7 @@ function targetVolume({ spec }: KmRestore, kind: RestoreJobKind): Volumes {
     ...(storageClassName && { storageClassName }),
     resources: { requests: { storage: size } },
   };
-  return { volumes: [{ name: 'target', ephemeral: { volumeClaimTemplate: { spec: claim } } }], mounts };
+  return { volumes: [{ name: TARGET_VOLUME, ephemeral: { volumeClaimTemplate: { spec: claim } } }], mounts };
 }
 
 /** The claim of the archive, or what leads to the location and its identity. */
@@ -178,7 +183,7 @@ function sourceVolumes({ spec, status }: KmRestore, access: LocationAccess | und
   return {
     // Read-only, so that neither kubelet nor container runtime changes the volume.
     volumes: shared ? [] : [{ name: 'archive', persistentVolumeClaim: { claimName, readOnly: true } }],
-    mounts: [{ name: shared ? 'target' : 'archive', mountPath: ARCHIVE_MOUNT, readOnly: true }],
+    mounts: [{ name: shared ? TARGET_VOLUME : 'archive', mountPath: ARCHIVE_MOUNT, readOnly: true }],
   };
 }
 

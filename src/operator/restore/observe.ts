@@ -21,6 +21,7 @@ import { namedWorkload, ownerOf, workloadNow } from '../steps/observe.ts';
 import { probe } from '../steps/probe.ts';
 import { annotatedDestination, type Job, type PersistentVolumeClaim, type Pod } from '../workloads.ts';
 import { stateOfRestoreJob } from './job-state.ts';
+import { ephemeralClaim } from './jobs.ts';
 import type { MountingPod, ObservedRestore, ProbeAnswer, RestoreJobState } from './observed.ts';
 import { resolve } from './resolve.ts';
 
@@ -142,7 +143,7 @@ export async function observeRestore(
     claimOrNothing(namespace, sourceName, resources),
     claimOrNothing(namespace, claimName, resources),
   ]);
-  const needsPods = claimName !== undefined && !isRestoreFinished(restore);
+  const needsPods = !isRestoreFinished(restore);
   const pods = needsPods ? (await resources.pods.list(namespace, { fieldSelector: ACTIVE_PODS })).items : [];
   const ours = (pod: Pod) => pod.metadata.labels?.[LABELS.restoreUid] === restore.metadata.uid;
   const mounting: MountingPod[] = [];
@@ -167,7 +168,7 @@ export async function observeRestore(
     await Promise.all(
       cache.jobsOfRestore(restore.metadata.uid).map(async (job) => {
         const kind = job.metadata.labels?.[LABELS.component] ?? '';
-        return [kind, await explained(job, cache.podsOf(job), resources, nowMs)] as const;
+        return [kind, await explained(restore, job, cache.podsOf(job), resources, nowMs)] as const;
       }),
     ),
   );
@@ -209,21 +210,39 @@ export async function observeRestore(
   };
 }
 
+/** Of the scheduler, which says the same in the condition of the pod. */
+const KNOWN_OTHERWISE: ReadonlySet<string> = new Set(['FailedScheduling']);
+/** Of the controllers that make volumes. */
+const VOLUME_EVENTS: ReadonlySet<string> = new Set(['FailedBinding', 'ProvisioningFailed']);
+
 /** A pod that starts within this time needs no reason why it has not. */
 const USUAL_START_MS = 10_000;
 
 /** With the newest Warning about a pod that does not start, such as a forbidden pod or a volume that cannot be mounted. */
 async function explained(
+  { spec }: KmRestore,
   job: Job,
   pods: readonly Pod[],
-  { events }: Resources,
+  resources: Resources,
   nowMs: number,
 ): Promise<RestoreJobState> {
   const state = stateOfRestoreJob(job, pods);
-  if (state.state !== 'active' || !state.start?.unexplained) return state;
+  if (state.state !== 'active' || !state.start) return state;
+  const { scratch } = spec.target;
+  // The scheduler says that the scratch volume is missing, not why.
+  if (!state.start.unexplained && !scratch) return state;
   if (nowMs < state.start.sinceMs + USUAL_START_MS) return state;
-  const warning = await newestWarning([job, ...pods], events);
-  return warning ? { ...state, message: `${state.message} ${warning.message}` } : state;
+  const { namespace } = job.metadata;
+  const volumes = await Promise.all(
+    (scratch ? pods : []).map(({ metadata }) =>
+      claimOrNothing(namespace, ephemeralClaim(metadata.name), resources),
+    ),
+  );
+  const objects = [job, ...pods, ...volumes.filter((claim) => claim !== undefined)];
+  const warning = await newestWarning(objects, resources.events, KNOWN_OTHERWISE);
+  if (!warning) return state;
+  const cause = VOLUME_EVENTS.has(warning.reason) ? ({ cause: 'VolumeNotMade' } as const) : {};
+  return { ...state, message: `${state.message} ${warning.message}`, start: { ...state.start, ...cause } };
 }
 
 async function locationOf(

@@ -33,6 +33,8 @@ export type RestoreJobState =
         readonly sinceMs: number;
         /** Neither the pod nor the Job says why: only their Events can. */
         readonly unexplained: boolean;
+        /** Why, where it is known well enough to be the reason of the restore. */
+        readonly cause?: ConditionReason;
       };
     }
   | { readonly state: 'succeeded'; readonly result: RestoreResult | undefined; readonly target: DeleteTarget }

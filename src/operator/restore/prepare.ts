@@ -3,7 +3,7 @@
 import { IDENTITY_KEY, locationUrl } from '../../api/location.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import { isElevated, isRestoreFinished, type KmRestore, type RestoreIdentity } from '../../api/restore.ts';
+import { isElevated, isRestoreFinished, type KmRestore, type KmRestoreStatus, type RestoreIdentity } from '../../api/restore.ts';
 import type { FoundCopy } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
 import type { Plan } from '../plan.ts';
@@ -38,7 +38,13 @@ export const pinArchive: Rung = (observed, settings, nowMs) => {
   const resolution = resolve(restore, backups, scheduleExists);
   switch (resolution.state) {
     case 'failed':
-      return fail(restore, nowMs, resolution.reason, resolution.message);
+      return fail(
+        restore,
+        nowMs,
+        resolution.reason,
+        resolution.message,
+        resolution.resolved && pinned(resolution.resolved, nowMs),
+      );
     case 'waiting':
       return wait(restore, nowMs, {
         phase: 'Pending',
@@ -56,17 +62,18 @@ function pin(
   identity: RestoreIdentity | undefined,
   nowMs: number,
 ): Plan {
-  const age = resolved.archiveTime && Math.round((nowMs - fromTime(resolved.archiveTime)) / 1000);
   return wait(
     restore,
     nowMs,
     { phase: 'Pending', reason: 'Resolved', message: `Restores ${resolved.archive.name}.` },
-    {
-      resolved,
-      ...(identity && { identity }),
-      ...(typeof age === 'number' && { archiveAgeSeconds: Math.max(0, age) }),
-    },
+    { ...pinned(resolved, nowMs), ...(identity && { identity }) },
   );
+}
+
+function pinned(resolved: Resolved, nowMs: number): Partial<KmRestoreStatus> {
+  const { archiveTime } = resolved;
+  const age = archiveTime && Math.round((nowMs - fromTime(archiveTime)) / 1000);
+  return { resolved, ...(typeof age === 'number' && { archiveAgeSeconds: Math.max(0, age) }) };
 }
 
 /** A Job with access to the location chooses the copy, before anything is stopped. */

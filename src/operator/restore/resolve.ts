@@ -13,13 +13,16 @@ export type Resolved = NonNullable<KmRestoreStatus['resolved']>;
 export type Resolution =
   | { readonly state: 'resolved'; readonly resolved: Resolved }
   | { readonly state: 'waiting'; readonly message: string }
-  | { readonly state: 'failed'; readonly reason: ConditionReason; readonly message: string };
+  | {
+      readonly state: 'failed';
+      readonly reason: ConditionReason;
+      readonly message: string;
+      /** The archive that was found and is not good enough. */
+      readonly resolved?: Resolved;
+    };
 
-const failed = (reason: ConditionReason, message: string): Resolution => ({
-  state: 'failed',
-  reason,
-  message,
-});
+const failed = (reason: ConditionReason, message: string) =>
+  ({ state: 'failed', reason, message }) as const satisfies Resolution;
 
 function resolvedOf(backup: Run): Resolved {
   const archive = backup.status!.archive!;
@@ -56,7 +59,7 @@ function ofBackup(name: string, backups: readonly Run[]): Resolution {
 
 function ofSchedule(
   scheduleName: string,
-  asOf: string | undefined,
+  { asOf, notBefore }: Pick<KmRestore['spec']['source'], 'asOf' | 'notBefore'>,
   backups: readonly Run[],
   scheduleExists: boolean,
 ): Resolution {
@@ -85,7 +88,18 @@ function ofSchedule(
       `KmBackupSchedule ${scheduleName} has no complete archive at or before ${asOf}. The oldest is of ${archiveTimeOf(complete.at(-1)!)}.`,
     );
   }
-  return { state: 'resolved', resolved: resolvedOf(chosen) };
+  const resolved = resolvedOf(chosen);
+  if (notBefore === undefined || fromTime(archiveTimeOf(chosen)!) >= fromTime(notBefore)) {
+    return { state: 'resolved', resolved };
+  }
+  const which = `The newest complete archive of KmBackupSchedule ${scheduleName}${asOf === undefined ? '' : ` as of ${asOf}`}, ${resolved.archive.name}`;
+  return {
+    ...failed(
+      'ArchiveTooOld',
+      `${which}, was made at ${archiveTimeOf(chosen)}: one made at or after ${notBefore} is asked for. Look why there is no newer one: kubectl get kmb.`,
+    ),
+    resolved,
+  };
 }
 
 /** The copy that a Job has found in a location. @param url the location's address */
@@ -101,9 +115,9 @@ export function resolvedCopy({ spec }: KmRestore, found: FoundCopy, url: string)
 
 /** The archive to restore, if it lies on a claim; asked once, because it is pinned in the status then. */
 export function resolve({ spec }: KmRestore, backups: readonly Run[], scheduleExists: boolean): Resolution {
-  const { backupName, scheduleName, asOf, archive } = spec.source;
+  const { backupName, scheduleName, archive } = spec.source;
   if (backupName !== undefined) return ofBackup(backupName, backups);
-  if (scheduleName !== undefined) return ofSchedule(scheduleName, asOf, backups, scheduleExists);
+  if (scheduleName !== undefined) return ofSchedule(scheduleName, spec.source, backups, scheduleExists);
   const { persistentVolumeClaim, path } = archive!;
   const cut = path.lastIndexOf('/');
   return {

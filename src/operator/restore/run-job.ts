@@ -14,7 +14,6 @@ import { type Said, wait } from './status.ts';
  * The others have to be done whenever they can be.
  */
 const NOTHING_DONE_YET: ReadonlySet<RestoreJobKind> = new Set(['find', 'plan', 'stage']);
-const START_DEADLINE_MS = 10 * 60_000;
 
 /** Runs a Job and waits for its end. Undefined: it succeeded, with its result in `onSuccess`. */
 export function runJob(
@@ -35,11 +34,12 @@ export function runJob(
     case 'failed':
       return onFailure(job.reason, `${job.message}${identityHint(restore, job.message)}`);
     case 'active': {
-      const startBy = job.start && NOTHING_DONE_YET.has(kind) && job.start.sinceMs + START_DEADLINE_MS;
-      if (startBy && nowMs >= startBy) {
-        const minutes = START_DEADLINE_MS / 60_000;
-        const message = `The pod of the Job ${job.target.name} did not start within ${minutes} minutes. ${job.message}`;
-        const plan = onFailure('StartDeadlineExceeded', message);
+      const { startDeadlineSeconds } = restore.spec;
+      const startBy =
+        job.start && NOTHING_DONE_YET.has(kind) && job.start.sinceMs + startDeadlineSeconds * 1000;
+      if (job.start && startBy && nowMs >= startBy) {
+        const message = `The pod of the Job ${job.target.name} did not start within ${startDeadlineSeconds} s. ${job.message}`;
+        const plan = onFailure(job.start.cause ?? 'StartDeadlineExceeded', message);
         return { ...plan, steps: [{ kind: 'deleteJob', target: job.target }, ...plan.steps] };
       }
       return wait(

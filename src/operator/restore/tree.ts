@@ -1,7 +1,7 @@
 /** Stages the tree, swaps it in, takes it out again. Pure. */
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { KmRestoreStatus } from '../../api/restore.ts';
-import { NOTHING, type Plan } from '../plan.ts';
+import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
@@ -79,6 +79,15 @@ export const stageTree: Rung = (observed, settings, nowMs) => {
     fields,
   );
 };
+
+/** Jobs whose pods hold a scratch volume, which is gone with them. */
+export function scratchJobs({ restore, jobs }: ObservedRestore): Step[] {
+  if (!restore.spec.target.scratch) return [];
+  return (['plan', 'stage'] as const).flatMap((kind) => {
+    const job = jobs.get(kind) ?? { state: 'none' };
+    return job.state === 'none' ? [] : [{ kind: 'deleteJob' as const, target: job.target }];
+  });
+}
 
 export const swapTree: Rung = (observed, settings, nowMs) => {
   const { restore, mounting, jobs } = observed;

@@ -1,0 +1,312 @@
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
+import { LABELS } from '../../src/api/names.ts';
+import type { KmRestore } from '../../src/api/restore.ts';
+import type { RestoreResult } from '../../src/api/restore-result.ts';
+import { eventually } from '../support/kubectl.ts';
+import { ShiftedClock } from '../support/operator-in-process.ts';
+import { inScene, type OperatorScene } from '../support/operator-scene.ts';
+import { restoreReport } from '../support/restore-report.ts';
+import { cleanResult } from '../support/stub-kubelet.ts';
+
+const HOUR_MS = 3_600_000;
+const scratch = { size: '1Gi' };
+
+/** A run whose archive is dated `hours` ago. */
+async function backedUp(scene: OperatorScene, hours = 0): Promise<string> {
+  const { status } = await scene.finished(await scene.runNow('notes', `${hours}h-ago-${Date.now()}`));
+  return status!.archive!.name;
+}
+
+/** Pods of backups end at once with a good report, those of drills too unless they never start. */
+const kubelet = (scene: OperatorScene, drill: Partial<RestoreResult> | 'never start' = {}) =>
+  scene.kubelet(({ metadata: { labels } }) => {
+    const component = labels?.[LABELS.component] ?? '';
+    if (component !== 'backup') return drill === 'never start' ? undefined : restoreReport(component, drill);
+    const hours = Number.parseInt(labels?.[LABELS.backup] ?? '', 10);
+    const time = new Date(Date.now() - hours * HOUR_MS).toISOString().slice(0, 19);
+    return { exitCode: 0, result: cleanResult(`km-backup-${time.replace(/[-:]/g, '')}Z.tgz`) };
+  });
+
+const drills = (scene: OperatorScene): Promise<KmRestore[]> =>
+  scene.all.restores.list(scene.namespace).then(({ items }) => items);
+
+const recoverable = ({ status }: KmBackupSchedule) =>
+  status?.conditions?.find(({ type }) => type === 'Recoverable');
+
+/** The schedule once its status has the end of a drill. */
+const drilled = (scene: OperatorScene, ended: (schedule: KmBackupSchedule) => boolean = () => true) =>
+  scene.scheduleUntil(
+    'notes',
+    (schedule) =>
+      schedule.status?.lastDrillTime !== undefined &&
+      schedule.status.drill?.active === undefined &&
+      ended(schedule),
+  );
+
+/** Waits until the schedule counts archives from now on. */
+const settled = (scene: OperatorScene) =>
+  scene.scheduleUntil('notes', ({ status }) => status?.drill?.settledArchives !== undefined);
+
+/** No Job, pod or claim of a drill is left, and nothing holds its KmRestore. */
+async function nothingLeft(scene: OperatorScene): Promise<void> {
+  await eventually(
+    async () => {
+      const { items: claims } = await scene.all.claims.list(scene.namespace);
+      const [jobs, pods, restores] = await Promise.all([scene.jobs(), scene.pods(), drills(scene)]);
+      return [
+        ...claims.map(({ metadata }) => metadata.name).filter((name) => name !== 'state'),
+        ...[...jobs, ...pods]
+          .filter(({ metadata }) => metadata.labels?.[LABELS.restoreUid] !== undefined)
+          .map(({ metadata }) => metadata.name),
+        ...restores.flatMap(({ metadata }) => metadata.finalizers ?? []),
+      ];
+    },
+    (left) => left.length === 0,
+    (left) => `nothing to be left of the drill: ${left?.join(', ')}`,
+  );
+}
+
+describe('a drill against a real API server', () => {
+  it(
+    'restores the newest archive into scratch space, and leaves its record only',
+    inScene(async (scene) => {
+      await kubelet(scene);
+      await scene.schedule('notes', { drill: { every: 2, scratch, checks: { sqlite: ['*.db'] } } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene, 1);
+      await scene.scheduleUntil('notes', ({ status }) => status?.runs?.succeeded === 1);
+      expect(await drills(scene)).toEqual([]);
+      const archive = await backedUp(scene);
+      const schedule = await drilled(scene);
+      const [drill, ...others] = await drills(scene);
+      expect(others).toEqual([]);
+      expect(drill).toMatchObject({
+        metadata: { ownerReferences: [{ kind: 'KmBackupSchedule', name: 'notes', controller: true }] },
+        spec: { target: { scratch }, checks: { sqlite: ['*.db'] } },
+        status: { phase: 'Succeeded', resolved: { archive: { name: archive } } },
+      });
+      expect(schedule.status).toMatchObject({
+        lastDrillResult: 'Succeeded',
+        lastSuccessfulDrillTime: schedule.status?.lastDrillTime,
+        drill: { settledArchives: 2, last: { name: drill?.metadata.name, archive } },
+      });
+      expect(schedule.status?.drill?.last?.recoverySeconds).toBeGreaterThanOrEqual(0);
+      expect(recoverable(schedule)).toMatchObject({ status: 'True', reason: 'DrillSucceeded' });
+      await nothingLeft(scene);
+    }),
+  );
+
+  it(
+    'runs at the time of its cron, keeps the last few, and goes with its schedule',
+    inScene(async (scene) => {
+      await kubelet(scene);
+      const clock = new ShiftedClock();
+      await scene.schedule('notes', { drill: { cron: '0 * * * *', scratch, historyLimit: 2 } });
+      const operator = await scene.operator({ clock });
+      await backedUp(scene);
+      await scene.scheduleUntil(
+        'notes',
+        ({ status }) => status?.drill?.settledUntil !== undefined && status.runs?.succeeded === 1,
+      );
+      for (let hour = 1; hour <= 3; hour++) {
+        clock.offsetMs = hour * HOUR_MS;
+        operator.resync();
+        await drilled(
+          scene,
+          ({ status }) => Date.parse(status!.lastDrillTime!) > Date.now() + (hour - 0.5) * HOUR_MS,
+        );
+      }
+      await eventually(
+        () => drills(scene),
+        (left) => left.length === 2,
+        (left) => `two drills to be left, not ${left?.length}`,
+      );
+      await scene.all.schedules.delete(scene.namespace, 'notes');
+      await eventually(
+        () => drills(scene),
+        (left) => left.length === 0,
+        () => 'its drills to go',
+      );
+    }),
+  );
+
+  it(
+    'fails with an archive that is older than it may be, before it makes a Job',
+    inScene(async (scene) => {
+      await kubelet(scene);
+      await scene.schedule('notes', { drill: { every: 1, maxArchiveAge: '2h', scratch } });
+      await scene.operator();
+      await settled(scene);
+      const archive = await backedUp(scene, 3);
+      const schedule = await drilled(scene);
+      expect(schedule.status).toMatchObject({
+        lastDrillResult: 'Failed',
+        drill: { last: { reason: 'ArchiveTooOld', archive, archiveAgeSeconds: expect.any(Number) } },
+      });
+      expect(schedule.status?.drill?.last?.archiveAgeSeconds).toBeGreaterThan(3 * 3600 - 60);
+      expect(recoverable(schedule)).toMatchObject({ status: 'False', reason: 'DrillFailed' });
+      expect(recoverable(schedule)?.message).toContain(archive);
+      expect(scene.jobsEverMade).toHaveLength(1);
+      await nothingLeft(scene);
+    }),
+  );
+
+  it(
+    'fails when a check of the content does',
+    inScene(async (scene) => {
+      const checks = [{ check: 'sqlite' as const, files: 1, failed: 1, samples: ['app.db: malformed'] }];
+      await scene.kubelet((pod) => restoreReport(pod.metadata.labels?.[LABELS.component] ?? '', { checks }));
+      await scene.schedule('notes', { drill: { every: 1, scratch, checks: { sqlite: ['*.db'] } } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      const schedule = await drilled(scene);
+      expect(schedule.status?.drill?.last).toMatchObject({ reason: 'ContentCheckFailed' });
+      expect(recoverable(schedule)?.message).toContain('app.db: malformed');
+      await nothingLeft(scene);
+    }),
+  );
+
+  it(
+    'is not made while the schedule is suspended',
+    inScene(async (scene) => {
+      await kubelet(scene);
+      await scene.schedule('notes', { suspend: true, drill: { every: 1, scratch } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      await scene.scheduleUntil('notes', ({ status }) => status?.runs?.succeeded === 1);
+      await scene.all.schedules.mergePatch(scene.namespace, 'notes', { spec: { suspend: false } });
+      await scene.scheduleUntil('notes', ({ status }) => status?.drill?.cadence === 'every 1 archives');
+      await backedUp(scene);
+      await drilled(scene);
+      expect(await drills(scene)).toHaveLength(1);
+    }),
+  );
+
+  it(
+    'says in the schedule that a quota refuses it, and runs once it is allowed',
+    inScene(async (scene) => {
+      await kubelet(scene);
+      const quota = await scene.forbid('count/kmrestores.km.duskmantle.io');
+      await scene.schedule('notes', { drill: { every: 1, scratch } });
+      const operator = await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      const refused = await scene.scheduleUntil(
+        'notes',
+        (schedule) => recoverable(schedule)?.message.includes('quota: none') === true,
+      );
+      expect(recoverable(refused)).toMatchObject({ status: 'False', reason: 'DrillRefused' });
+      expect(refused.status?.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('True');
+      await quota.lift();
+      operator.resync();
+      expect((await drilled(scene)).status?.lastDrillResult).toBe('Succeeded');
+    }),
+  );
+
+  const hindrances: [string, [what: string, beyond: string] | undefined, reason: string, words: string][] = [
+    ['a quota of Jobs', ['count/jobs.batch', '1'], 'JobForbidden', 'exceeded quota'],
+    ['a quota of pods', ['count/pods', '1'], 'FailedCreate', 'exceeded quota'],
+    ['a quota of storage', ['requests.storage', '1Gi'], 'VolumeNotMade', 'exceeded quota'],
+    ['a StorageClass that does not exist', undefined, 'VolumeNotMade', '"missing" not found'],
+  ];
+  it.each(hindrances)(
+    'fails because of %s, and leaves nothing behind',
+    inScene(async (scene, _name, quota, reason, words) => {
+      await kubelet(scene, 'never start');
+      // What the claim and the backup use is within the quota.
+      if (quota) await scene.forbid(...quota);
+      const target = { ...scratch, ...(!quota && { storageClassName: 'missing' }) };
+      await scene.schedule('notes', { drill: { every: 1, scratch: target, startDeadlineSeconds: 10 } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      const schedule = await drilled(scene);
+      expect(schedule.status).toMatchObject({ lastDrillResult: 'Failed', drill: { last: { reason } } });
+      expect(recoverable(schedule)?.message).toContain(words);
+      await nothingLeft(scene);
+    }),
+  );
+});
+
+const story = async (scene: OperatorScene): Promise<KmBackupSchedule> => {
+  const schedule = await drilled(scene);
+  expect(schedule.status).toMatchObject({ lastDrillResult: 'Succeeded', runs: { succeeded: 1 } });
+  expect(await drills(scene)).toHaveLength(1);
+  await nothingLeft(scene);
+  // The backup and the drill.
+  expect(scene.jobsEverMade).toHaveLength(2);
+  return schedule;
+};
+
+it(
+  'two operators at once make one drill',
+  inScene(async (scene) => {
+    await kubelet(scene);
+    await scene.schedule('notes', { drill: { every: 1, scratch } });
+    await scene.operator();
+    await scene.operator();
+    await settled(scene);
+    await backedUp(scene);
+    await story(scene);
+  }),
+);
+
+describe('an operator that is killed during a drill', () => {
+  /** One drill, with one kill of the operator; gives how many writes there were. */
+  const run = inScene(
+    async (scene, kill: { write: number; when: 'before' | 'after' } | undefined): Promise<number> => {
+      const { proxy, file } = await scene.proxied();
+      await kubelet(scene);
+      await scene.schedule('notes', { drill: { every: 1, scratch } });
+      let writes = 0;
+      let killed = false;
+      let begun = false;
+      const underway = new Map<number, number>();
+      const start = () => scene.spawnOperator({ kubeconfig: file });
+      let operator = start();
+      const exited = once(operator, 'exit');
+      await settled(scene);
+      proxy.onWrite(async ({ phase, connection, path }) => {
+        // From the creation of the drill on.
+        begun ||= path.includes('/kmrestores');
+        if (!begun || path.includes('/events')) return;
+        if (phase === 'before') underway.set(connection, ++writes);
+        if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
+        killed = true;
+        operator.kill('SIGKILL');
+        await exited;
+        throw new Error('killed');
+      });
+      await backedUp(scene);
+      const done = story(scene);
+      if (kill) {
+        await Promise.race([exited, done]);
+        if (killed) operator = start();
+      }
+      await done;
+      return writes;
+    },
+  );
+
+  it('makes one drill with one Job and one result, whichever write it was', async () => {
+    const writes = await run(undefined);
+    expect(writes).toBeGreaterThan(8);
+    const kills = Array.from({ length: writes }, (_, index) => index + 1).flatMap((write) =>
+      (['before', 'after'] as const).map((when) => ({ write, when })),
+    );
+    const failures: string[] = [];
+    const worker = async () => {
+      for (let kill = kills.shift(); kill; kill = kills.shift()) {
+        const { write, when } = kill;
+        await run(kill).catch((error) => failures.push(`killed ${when} write ${write}: ${error}`));
+      }
+    };
+    await Promise.all(Array.from({ length: 6 }, worker));
+    expect(failures).toEqual([]);
+  }, 900_000);
+});
