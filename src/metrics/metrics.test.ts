@@ -31,6 +31,9 @@ const busy: BackupSnapshot = {
   expectedIntervalSeconds: 3600,
   successDueMs: 1_700_000_120_000,
   missedCountedMs: 1_700_000_001_000,
+  lastDrill: { atMs: 1_700_000_002_000, success: false, archiveAgeSeconds: 7200 },
+  lastRecoverySeconds: 41.5,
+  drillDueMs: 1_700_000_180_000,
 };
 
 async function series(registry: Registry): Promise<string[]> {
@@ -63,6 +66,11 @@ describe('with labels', () => {
       `km_backup_expected_interval_seconds{${of}} 3600`,
       `km_backup_success_due_timestamp_seconds{${of}} 1700000120`,
       `km_backup_missed_counted_timestamp_seconds{${of}} 1700000001`,
+      `km_backup_last_drill_timestamp{${of}} 1700000002`,
+      `km_backup_last_drill_success{${of}} 0`,
+      `km_backup_last_drill_recovery_seconds{${of}} 41.5`,
+      `km_backup_last_drill_archive_age_seconds{${of}} 7200`,
+      `km_backup_drill_due_timestamp_seconds{${of}} 1700000180`,
       `km_backup_suspended{${of}} 1`,
     ]);
   });

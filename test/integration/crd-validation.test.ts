@@ -65,6 +65,7 @@ const scheduleRefusal = (spec: object) => refusal('KmBackupSchedule', { source: 
 
 describe('what the API server refuses of a schedule, in words that help', () => {
   const claims = (more: object) => ({ source: { persistentVolumeClaim: { claimName: 'state', ...more } } });
+  const drill = (more: object) => ({ drill: { scratch: { size: '1Gi' }, ...more } });
   const cases: [name: string, spec: object, words: string][] = [
     ['too few cron fields', { cron: '* * * *' }, 'must be 5 fields'],
     ['too many cron fields', { cron: '0 0 * * * *' }, 'must be 5 fields'],
@@ -118,6 +119,15 @@ describe('what the API server refuses of a schedule, in words that help', () => 
       { podTemplate: { serviceAccountName: 'admin' } },
       'unknown field "spec.podTemplate.serviceAccountName"',
     ],
+    ['a drill of no time', { drill: { scratch: { size: '1Gi' } } }, 'exactly one of cron (a time) and every'],
+    ['a drill of both', drill({ cron: '@daily', every: 2 }), 'exactly one of cron (a time) and every'],
+    ['a drill of a time that never comes', drill({ cron: '0 0 31 2 *' }), 'never comes'],
+    ['a drill after no archive', drill({ every: 0 }), 'greater than or equal to 1'],
+    ['a drill of archives in a zone', drill({ every: 1, timeZone: 'Etc/UTC' }), 'timeZone needs cron'],
+    ['a drill of an archive of no age', drill({ every: 1, maxArchiveAge: '0' }), 'longer than 0'],
+    ['a drill without room', drill({ every: 1, scratch: { size: '0' } }), 'positive quantity'],
+    ['a drill without scratch space', { drill: { every: 1 } }, 'spec.drill.scratch: Required value'],
+    ['a drill that restores paths', drill({ every: 1, paths: ['a'] }), 'unknown field "spec.drill.paths"'],
     ['a command', { command: ['sh'] }, 'unknown field "spec.command"'],
   ];
   it.each(cases)('%s', async (_name, spec, words) => {
@@ -498,5 +508,19 @@ it('fills in the defaults of the playbook', async () => {
     retention: { limit: 7 },
     compression: { format: 'gzip' },
     concurrencyPolicy: 'Forbid',
+  });
+});
+
+describe('a KmRestore with a limit of age', () => {
+  const target = { scratch: { size: '1Gi' } };
+  const notBefore = '2026-01-02T00:00:00Z';
+  it.each([
+    ['of a schedule', { scheduleName: 'notes', notBefore }, undefined],
+    ['of a backup, whose age is known', { backupName: 'a', notBefore }, 'notBefore needs scheduleName'],
+    ['that is no time', { scheduleName: 'notes', notBefore: 'yesterday' }, 'date-time'],
+  ])('%s', async (_name, source, words) => {
+    const refused = await refusal('KmRestore', { source, target });
+    if (words === undefined) expect(refused).toBeUndefined();
+    else expect(refused).toContain(words);
   });
 });

@@ -158,7 +158,7 @@ describe('a drill against a real API server', () => {
     'fails when a check of the content does',
     inScene(async (scene) => {
       const checks = [{ check: 'sqlite' as const, files: 1, failed: 1, samples: ['app.db: malformed'] }];
-      await scene.kubelet((pod) => restoreReport(pod.metadata.labels?.[LABELS.component] ?? '', { checks }));
+      await kubelet(scene, { checks });
       await scene.schedule('notes', { drill: { every: 1, scratch, checks: { sqlite: ['*.db'] } } });
       await scene.operator();
       await settled(scene);
