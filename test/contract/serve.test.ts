@@ -145,36 +145,45 @@ describe('the built-in program', () => {
     expect(await again.stop()).toBe(0);
   });
 
-  test('after a restore, /healthz reports the timestamp of the recovered archive until the next success', async () => {
-    const at = new Date('2026-02-01T12:00:00Z');
-    const { result } = await runBackup({ ...createOptions, source, destination, now: () => at });
-    writeFileSync(path.join(source, 'state.txt'), 'damaged later');
-    const before = start({}, '--run-now');
-    await expect.poll(async () => (await health(before)).check['status'], WAIT).toBe('ok');
-    expect((await health(before)).check['restored_at']).toBeUndefined();
-    expect(await before.stop()).toBe(0);
+  test.each([
+    // Its own state lies beside the archives: after the restore it begins anew.
+    ['inside the source', () => destination, 'pending'],
+    ['elsewhere', () => path.join(root, 'archives'), 'ok'],
+  ])(
+    'with archives %s, /healthz reports after a restore the timestamp of the recovered archive',
+    async (_, where, status) => {
+      const archives = where();
+      const env = { KM_BACKUP_DEST: archives };
+      const at = new Date('2026-02-01T12:00:00Z');
+      const { result } = await runBackup({ ...createOptions, source, destination: archives, now: () => at });
+      writeFileSync(path.join(source, 'state.txt'), 'damaged later');
+      const before = start(env, '--run-now');
+      await expect.poll(async () => (await health(before)).check['status'], WAIT).toBe('ok');
+      expect((await health(before)).check['restored_at']).toBeUndefined();
+      expect(await before.stop()).toBe(0);
 
-    const archive = path.join(destination, result.archive!.name);
-    const restoring = spawnSync(PROGRAM, ['restore', archive, source], { encoding: 'utf8' });
-    expect([restoring.status, restoring.stderr]).toEqual([0, expect.any(String)]);
-    expect(readFileSync(path.join(source, 'state.txt'), 'utf8')).toBe('precious');
-    const after = start({});
-    expect((await health(after)).check).toMatchObject({
-      status: 'ok',
-      last_success: '2026-02-01T12:00:00.000Z',
-      archive,
-      restored_archive: archive,
-      restored_archive_timestamp: '2026-02-01T12:00:00.000Z',
-      restored_at: expect.stringMatching(/^20/),
-    });
-    expect(await after.stop()).toBe(0);
+      const archive = path.join(archives, result.archive!.name);
+      const restoring = spawnSync(PROGRAM, ['restore', archive, source], { encoding: 'utf8' });
+      expect([restoring.status, restoring.stderr]).toEqual([0, expect.any(String)]);
+      expect(readFileSync(path.join(source, 'state.txt'), 'utf8')).toBe('precious');
+      const after = start(env);
+      expect((await health(after)).check).toMatchObject({
+        status,
+        last_success: '2026-02-01T12:00:00.000Z',
+        archive,
+        restored_archive: archive,
+        restored_archive_timestamp: '2026-02-01T12:00:00.000Z',
+        restored_at: expect.stringMatching(/^20/),
+      });
+      expect(await after.stop()).toBe(0);
 
-    const next = start({}, '--run-now');
-    await expect.poll(async () => (await health(next)).check['restored_at'], WAIT).toBeUndefined();
-    const { check } = await health(next);
-    expect(check['last_success']).not.toBe('2026-02-01T12:00:00.000Z');
-    expect(await next.stop()).toBe(0);
-  });
+      const next = start(env, '--run-now');
+      await expect.poll(async () => (await health(next)).check['restored_at'], WAIT).toBeUndefined();
+      const { check } = await health(next);
+      expect(check['last_success']).not.toBe('2026-02-01T12:00:00.000Z');
+      expect(await next.stop()).toBe(0);
+    },
+  );
 
   test('a copy after each success; one that fails leaves the backup a success', async () => {
     const location = path.join(root, 'off-site');

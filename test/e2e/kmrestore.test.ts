@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { application, service } from '../support/application.ts';
 import type { Kubectl, KubeObject } from '../support/kubectl.ts';
+import { forwardOperatorHttp } from '../support/operator-http.ts';
 import { kmRestore, restored, runNow, schedule } from '../support/resources.ts';
 import { claim, treeListing } from '../support/volume.ts';
-import { cluster, restrictedNamespace } from './context.ts';
+import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
 
 let kubectl: Kubectl;
 let remove: () => Promise<void>;
@@ -93,6 +94,20 @@ describe('a KmRestore in place', () => {
     expect(status.oldState.keptUntil).toBeDefined();
     expect(await tree()).toEqual(good);
     expect(await replicas()).toBe(1);
+  });
+
+  it('/healthz reports the timestamp of the recovered archive', async () => {
+    const { operator } = cluster();
+    const http = await forwardOperatorHttp(kubectlIn(operator.namespace), operator.name);
+    const { resolved } = (await kubectl.get('kmrestore', 'back')).status;
+    const answer = await http.text(`/healthz?namespace=${kubectl.namespace}&schedule=app`);
+    http.close();
+    expect(JSON.parse(answer).checks.backup).toMatchObject({
+      last_success: new Date(resolved.archiveTime).toISOString(),
+      archive: backup.status.archive.name,
+      restored_archive: backup.status.archive.name,
+      restored_archive_timestamp: new Date(resolved.archiveTime).toISOString(),
+    });
   });
 
   it('lets no other restore overwrite the state that it keeps, until that is given up', async () => {

@@ -171,6 +171,21 @@ describe('a drill against a real API server', () => {
   );
 
   it(
+    'fails when the files do not fit into the scratch space',
+    inScene(async (scene) => {
+      const report = { outcome: 'Failed', reason: 'NoSpace', message: '12 MiB needed, 8 MiB free.' } as const;
+      await kubelet(scene, report);
+      await scene.schedule('notes', { drill: { every: 1, scratch } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      const schedule = await drilled(scene);
+      expect(schedule.status?.drill?.last).toMatchObject({ reason: 'NoSpace', message: report.message });
+      await nothingLeft(scene);
+    }),
+  );
+
+  it(
     'is not made while the schedule is suspended',
     inScene(async (scene) => {
       await kubelet(scene);

@@ -30,5 +30,5 @@ export function restoreReport(phase: string, more: Partial<RestoreResult> = {}):
     }),
     ...more,
   };
-  return { exitCode: 0, result };
+  return { exitCode: result.outcome === 'Succeeded' ? 0 : 1, result };
 }
