@@ -7,7 +7,7 @@ import type { RestoreResult } from '../../src/api/restore-result.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
-import { restoreReport } from '../support/restore-report.ts';
+import { restoreReport } from '../support/restore-scene.ts';
 import { cleanResult } from '../support/stub-kubelet.ts';
 
 const HOUR_MS = 3_600_000;
@@ -225,7 +225,7 @@ describe('a drill against a real API server', () => {
 
   const hindrances: [string, [what: string, beyond: string] | undefined, reason: string, words: string][] = [
     ['a quota of Jobs', ['count/jobs.batch', '1'], 'JobForbidden', 'exceeded quota'],
-    ['a quota of pods', ['count/pods', '1'], 'FailedCreate', 'exceeded quota'],
+    ['a quota of pods', ['count/pods', '1'], 'StartDeadlineExceeded', 'exceeded quota'],
     ['a quota of storage', ['requests.storage', '1Gi'], 'VolumeNotMade', 'exceeded quota'],
     ['a StorageClass that does not exist', undefined, 'VolumeNotMade', '"missing" not found'],
   ];

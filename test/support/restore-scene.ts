@@ -18,7 +18,7 @@ export const FOUND = {
 };
 
 /** What the pods of a restore report, by the phase that they carry out. */
-export function restoreReport(phase: string): StubReport {
+export function restoreReport(phase: string, more: Partial<RestoreResult> = {}): StubReport {
   const now = new Date().toISOString();
   const restored = { entries: 3, files: 2, bytes: 10, reusedBytes: 4 };
   const result: RestoreResult = {
@@ -45,8 +45,9 @@ export function restoreReport(phase: string): StubReport {
         samples: ['+ a'],
       },
     }),
+    ...more,
   };
-  return { exitCode: 0, result };
+  return { exitCode: result.outcome === 'Succeeded' ? 0 : 1, result };
 }
 
 /** A run of the past, with its archive. */
