@@ -118,6 +118,17 @@ export const ROOMS: readonly Room[] = [
     ],
   },
   {
+    path: 'archive/guard',
+    what: 'whether a new archive is suspicious, compared with the one before it',
+    imports: [
+      ARCHIVE_ERRORS,
+      'archive/format',
+      'archive/destination',
+      'archive/create/create.ts',
+      'archive/diff',
+    ],
+  },
+  {
     path: 'archive',
     what: '`errors.ts`, which all wings share; `worker.ts`, the entry of worker threads',
     imports: [
@@ -128,6 +139,7 @@ export const ROOMS: readonly Room[] = [
       'archive/create',
       'archive/restore',
       'archive/diff',
+      'archive/guard',
       'posix',
       'api',
     ],

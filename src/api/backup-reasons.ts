@@ -51,6 +51,19 @@ export const BACKUP_REASONS = {
     kubectl: 'Rename or delete the other Job.',
   },
   Running: { state: 'running', meaning: 'km-backup is running.' },
+  Suspicious: {
+    state: 'ended',
+    meaning:
+      'Condition `Suspicious`: the guard (`spec.guard`) compared the archive with the one before it. The source shrank or changed beyond a limit, or content that used to compress no longer does. The archive is kept, and none of the schedule is removed.',
+    kubectl:
+      'Look at what changed. If it is as it should be: `kubectl annotate kmb NAME km.duskmantle.io/approved=true`.',
+    shell: 'Look at it with `km-backup diff`, then `km-backup approve ARCHIVE`.',
+  },
+  Approved: {
+    state: 'ended',
+    meaning:
+      'Condition `Suspicious`: the archive was suspicious and was approved. The next run applies retention.',
+  },
   StartDeadlineExceeded: {
     state: 'ended',
     meaning:

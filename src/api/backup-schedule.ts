@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Cron, TimeZone } from './cadence.ts';
 import { CopySpecs, ScheduleCopyStatus } from './copy.ts';
 import { Drill, DrillStatus } from './drill.ts';
+import { Guard, ScheduleSuspicions } from './guard.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { Affinity, NodeSelector, PodAnnotations, PodLabels, PodResources, Toleration } from './pod-fields.ts';
 import { Retention } from './retention-fields.ts';
@@ -134,6 +135,7 @@ export const KmBackupScheduleSpec = z
     source: Source,
     destination: Destination.prefault({}),
     retention: Retention.prefault({}),
+    guard: Guard.optional(),
     copies: CopySpecs.optional(),
     compression: Compression.prefault({}),
     script: z
@@ -247,6 +249,7 @@ export const KmBackupScheduleStatus = z.object({
       pruned: z.int().describe('Archives that retention removed after it.'),
     })
     .optional(),
+  suspicions: ScheduleSuspicions.optional(),
   archives: z
     .object({ count: z.int(), bytes: z.int() })
     .optional()

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BackupCopyStatus } from './copy.ts';
+import { BackupSuspicion } from './guard.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { Conditions, ResourceName, rules, Time } from './schema.ts';
 
@@ -76,6 +77,7 @@ export const KmBackupStatus = z.object({
       reusedBytes: z.int().optional(),
     })
     .optional(),
+  suspicious: BackupSuspicion.optional(),
   warnings: z.object({ count: z.int(), samples: z.array(z.string()) }).optional(),
   copies: z
     .array(BackupCopyStatus)
@@ -95,6 +97,12 @@ export const KmBackupStatus = z.object({
         .optional()
         .describe(
           'One letter for each of `names`, from its manifest: complete, incomplete, unverified (it has none), x for corrupt.',
+        ),
+      suspicious: z
+        .array(z.string())
+        .optional()
+        .describe(
+          'Archives that the guard found suspicious and that nobody had approved by then, at most 20.',
         ),
     })
     .optional()

@@ -25,6 +25,8 @@ export const LABELS = {
 
 /** On the Job of a run, and on the KmBackup of an archive that a run found. */
 export const ANNOTATIONS = {
+  /** On a KmBackup whose archive is suspicious: `true` approves it. */
+  approved: `${GROUP}/approved`,
   /** On a KmRestore that keeps an old state: `commit` deletes it now, `rollback` puts it back. */
   oldState: `${GROUP}/old-state`,
   /** On a KmRestore that a schedule made: the time of its cron, or the number of the archive, that the drill is for. */

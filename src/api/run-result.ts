@@ -39,6 +39,15 @@ export const RunResult = z.object({
     .optional(),
   /** Problems to look at although the archive is sound, in sentences. Example: a damaged earlier archive. */
   notes: z.array(z.string()).optional(),
+  /** The guard found the archive suspicious. Absent: it did not, or there is no guard. */
+  suspicious: z
+    .object({
+      /** Name of the archive that it was compared with. */
+      comparedWith: z.string(),
+      rules: z.array(z.string()),
+      message: z.string(),
+    })
+    .optional(),
   warnings: z.object({
     count: z.int().nonnegative(),
     /** The first few, each bounded and with control characters escaped. */
@@ -57,6 +66,8 @@ export const RunResult = z.object({
     names: z.array(z.string()),
     /** One letter for each name, as by `classLetters`. Absent in results of earlier versions. */
     classes: z.string().optional(),
+    /** Names of suspicious archives that nobody approved. Absent in results of earlier versions. */
+    suspicious: z.array(z.string()).optional(),
   }),
 });
 export type RunResult = z.infer<typeof RunResult>;

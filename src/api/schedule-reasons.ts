@@ -1,7 +1,7 @@
 import type { Explanation } from './explanation.ts';
 
 interface ScheduleExplanation extends Explanation {
-  readonly condition: 'Ready' | 'Progressing' | 'Healthy' | 'Recoverable';
+  readonly condition: 'Ready' | 'Progressing' | 'Healthy' | 'Recoverable' | 'Suspicious';
   readonly status: 'True' | 'False' | 'Unknown';
 }
 
@@ -49,6 +49,17 @@ export const SCHEDULE_REASONS = {
   },
   Idle: { condition: 'Progressing', status: 'False', meaning: 'No run is active.' },
   NoRunYet: { condition: 'Healthy', status: 'Unknown', meaning: 'No run has finished yet.' },
+  SuspiciousArchives: {
+    condition: 'Suspicious',
+    status: 'True',
+    meaning: 'The archive of a run is suspicious, and nobody approved it. No archive is removed.',
+    kubectl: 'See `Suspicious`; the message names the KmBackup.',
+  },
+  NothingSuspicious: {
+    condition: 'Suspicious',
+    status: 'False',
+    meaning: 'The guard found no archive suspicious, or all that are were approved.',
+  },
   Succeeded: { condition: 'Healthy', status: 'True', meaning: 'The last run made a complete archive.' },
   Incomplete: {
     condition: 'Healthy',
@@ -97,6 +108,7 @@ export const EVENT_REASONS = {
   BackupSucceeded: { meaning: 'A run made a complete archive.' },
   BackupIncomplete: { meaning: 'A run made a verified archive, but not of every file.' },
   BackupFailed: { meaning: 'A run failed; the note says why.' },
+  BackupSuspicious: { meaning: 'The guard found the archive of a run suspicious; the note says why.' },
   BackupSkipped: { meaning: 'A run found the destination in use by another.' },
   MissedSchedule: {
     meaning:

@@ -9,6 +9,7 @@ export { ensureDirectory } from './destination/directory.ts';
 export { type ArchiveInfo, listArchives } from './destination/inventory.ts';
 export { lockDestination } from './destination/lock.ts';
 export { type PruneOutcome, pruneUnderLock } from './destination/prune.ts';
+export { approveArchive, suspicionOf } from './destination/suspicions.ts';
 export type { Aspect } from './diff/compare.ts';
 export {
   type Change,
@@ -28,6 +29,15 @@ export type { Member, Summary } from './format/manifest.ts';
 export { readMemberLines, readSummary } from './format/manifest-reader.ts';
 export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
+export {
+  encodeSuspicion,
+  isUnapproved,
+  parseSuspicion,
+  type Suspicion,
+  unreadableSuspicion,
+} from './format/suspicion.ts';
+export { guardWith } from './guard/guard.ts';
+export type { GuardLimits } from './guard/rules.ts';
 export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
 export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';

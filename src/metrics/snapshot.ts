@@ -15,7 +15,8 @@ export interface BackupSnapshot {
     warnings?: number | undefined;
   };
   lastSuccessMs?: number | undefined;
-  archives?: { count: number; bytes: number };
+  /** `suspicious`: of them, those that nobody approved. */
+  archives?: { count: number; bytes: number; suspicious?: number | undefined };
   nextSlotMs?: number | null | undefined;
   /** By when a success is due; absent while suspended. */
   successDueMs?: number | null | undefined;
@@ -119,6 +120,11 @@ export const BACKUP_METRICS: readonly BackupMetric[] = [
     'km_backup_archives_bytes',
     'Total size of the archives at the destination, as the last run saw them.',
     ({ archives }) => archives?.bytes,
+  ),
+  gauge(
+    'km_backup_suspicious',
+    'Suspicious archives that nobody approved; while there are any, retention removes nothing. Absent before the first run.',
+    ({ archives }) => archives && (archives.suspicious ?? 0),
   ),
   counter(
     'km_backup_missed_slots_total',

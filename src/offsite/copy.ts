@@ -8,6 +8,7 @@ import {
   readMemberLines,
   readSummary,
   type Summary,
+  suspicionOf,
 } from '../archive/index.ts';
 import { codeOf } from '../posix/system-error.ts';
 import type { Sealer } from './age.ts';
@@ -20,6 +21,7 @@ import { IndexWriter, memberDigest } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
 import { knownMembers, packsWorthKeeping } from './previous-copies.ts';
 import { readList, sizesOfPacks } from './stored-archives.ts';
+import { putSuspicion } from './suspicions.ts';
 import { Checkpoint, destinationError, lockCopies, writerOf } from './writer-state.ts';
 
 export interface CopyOptions {
@@ -112,7 +114,9 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   const series = summary.series ?? '';
   const base = { archive, series, sizeBytes: summary.sizeBytes };
   const packSizes = await sizesOfPacks(location, series);
+  const suspicion = suspicionOf(file);
   if (await isThere(location, base, summary, packSizes)) {
+    if (suspicion?.approvedAt !== undefined) await putSuspicion(location, series, archive, suspicion);
     return { ...base, outcome: 'already-there', uploadedBytes: 0, reusedBytes: summary.sizeBytes, packs: 0 };
   }
   const destination = path.dirname(file);
@@ -192,6 +196,8 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
     }),
   );
   await put(indexKey(series, archive), index.bytes());
+  // Before the list: no copy of a suspicious archive is there without being called so.
+  await putSuspicion(location, series, archive, suspicion);
   // Before the list: a catalog may name a copy that has no list, but must not leave one out that has.
   await addToCatalog(location, series, writer.id, archive);
   await put(listKey(series, archive), text);

@@ -16,6 +16,7 @@ export { type PruneCopiesReport, pruneCopies } from './prune.ts';
 export { RECIPE } from './recipe.ts';
 export { Retrier } from './retry.ts';
 export { type ListedArchive, listedArchives, readList } from './stored-archives.ts';
+export { putSuspicion, readSuspicion } from './suspicions.ts';
 export { Throttle } from './throttle.ts';
 export { type CopyVerification, verifyCopies } from './verify.ts';
 export { destinationError, existingWriterOf, KnownLocations, lockCopies, writerOf } from './writer-state.ts';

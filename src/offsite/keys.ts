@@ -7,6 +7,7 @@ const ARCHIVES = 'archives';
 const LIST_SUFFIX = '.list';
 const INDEX_SUFFIX = '.index';
 const MANIFEST_SUFFIX = '.manifest';
+const SUSPICION_SUFFIX = '.suspicious';
 const CATALOG_SUFFIX = '.catalog';
 const SWEEP_SUFFIX = '.sweep';
 export const SEALED_SUFFIX = '.age';
@@ -46,6 +47,17 @@ export const indexKey = (series: string, archive: string): string =>
 /** A long manifest is stored in several parts. */
 export const manifestKey = (series: string, archive: string, part: number, isSealed: boolean): string =>
   `${seriesPrefix(series)}${encodePart(archive)}${MANIFEST_SUFFIX}${part === 0 ? '' : `.${part}`}${isSealed ? SEALED_SUFFIX : ''}`;
+
+/** The guard's record of a suspicious archive. */
+export const suspicionKey = (series: string, archive: string): string =>
+  `${seriesPrefix(series)}${encodePart(archive)}${SUSPICION_SUFFIX}`;
+
+/** The archive that a record in the folder of a series is about; undefined for any other key. */
+export function archiveOfSuspicion(series: string, key: string): string | undefined {
+  const name = key.slice(seriesPrefix(series).length);
+  const isRecord = name.endsWith(SUSPICION_SUFFIX) && !name.includes('/');
+  return isRecord ? decodePart(name.slice(0, -SUSPICION_SUFFIX.length)) : undefined;
+}
 
 /** Which archives a writer has copied, so that a listing which leaves one out is noticed. */
 export const catalogKey = (series: string, writer: string): string =>

@@ -3,10 +3,19 @@ import { ArchiveError } from '../archive/index.ts';
 import { planRetention, type RetentionDecision, type RetentionPolicy } from '../retention/index.ts';
 import { readCatalog, writeCatalog } from './catalog.ts';
 import { readDead, writeDead } from './dead-packs.ts';
-import { indexKey, listKey, manifestKey, seriesPrefix, writerOfCatalog, writerOfPack } from './keys.ts';
+import {
+  indexKey,
+  listKey,
+  manifestKey,
+  seriesPrefix,
+  suspicionKey,
+  writerOfCatalog,
+  writerOfPack,
+} from './keys.ts';
 import type { ArchiveList } from './list-file.ts';
 import type { Location } from './location.ts';
 import { listedArchives, listPacks, readList } from './stored-archives.ts';
+import { suspiciousCopies } from './suspicions.ts';
 
 export interface PruneCopiesOptions {
   readonly location: Location;
@@ -16,6 +25,8 @@ export interface PruneCopiesOptions {
   readonly writer: string;
   /** Also those of writers that no longer write: a destination that was lost. */
   readonly takeOver: boolean;
+  /** Path of an archive in the destination that was copied, to learn of approvals; absent where it is not known. */
+  readonly localOf?: ((archive: string) => string) | undefined;
   /** How long a pack must have been dead, and how old it must be, before it is deleted; milliseconds. */
   readonly graceMs: number;
   readonly now: Date;
@@ -58,7 +69,12 @@ export async function pruneCopies(options: PruneCopiesOptions): Promise<PruneCop
   const isOurs = ({ list }: Copy) => takeOver || list === undefined || list.writer === writer;
   const ours = found.copies.filter(isOurs);
   const foreign = found.copies.length - ours.length;
-  const rows = planRetention(ours.map(retentionOf), policy, now.getTime());
+  const suspicious = await suspiciousCopies(location, series, options.localOf, dryRun);
+  const rows = planRetention(
+    ours.map((copy) => ({ ...retentionOf(copy), isSuspicious: suspicious.has(copy.archive) })),
+    policy,
+    now.getTime(),
+  );
   const surplus = new Set(rows.filter(({ keep }) => !keep).map(({ name }) => name));
   const nothing = { sweptPacks: 0, sweptBytes: 0, deadPacks: 0 };
   if (dryRun) {
@@ -151,6 +167,7 @@ function whyNotSweep(
 
 async function deleteCopy(location: Location, series: string, { archive, list }: Copy): Promise<void> {
   await location.delete(listKey(series, archive));
+  await location.delete(suspicionKey(series, archive));
   await location.delete(indexKey(series, archive));
   for (let part = 0; part < (list?.manifestParts ?? 1); part++) {
     await location.delete(manifestKey(series, archive, part, list?.isSealed ?? false));

@@ -9,9 +9,11 @@ import type { EventDetails } from '../kube/events.ts';
 import { controllerOf, type KubeObject } from '../kube/object.ts';
 import type { ResourceClient } from '../kube/resources.ts';
 import type { DeleteTarget, Store } from '../kube/store.ts';
+import { withCondition } from './conditions.ts';
 import { labelValue } from './naming.ts';
 import type { Plan, Step } from './plan.ts';
 import type { Resources } from './resources.ts';
+import { isApproved, suspicionCondition } from './suspicions.ts';
 import { toTime } from './time.ts';
 import type { Job } from './workloads.ts';
 
@@ -71,6 +73,17 @@ function isDone(step: Step): boolean {
 /** The only writer of the operator. */
 export function createApplier(options: ApplierOptions): Applier {
   const { resources, stores, clock, recordEvent, assertLeading } = options;
+
+  /** The cache keeps only a part of finished runs, so the condition is set in what the API server has. */
+  async function noteApproval({ target }: Extract<Step, { kind: 'noteApproval' }>): Promise<void> {
+    const backup = await resources.backups.get(target.namespace, target.name);
+    const [state] = suspicionCondition(backup.status ?? {}, isApproved(backup));
+    const { conditions } = backup.status ?? {};
+    const before = conditions?.find(({ type }) => type === state?.type);
+    if (backup.metadata.uid !== target.uid || !state || before?.reason === state.reason) return;
+    const next = withCondition(conditions, state, backup.metadata.generation, clock.now());
+    await writeStatus(resources.backups, stores.backups, backup, { ...backup.status, conditions: next });
+  }
 
   /** The `resourceVersion` makes the API server refuse, with 409, a decision that started from an old state. */
   async function writeStatus<T extends (KmBackup | KmBackupSchedule | KmRestore) & KubeObject>(
@@ -226,6 +239,8 @@ export function createApplier(options: ApplierOptions): Applier {
         stores.backups.wrote(await resources.backups.mergePatch(namespace, name, patch));
         return;
       }
+      case 'noteApproval':
+        return noteApproval(step);
       case 'deleteBackup':
         return deleteAsSeen(resources.backups, stores.backups, step.target);
       case 'deleteJob':

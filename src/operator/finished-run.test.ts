@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupPhase, isFinished, type KmBackup } from '../api/backup.ts';
-import { API_VERSION, LABELS } from '../api/names.ts';
+import { ANNOTATIONS, API_VERSION, LABELS } from '../api/names.ts';
 import { finishedRunPacking } from './finished-run.ts';
 
 const text = fc.string({ unit: 'grapheme', maxLength: 12 });
@@ -16,7 +16,11 @@ const finished = fc
     metadata: fc
       .record({ name: text, namespace: text, uid: text, resourceVersion: text, creationTimestamp: text })
       .chain((metadata) =>
-        some({ deletionTimestamp: text, labels: fc.record({ [LABELS.scheduleUid]: text }) }).map((more) => ({
+        some({
+          deletionTimestamp: text,
+          labels: fc.record({ [LABELS.scheduleUid]: text }),
+          annotations: fc.record({ [ANNOTATIONS.approved]: text }),
+        }).map((more) => ({
           ...metadata,
           ...more,
         })),
@@ -46,9 +50,10 @@ const finished = fc
           },
           { requiredKeys: ['name', 'claimName', 'path'] },
         ),
+        suspicious: fc.record({ message: text }),
         pruned: fc.record({ count: whole, failed: whole, names }),
         present: fc.record(
-          { count: whole, bytes: whole, names, classes: text },
+          { count: whole, bytes: whole, names, classes: text, suspicious: names },
           { requiredKeys: ['count', 'bytes', 'names'] },
         ),
       },

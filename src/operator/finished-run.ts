@@ -1,11 +1,12 @@
 import { isFinished, type KmBackup, type KmBackupSpec, type KmBackupStatus } from '../api/backup.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
-import { API_VERSION, LABELS } from '../api/names.ts';
+import { ANNOTATIONS, API_VERSION, LABELS } from '../api/names.ts';
 import type { Packing } from '../kube/indexed-objects.ts';
 
 type Archive = NonNullable<KmBackupStatus['archive']>;
 type Pruned = NonNullable<KmBackupStatus['pruned']>;
 type Present = NonNullable<KmBackupStatus['present']>;
+type Suspicion = NonNullable<KmBackupStatus['suspicious']>;
 
 // What is kept of a finished run. The type below is made from these lists, so nothing can read a field that is lost.
 const METADATA = [
@@ -34,7 +35,8 @@ const ARCHIVE = [
   'reusedBytes',
 ] as const satisfies (keyof Archive)[];
 const PRUNED = ['count', 'failed', 'names'] as const satisfies (keyof Pruned)[];
-const PRESENT = ['count', 'bytes', 'names', 'classes'] as const satisfies (keyof Present)[];
+const SUSPICION = ['message'] as const satisfies (keyof Suspicion)[];
+const PRESENT = ['count', 'bytes', 'names', 'classes', 'suspicious'] as const satisfies (keyof Present)[];
 
 /** A finished run as the cache keeps it. */
 export interface FinishedRun {
@@ -42,10 +44,12 @@ export interface FinishedRun {
   kind: 'KmBackup';
   metadata: Pick<ObjectMeta, (typeof METADATA)[number]> & {
     labels?: { [LABELS.scheduleUid]?: string };
+    annotations?: { [ANNOTATIONS.approved]?: string };
   };
   spec: Pick<KmBackupSpec, (typeof SPEC)[number]>;
   status?: Pick<KmBackupStatus, (typeof STATUS)[number]> & {
     warnings?: { count: number } | undefined;
+    suspicious?: Pick<Suspicion, (typeof SUSPICION)[number]> | undefined;
     archive?: Pick<Archive, (typeof ARCHIVE)[number]> | undefined;
     pruned?: Pick<Pruned, (typeof PRUNED)[number]> | undefined;
     present?: Pick<Present, (typeof PRESENT)[number]> | undefined;
@@ -77,6 +81,8 @@ type Packed = [
   archive: Values,
   pruned: Values,
   present: Values,
+  suspicious: Values,
+  approved: string | null,
 ];
 
 function pack({ metadata, spec, status = {} }: FinishedRun): Packed {
@@ -89,16 +95,20 @@ function pack({ metadata, spec, status = {} }: FinishedRun): Packed {
     valuesOf(ARCHIVE, status.archive),
     valuesOf(PRUNED, status.pruned),
     valuesOf(PRESENT, status.present),
+    valuesOf(SUSPICION, status.suspicious),
+    metadata.annotations?.[ANNOTATIONS.approved] ?? null,
   ];
 }
 
-function unpack([metadata, uid, spec, status, warnings, archive, pruned, present]: Packed): FinishedRun {
+function unpack(packed: Packed): FinishedRun {
+  const [metadata, uid, spec, status, warnings, archive, pruned, present, suspicious, approved] = packed;
   return {
     apiVersion: API_VERSION,
     kind: 'KmBackup',
     metadata: {
       ...objectOf<FinishedRun['metadata']>(METADATA, metadata),
       ...(uid !== null && { labels: { [LABELS.scheduleUid]: uid } }),
+      ...(approved !== null && { annotations: { [ANNOTATIONS.approved]: approved } }),
     },
     spec: objectOf(SPEC, spec),
     status: {
@@ -107,6 +117,7 @@ function unpack([metadata, uid, spec, status, warnings, archive, pruned, present
       ...(archive && { archive: objectOf<Archive>(ARCHIVE, archive) }),
       ...(pruned && { pruned: objectOf<Pruned>(PRUNED, pruned) }),
       ...(present && { present: objectOf<Present>(PRESENT, present) }),
+      ...(suspicious && { suspicious: objectOf<Suspicion>(SUSPICION, suspicious) }),
     },
   };
 }

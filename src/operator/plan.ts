@@ -59,6 +59,8 @@ export type Step =
   | { kind: 'createJob'; owner: KmBackup | KmRestore; job: NewJob }
   /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
   | { kind: 'createRestore'; restore: NewRestore; scheduleUid: string }
+  /** Sets the condition of a run whose suspicious archive was approved. Idempotent. */
+  | { kind: 'noteApproval'; target: DeleteTarget }
   /** Adds labels to a run that a person created. */
   | { kind: 'labelBackup'; backup: KmBackup; labels: Record<string, string> }
   | { kind: 'writeRestoreStatus'; restore: KmRestore; status: KmRestoreStatus }

@@ -45,7 +45,9 @@ export function snapshotOf(schedule: KmBackupSchedule): BackupSnapshot {
     suspended: spec.suspend,
     ...(last && { lastRun: { ...last, success: last.phase === 'Succeeded' } }),
     lastSuccessMs: toMs(status?.lastSuccessfulTime),
-    ...(status?.archives && { archives: status.archives }),
+    ...(status?.archives && {
+      archives: { ...status.archives, suspicious: status.suspicions?.backups.length ?? 0 },
+    }),
     nextSlotMs: toMs(status?.nextScheduleTime),
     missedCountedMs: toMs(status?.missedCountedTime),
     successDueMs: cadence.ok && !spec.suspend ? successDueOf(schedule, cadence.cadence) : undefined,

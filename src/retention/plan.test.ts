@@ -327,3 +327,16 @@ function goodName(archives: readonly RetentionArchive[], name: string): boolean 
   const found = archives.find((each) => each.name === name)!;
   return found.class === 'complete' || found.class === 'unverified';
 }
+
+describe('suspicious archives', () => {
+  const four = ['2026-11-20', '2026-11-21', '2026-11-22', '2026-11-23'].map(archive);
+  test.each([0, 1, 2, 3])('nothing is removed while number %d is suspicious', (index) => {
+    const marked = four.map((each, at) => ({ ...each, isSuspicious: at === index }));
+    const rows = planRetention(marked, { limit: 1, maxAgeMs: DAY }, NOW);
+    expect(rows.every(({ keep }) => keep)).toBe(true);
+    expect(rows.map(({ reasons }) => reasons.join())).toContain(
+      'suspicious and not approved: nothing is removed',
+    );
+    expect(rows.filter(({ reasons }) => reasons.join().startsWith(four[index]!.name))).toHaveLength(3);
+  });
+});

@@ -15,6 +15,8 @@ export interface RetentionArchive {
   timestampMs: number | null;
   class: ArchiveClass;
   sizeBytes: number;
+  /** The guard found it suspicious, and nobody approved it. */
+  isSuspicious?: boolean | undefined;
 }
 
 /** Zero, negative or absent: the rule is not set. Fractions are rounded down. */
@@ -116,6 +118,8 @@ function duration(ms: number): string {
  * inspect), unreadable ones, names without a time, and archives dated in the future (a clock was set back). The last
  * four do not count.
  *
+ * While one of them is suspicious, all stay: if its source was damaged, the earlier ones are what is needed.
+ *
  * @param archives In any order, without foreign files.
  * @returns A decision for each archive, newest first.
  */
@@ -157,8 +161,16 @@ export function planRetention(
     if (complete) always.set(complete.name, 'newest complete archive');
   }
 
+  const suspicious = sorted.find(({ isSuspicious }) => isSuspicious);
   return sorted.map((archive): RetentionDecision => {
     const { name, timestampMs } = archive;
+    if (suspicious) {
+      const reason =
+        archive === suspicious || archive.isSuspicious
+          ? 'suspicious and not approved: nothing is removed'
+          : `${suspicious.name} is suspicious and not approved: nothing is removed`;
+      return { name, keep: true, reasons: [reason] };
+    }
     if (archive.class === 'corrupt')
       return { name, keep: true, reasons: ['corrupt: not counted, left for you to inspect and remove'] };
     if (archive.class === 'unreadable')

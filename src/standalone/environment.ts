@@ -60,6 +60,12 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
     return false;
   };
 
+  for (const key of ['guardMaxShrinkPercent', 'guardMaxChangePercent'] as const) {
+    const value = text(key);
+    // `km-backup create` reads it; a mistake must show at the start, not at the first run.
+    if (value !== undefined && !/^(?:[1-9]\d?|100)$/.test(value))
+      refuse(VARIABLES[key].names[0], 'must be a whole number from 1 to 100');
+  }
   const enabled = isOn('enabled');
   const allowEmpty = isOn('allowEmpty');
   const sourcePath = readVariable(env, 'source')?.value;

@@ -50,7 +50,11 @@ export function readResult(destination: string): StoredResult | undefined {
       ...(archive && {
         sourceBytes: archive.sourceBytes,
         reusedBytes: archive.reusedBytes,
-        present: { count: present.count, bytes: present.bytes },
+        present: {
+          count: present.count,
+          bytes: present.bytes,
+          suspicious: present.suspicious?.length ?? 0,
+        },
       }),
     };
     return { result, details };

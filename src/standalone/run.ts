@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { ArchiveError, lockDestination, pruneUnderLock } from '../archive/index.ts';
+import { ArchiveError, lockDestination, type PruneOutcome, pruneUnderLock } from '../archive/index.ts';
 import type { Clock } from '../clock/index.ts';
 import { type Logger, printable } from '../log/index.ts';
 import type { Settings } from './environment.ts';
@@ -111,7 +111,7 @@ async function prune(
     });
     for (const failure of failures)
       logger.warn({ failure: printable(failure) }, 'an archive could not be removed');
-    return { deleted: pruned.length, present: { count: present.count, bytes: present.bytes } };
+    return { deleted: pruned.length, present: presentOf(present) };
   } catch (error) {
     logger.warn(
       { error: messageOf(error) },
@@ -119,6 +119,10 @@ async function prune(
     );
     return {};
   }
+}
+
+function presentOf({ count, bytes, suspicious }: PruneOutcome['present']): NonNullable<RunReport['present']> {
+  return { count, bytes, suspicious: suspicious.length };
 }
 
 function messageOf(error: unknown): string {

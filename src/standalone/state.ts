@@ -49,7 +49,8 @@ export const State = z.object({
     })
     .optional(),
   lastFailure: z.object({ atMs: ms, error: z.string() }).optional(),
-  archives: z.object({ count: total, bytes: total }).optional(),
+  /** `suspicious`: of them, those that nobody approved. */
+  archives: z.object({ count: total, bytes: total, suspicious: total.optional() }).optional(),
 });
 export type State = z.infer<typeof State>;
 

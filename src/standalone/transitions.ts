@@ -17,7 +17,7 @@ export interface RunReport {
   error?: string;
   /** Archives that retention removed after it. */
   deleted?: number;
-  present?: { count: number; bytes: number };
+  present?: { count: number; bytes: number; suspicious?: number };
 }
 
 /** A run that was cut short twice is not tried a third time: perhaps it is what ends the process. */

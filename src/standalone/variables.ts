@@ -88,6 +88,19 @@ export const VARIABLES = {
     meaning:
       '`true` accepts a source without files. By default it is a failure: an unmounted volume looks the same.',
   },
+  guardMaxShrinkPercent: {
+    names: ['KM_BACKUP_GUARD_MAX_SHRINK_PERCENT'],
+    default: 'unset',
+    readBy: 'all',
+    meaning:
+      'An archive with this much fewer files or bytes than the one before it is suspicious: nothing is removed until `km-backup approve`.',
+  },
+  guardMaxChangePercent: {
+    names: ['KM_BACKUP_GUARD_MAX_CHANGE_PERCENT'],
+    default: 'unset',
+    readBy: 'all',
+    meaning: 'The same if more than this many percent of the files are gone or have other content.',
+  },
   script: {
     names: ['KM_BACKUP_SCRIPT'],
     default: 'the built-in program',

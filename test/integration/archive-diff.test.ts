@@ -52,7 +52,7 @@ describe('docs/history.md', () => {
   const blocks = [...page.matchAll(/```sh\n([\s\S]*?)```(?:\n\n```text\n([\s\S]*?)```)?/g)];
 
   test.each(blocks.map(([, command, output]) => [command!, output]))('%s', (command, output) => {
-    const printed = execFileSync('bash', ['-eo', 'pipefail', '-c', command], {
+    const printed = execFileSync('sh', ['-ec', command], {
       cwd: box.root,
       env: {
         PATH: `${path.dirname(program)}:${process.env['PATH']}`,

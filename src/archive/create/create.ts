@@ -11,6 +11,7 @@ import { fromText } from '../format/byte-string.ts';
 import type { Summary } from '../format/manifest.ts';
 import { ManifestWriter } from '../format/manifest-writer.ts';
 import { type Compression, manifestNameOf, temporaryName } from '../format/names.ts';
+import type { Suspicion } from '../format/suspicion.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
 import { PACKING } from './chunker.ts';
 import type { CreateJobs } from './jobs.ts';
@@ -39,6 +40,8 @@ export interface CreateOptions {
   /** Read every file, even if the previous archive holds it unchanged. */
   readonly full: boolean;
   readonly allowEmpty: boolean;
+  /** Says whether the new archive is suspicious; undefined: no archive is. */
+  readonly guard?: Guard | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly now: () => Date;
   /** `expectedBytes`: the size of the source of the previous archive. */
@@ -48,11 +51,24 @@ export interface CreateOptions {
   readonly threads?: number | undefined;
 }
 
+/**
+ * Compares a new archive with the one before it, before the new one gets its name.
+ * @returns Why it is suspicious, and notes for people.
+ */
+export type Guard = (made: {
+  /** Path of its manifest, which does not have its final name. */
+  readonly manifest: string;
+  readonly summary: Summary;
+  readonly destination: string;
+  readonly signal: AbortSignal | undefined;
+}) => Promise<{ readonly suspicion?: Suspicion | undefined; readonly notes: readonly string[] }>;
+
 export interface Created {
   readonly name: string;
   readonly path: string;
   readonly manifestSha256: string;
   readonly summary: Summary;
+  readonly suspicion: Suspicion | undefined;
   /** What a person should know although the archive is sound, in sentences. */
   readonly notes: readonly string[];
 }
@@ -103,13 +119,27 @@ export async function createArchive(options: CreateOptions): Promise<Created> {
     manifest.finish(summary);
     await manifestFile.sync();
     manifestFile.close();
-    publishArchive({ archive, manifest: manifestFile, name, options, failpoint });
+    const judged = await options.guard?.({
+      manifest: manifestFile.path,
+      summary,
+      destination: options.destination,
+      signal: options.signal,
+    });
+    publishArchive({
+      archive,
+      manifest: manifestFile,
+      name,
+      suspicion: judged?.suspicion,
+      options,
+      failpoint,
+    });
     return {
       name,
       path: path.join(options.destination, name),
       manifestSha256: manifestFile.digest(),
       summary,
-      notes: packed.notes,
+      suspicion: judged?.suspicion,
+      notes: [...packed.notes, ...(judged?.notes ?? [])],
     };
   } catch (error) {
     for (const file of [archive, manifestFile]) if (file) discard(file);

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { classLetters } from '../../api/archive-class.ts';
 import type { RunResult } from '../../api/run-result.ts';
 import { isSystemError } from '../../posix/system-error.ts';
@@ -5,7 +6,10 @@ import type { RetentionPolicy } from '../../retention/index.ts';
 import { sweep } from '../destination/directory.ts';
 import { lockDestination } from '../destination/lock.ts';
 import { type PruneOutcome, pruneUnderLock } from '../destination/prune.ts';
+import { approveArchive } from '../destination/suspicions.ts';
 import { ArchiveError, ExitCode, writeError } from '../errors.ts';
+import { isManagedName } from '../format/names.ts';
+import type { Suspicion } from '../format/suspicion.ts';
 import { type Created, type CreateOptions, createArchive } from './create.ts';
 import { ensureDirectoryInVolume } from './volume.ts';
 
@@ -16,6 +20,8 @@ export interface RunOptions extends CreateOptions {
   readonly lockWaitMs: number;
   /** Undefined: no archive is removed. */
   readonly retention: RetentionPolicy | undefined;
+  /** Names of archives that a person approved: their suspicion ends before retention is applied. */
+  readonly approve?: readonly string[] | undefined;
 }
 
 export interface Run {
@@ -37,8 +43,9 @@ export async function runBackup(options: RunOptions): Promise<Run> {
     checkDestination(options);
     using _lock = await lockDestination(options.destination, options.lockWaitMs, options.signal);
     sweep(options.destination);
+    const approvals = approve(options);
     const created = await createArchive(options);
-    return succeeded(base, options.now(), created, prune(options, created));
+    return succeeded(base, options.now(), created, approvals, prune(options, created));
   } catch (error) {
     const failure = asArchiveError(error);
     const skipped = failure.reason === 'Locked';
@@ -58,6 +65,18 @@ export async function runBackup(options: RunOptions): Promise<Run> {
 /** @throws {ArchiveError} DestinationUnusable when the destination lies outside its volume */
 function checkDestination({ destination, destinationVolume }: RunOptions): void {
   if (destinationVolume !== undefined) ensureDirectoryInVolume(destination, destinationVolume);
+}
+
+/** Approves what it can. @returns Notes on the others. */
+function approve({ destination, approve: names = [], now }: RunOptions): string[] {
+  return names.filter(isManagedName).flatMap((name) => {
+    try {
+      approveArchive(path.join(destination, name), now());
+      return [];
+    } catch (error) {
+      return [`${name} could not be approved: ${asArchiveError(error).message}`];
+    }
+  });
 }
 
 type Pruning = Pick<PruneOutcome, 'pruned' | 'failures' | 'present'> & { readonly problem?: string };
@@ -80,7 +99,7 @@ function prune(options: RunOptions, { name, summary }: Created): Pruning {
       pruned: [],
       failures: [],
       // The report may name fewer archives than there are, so absence from it proves nothing.
-      present: { count: 1, bytes: summary.sizeBytes, names: [], classes: [] },
+      present: { count: 1, bytes: summary.sizeBytes, names: [], classes: [], suspicious: [] },
       problem: `Old archives could not be looked through, and the next run tries again: ${message}`,
     };
   }
@@ -89,12 +108,13 @@ function prune(options: RunOptions, { name, summary }: Created): Pruning {
 function succeeded(
   base: Pick<RunResult, 'version' | 'startedAt'>,
   finishedAt: Date,
-  { name, path: file, manifestSha256, summary, notes: ofArchive }: Created,
+  { name, path: file, manifestSha256, summary, suspicion, notes: ofArchive }: Created,
+  approvals: readonly string[],
   { pruned, present, failures, problem }: Pruning,
 ): Run {
   const { warnings } = summary;
   const incomplete = warnings.count > 0;
-  const notes = [...ofArchive];
+  const notes = [...suspicionNotes(name, suspicion), ...ofArchive, ...approvals];
   if (failures.length > 0) notes.push(`Could not remove ${failures.length} old archive(s): ${failures[0]}.`);
   if (problem !== undefined) notes.push(problem);
   const what = incomplete
@@ -122,9 +142,22 @@ function succeeded(
       warnings: { count: warnings.count, samples: [...warnings.samples] },
       pruned: { count: pruned.length, failed: failures.length, names: pruned },
       present: { ...present, classes: classLetters(present.classes) },
+      ...(suspicion && {
+        suspicious: {
+          comparedWith: suspicion.comparedWith,
+          rules: suspicion.reasons.map(({ rule }) => rule),
+          message: suspicion.reasons.map(({ message }) => message).join(' '),
+        },
+      }),
       ...(notes.length > 0 && { notes }),
     },
   };
+}
+
+function suspicionNotes(name: string, suspicion: Suspicion | undefined): string[] {
+  if (!suspicion) return [];
+  const why = suspicion.reasons.map(({ message }) => message).join(' ');
+  return [`${name} is suspicious. ${why} It is kept, and no archive is removed until somebody approves it.`];
 }
 
 function asArchiveError(error: unknown): ArchiveError {

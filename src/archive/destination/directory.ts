@@ -18,9 +18,11 @@ import {
   formatName,
   isManagedName,
   isManifestName,
+  isSuspicionName,
   isTemporaryName,
   MANIFEST_SUFFIX,
   manifestNameOf,
+  SUSPICION_SUFFIX,
 } from '../format/names.ts';
 
 /**
@@ -55,7 +57,8 @@ export function sweep(directory: string): string[] {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const { name } = entry;
     const orphan =
-      isManifestName(name) && !existsSync(path.join(directory, name.slice(0, -MANIFEST_SUFFIX.length)));
+      (isManifestName(name) && !existsSync(path.join(directory, name.slice(0, -MANIFEST_SUFFIX.length)))) ||
+      (isSuspicionName(name) && !existsSync(path.join(directory, name.slice(0, -SUSPICION_SUFFIX.length))));
     if (!entry.isFile() || !(orphan || isTemporaryName(name))) continue;
     try {
       unlinkSync(path.join(directory, name));

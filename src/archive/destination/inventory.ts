@@ -8,7 +8,9 @@ import { readSummary } from '../format/manifest-reader.ts';
 import { compressionOfName, isManagedName, manifestNameOf, timeOfName } from '../format/names.ts';
 import { openFile } from '../format/open-file.ts';
 import { endsInZeros } from '../format/padding.ts';
+import type { Suspicion } from '../format/suspicion.ts';
 import { type ManagedFile, managedFiles } from './directory.ts';
+import { suspicionOf } from './suspicions.ts';
 
 export interface ArchiveInfo extends ManagedFile {
   /** From the summary in its manifest and its first bytes; no archive is read whole for it. */
@@ -18,6 +20,8 @@ export interface ArchiveInfo extends ManagedFile {
   readonly summary: Summary | undefined;
   /** Whether there is a manifest, sound or damaged. Also false if the system refuses to look. */
   readonly hasManifest: boolean;
+  /** The guard's record, if it found the archive suspicious. */
+  readonly suspicion: Suspicion | undefined;
   /** Why it is corrupt or unreadable. */
   readonly problem: string | undefined;
   /** Zero bytes after its end, which a copy through tape or dd may leave. They do no harm; gzip accepts them too. */
@@ -66,6 +70,7 @@ function inspect(file: ManagedFile): ArchiveInfo {
     ...file,
     timestamp: timestampOf(file),
     summary: undefined,
+    suspicion: suspicionOf(file.path),
     hasManifest: false,
     paddingBytes: 0,
   };

@@ -9,7 +9,8 @@ import {
   type RetentionPolicy,
 } from '../../retention/index.ts';
 import { ArchiveError } from '../errors.ts';
-import { manifestNameOf, timeOfName } from '../format/names.ts';
+import { manifestNameOf, suspicionNameOf, timeOfName } from '../format/names.ts';
+import { isUnapproved } from '../format/suspicion.ts';
 import { type ArchiveInfo, listArchives } from './inventory.ts';
 
 export interface PruneOptions {
@@ -39,7 +40,14 @@ export interface PruneOutcome {
   /** `NAME: why` for each archive that could not be removed. */
   readonly failures: string[];
   /** The archives of the series that remain, newest first. */
-  readonly present: { count: number; bytes: number; names: string[]; classes: ArchiveClass[] };
+  readonly present: {
+    count: number;
+    bytes: number;
+    names: string[];
+    classes: ArchiveClass[];
+    /** Names of those that the guard found suspicious and nobody approved. */
+    suspicious: string[];
+  };
 }
 
 /**
@@ -86,6 +94,7 @@ export function pruneUnderLock(options: PruneOptions): PruneOutcome {
       bytes: left.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       names: left.map(({ name }) => name),
       classes: left.map((archive) => archive.class),
+      suspicious: left.filter(({ suspicion }) => isUnapproved(suspicion)).map(({ name }) => name),
     },
   };
 }
@@ -103,11 +112,12 @@ function planRows(
 ): PruneRow[] {
   const byName = new Map(archives.map((archive) => [archive.name, archive]));
   const decisions = planRetention(
-    archives.map(({ name, class: kind, sizeBytes }) => ({
+    archives.map(({ name, class: kind, sizeBytes, suspicion }) => ({
       name,
       timestampMs: timeOfName(name)?.getTime() ?? null,
       class: kind,
       sizeBytes,
+      isSuspicious: isUnapproved(suspicion),
     })),
     policy ?? { limit: 0 },
     now.getTime(),
@@ -132,4 +142,5 @@ function remove(archive: ArchiveInfo, failpoint: PruneOptions['failpoint']): voi
   unlinkSync(archive.path);
   failpoint?.('archive removed');
   rmSync(manifestNameOf(archive.path), { force: true });
+  rmSync(suspicionNameOf(archive.path), { force: true });
 }

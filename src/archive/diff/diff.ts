@@ -68,8 +68,26 @@ const BATCH = 1000;
  */
 export async function* diffArchives(options: DiffOptions): AsyncGenerator<readonly Difference[], DiffTotals> {
   const { signal } = options;
-  await using before = new Side(options.before, signal);
-  await using after = new Side(options.after, signal);
+  await using before = Side.ofArchive(options.before, signal);
+  await using after = Side.ofArchive(options.after, signal);
+  return yield* diffSides(before, after, options);
+}
+
+/** The same of two manifests. */
+export async function* diffManifests(
+  options: DiffOptions,
+): AsyncGenerator<readonly Difference[], DiffTotals> {
+  await using before = Side.ofManifest(options.before);
+  await using after = Side.ofManifest(options.after);
+  return yield* diffSides(before, after, options);
+}
+
+async function* diffSides(
+  before: Side,
+  after: Side,
+  options: DiffOptions,
+): AsyncGenerator<readonly Difference[], DiffTotals> {
+  const { signal } = options;
   const byTime = !before.hasManifest || !after.hasManifest;
   const found = new Found(chosenNames(options));
   for (;;) {

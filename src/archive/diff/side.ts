@@ -23,17 +23,27 @@ export class Side implements AsyncDisposable {
   #last: ByteString | undefined;
   #isDone = false;
 
+  private constructor(batches: AsyncGenerator<Iterable<Block>>, where: string, frames?: ManifestFrames) {
+    this.#batches = batches;
+    this.#where = where;
+    this.#frames = frames;
+    this.hasManifest = frames !== undefined;
+    this.entries = frames?.summary.entries;
+  }
+
   /** @throws {ArchiveError} ArchiveMissing, ArchiveUnreadable or ArchiveCorrupt. */
-  constructor(archive: string, signal: AbortSignal | undefined) {
+  static ofArchive(archive: string, signal: AbortSignal | undefined): Side {
     const info = archiveInfo(archive);
     refuseProblem(info, { corrupt: '. It cannot be compared.' });
-    this.hasManifest = info.summary !== undefined;
-    this.#where = manifestNameOf(archive);
-    if (this.hasManifest) {
-      this.#frames = new ManifestFrames(this.#where);
-      this.entries = this.#frames.summary.entries;
-      this.#batches = manifestBlocks(this.#frames, this.#where);
-    } else this.#batches = foreignBlocks(archive, signal);
+    return info.summary
+      ? Side.ofManifest(manifestNameOf(archive))
+      : new Side(foreignBlocks(archive, signal), archive);
+  }
+
+  /** @throws {ArchiveError} ArchiveMissing, ArchiveUnreadable or ManifestInvalid. */
+  static ofManifest(manifest: string): Side {
+    const frames = new ManifestFrames(manifest);
+    return new Side(manifestBlocks(frames, manifest), manifest, frames);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

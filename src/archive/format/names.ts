@@ -8,6 +8,8 @@ const managed = /^km-backup-.*\.(?:tgz|tar\.gz|tar\.zst)$/is;
 const stamped = /^km-backup-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z?\.(?:tgz|tar\.gz|tar\.zst)$/i;
 
 export const MANIFEST_SUFFIX = '.manifest';
+/** Next to an archive that the guard found suspicious. */
+export const SUSPICION_SUFFIX = '.suspicious';
 export const LOCK_NAME = '.km-backup.lock';
 /** Where a restore keeps its journal, the staged tree and the old state: next to the target, or inside a mount point. */
 export const RESTORE_STATE_NAME = '.km-restore';
@@ -22,6 +24,10 @@ export function isManifestName(name: string): boolean {
   return name.endsWith(MANIFEST_SUFFIX) && isManagedName(name.slice(0, -MANIFEST_SUFFIX.length));
 }
 
+export function isSuspicionName(name: string): boolean {
+  return name.endsWith(SUSPICION_SUFFIX) && isManagedName(name.slice(0, -SUSPICION_SUFFIX.length));
+}
+
 export function isTemporaryName(name: string): boolean {
   return name.startsWith(TEMPORARY_PREFIX) && name.endsWith(TEMPORARY_SUFFIX);
 }
@@ -34,6 +40,7 @@ export function isOwnName(name: string): boolean {
   return (
     isManagedName(name) ||
     isManifestName(name) ||
+    isSuspicionName(name) ||
     isTemporaryName(name) ||
     name === LOCK_NAME ||
     schedulerFile.test(name)
@@ -42,6 +49,10 @@ export function isOwnName(name: string): boolean {
 
 export function manifestNameOf(archiveName: string): string {
   return archiveName + MANIFEST_SUFFIX;
+}
+
+export function suspicionNameOf(archiveName: string): string {
+  return archiveName + SUSPICION_SUFFIX;
 }
 
 /** A hidden name outside the managed pattern, for a file that is still being written. */

@@ -8,6 +8,7 @@ import {
   isManagedName,
   isManifestName,
   isOwnName,
+  isSuspicionName,
   LOCK_NAME,
   manifestNameOf,
   RESTORE_STATE_NAME,
@@ -59,7 +60,8 @@ export async function findArchives(root: ByteString, options: FindOptions = {}):
         if (fs.lstatSync(paths.at(path), { throwIfNoEntry: false })?.dev === device) pending.push(path);
       } else if (entry.isFile()) {
         if (isManagedName(name)) archives++;
-        if (isManagedName(name) || isManifestName(name) || name === LOCK_NAME) own.push(path);
+        if (isManagedName(name) || isManifestName(name) || isSuspicionName(name) || name === LOCK_NAME)
+          own.push(path);
         else if (options.inodes?.has(inodeAt(paths, path))) files.push(path);
       }
     }

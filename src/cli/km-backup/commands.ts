@@ -31,6 +31,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   copy: { summary: 'copy archives to a location off the cluster', load: () => import('./copy.ts') },
   fetch: { summary: 'bring an archive back from a location', load: () => import('./fetch.ts') },
   location: { summary: 'set up a location for copies', load: () => import('./location.ts') },
+  approve: { summary: 'approve a suspicious archive', load: () => import('./approve.ts') },
   prune: { summary: 'remove the archives that no rule keeps', load: () => import('./prune.ts') },
 };
 

@@ -4,6 +4,7 @@ import {
   ArchiveError,
   type Compression,
   type ExitCode,
+  guardWith,
   levels,
   type PackTotals,
   type RunOptions,
@@ -19,6 +20,7 @@ import {
   warnOfVariables,
   withAdvice,
 } from './context.ts';
+import { addGuardOptions, type GuardFlags, guardLimits } from './guard-options.ts';
 import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { printArchive, say, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
@@ -26,7 +28,7 @@ import { checkResultFile, writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends RetentionFlags, GuardFlags {
   source?: string;
   sourceVolume?: string;
   destination?: string;
@@ -41,6 +43,7 @@ interface Flags extends RetentionFlags {
   lockWait: number;
   progress: ProgressMode;
   resultFile?: string;
+  approve: string[];
 }
 
 export function command(context: CliContext): Command {
@@ -62,8 +65,14 @@ export function command(context: CliContext): Command {
     .option('--full', 'read every file; reuse nothing of the previous archive', false)
     .option('--allow-empty', 'accept a source without files (default: $KM_BACKUP_ALLOW_EMPTY)', false)
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
-    .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
-  addProgressOption(addRetentionOptions(create), 'json');
+    .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes')
+    .option(
+      '--approve <archive>',
+      'approve a suspicious archive of the destination before retention is applied; may be repeated',
+      collect,
+      [],
+    );
+  addProgressOption(addGuardOptions(addRetentionOptions(create)), 'json');
   return create.action((flags: Flags) => run(flags, context));
 }
 
@@ -76,6 +85,7 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
   if (level < min || level > max) {
     throw new ArchiveError('Usage', `--level of ${compression} is ${min} to ${max}, not ${level}.`);
   }
+  const limits = guardLimits(flags, context);
   await backUp(
     {
       source,
@@ -91,6 +101,8 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
       allowEmpty: flags.allowEmpty || allowEmptyOf(context),
       lockWaitMs: flags.lockWait * 1000,
       retention: retentionOf(flags),
+      guard: limits && guardWith(limits),
+      approve: flags.approve,
       signal: context.signal,
       now: () => new Date(),
     },

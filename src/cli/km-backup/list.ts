@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { type ArchiveInfo, listArchives } from '../../archive/index.ts';
+import { type ArchiveInfo, isUnapproved, listArchives, type Suspicion } from '../../archive/index.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import { addLocationFlags, checkLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
@@ -35,7 +35,8 @@ export function command(context: CliContext): Command {
         return;
       }
       process.stdout.write(toTable(archives));
-      for (const { name, class: kind, problem } of archives) {
+      for (const { name, class: kind, problem, suspicion } of archives) {
+        if (isUnapproved(suspicion)) warn(describeSuspicion(name, suspicion!));
         if (kind === 'unreadable') warn(`${name} is unreadable: ${problem}`);
       }
     });
@@ -48,6 +49,7 @@ function toJson({
   timestamp,
   class: kind,
   problem,
+  suspicion,
   summary,
   paddingBytes,
 }: ArchiveInfo) {
@@ -58,6 +60,7 @@ function toJson({
     timestamp: timestamp.toISOString(),
     class: kind,
     problem: problem ?? null,
+    suspicion: suspicion ?? null,
     series: summary?.series ?? null,
     paddingBytes,
     sha256: summary?.sha256 ?? null,
@@ -69,14 +72,19 @@ function toJson({
   };
 }
 
+function describeSuspicion(name: string, { reasons }: Suspicion): string {
+  const why = reasons.map(({ message }) => message).join(' ');
+  return `${name} is suspicious, so nothing is removed: ${why} If it is as it should be: km-backup approve ${name}`;
+}
+
 function toTable(archives: readonly ArchiveInfo[]): string {
   if (archives.length === 0) return 'No archives.\n';
   return table(
     ['NAME', 'TIME', 'STATE', 'SIZE', 'FILES', 'SOURCE', 'REUSED', 'SERIES'],
-    archives.map(({ name, timestamp, class: kind, sizeBytes, summary }) => [
+    archives.map(({ name, timestamp, class: kind, sizeBytes, suspicion, summary }) => [
       name,
       timestamp.toISOString().slice(0, 19).replace('T', ' '),
-      kind,
+      isUnapproved(suspicion) ? `${kind}, suspicious` : kind,
       formatBytes(sizeBytes),
       summary ? String(summary.files) : '-',
       summary ? formatBytes(summary.sourceBytes) : '-',

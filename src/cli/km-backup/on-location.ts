@@ -1,5 +1,6 @@
 /** What list, verify and prune do when they are given a location instead of a path. */
-import { ArchiveError, ExitCode } from '../../archive/index.ts';
+import path from 'node:path';
+import { ArchiveError, ExitCode, isUnapproved } from '../../archive/index.ts';
 import {
   destinationError,
   existingWriterOf,
@@ -8,12 +9,14 @@ import {
   openKnownLocation,
   openLocation,
   pruneCopies,
+  putSuspicion,
   RECIPE,
   readList,
+  readSuspicion,
   verifyCopies,
 } from '../../offsite/index.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
-import { noCopy } from './choose-copy.ts';
+import { chooseCopy, noCopy } from './choose-copy.ts';
 import type { CliContext } from './context.ts';
 import { type CopyFlags, type LocationFlags, openAt, openerFor } from './location-flags.ts';
 import { print, printJson, printJsonText, warn } from './output.ts';
@@ -133,6 +136,7 @@ export async function pruneLocation(
       policy,
       writer: writer?.id ?? 'taken-over',
       takeOver: flags.takeOver,
+      localOf: destination === undefined ? undefined : (archive) => path.join(destination, archive),
       graceMs: flags.graceHours * 3_600_000,
       now: new Date(),
       dryRun: flags.dryRun,
@@ -159,6 +163,23 @@ export async function pruneLocation(
     for (const failure of report.failures) warn(`not deleted: ${failure}`);
     if (report.failures.length > 0) context.exitCode = ExitCode.failure;
   }
+}
+
+/** `km-backup approve LOCATION ARCHIVE` */
+export async function approveCopy(
+  url: string,
+  name: string,
+  flags: LocationFlags & { readonly series?: string },
+  context: CliContext,
+): Promise<void> {
+  const location = await openAt(url, flags, context);
+  await openLocation(location);
+  const { archive, series } = await chooseCopy(location, { ...flags, archive: name });
+  const found = await readSuspicion(location, series, archive);
+  if (isUnapproved(found)) {
+    await putSuspicion(location, series, archive, { ...found!, approvedAt: new Date().toISOString() });
+    print(`Approved ${archive} in ${location.url}.`);
+  } else print(found ? `${archive} was approved at ${found.approvedAt}.` : `${archive} is not suspicious.`);
 }
 
 function lockOf(destination: string) {

@@ -10,6 +10,15 @@ export function wholeNumber(value: string): number {
   return number;
 }
 
+/** Parses a whole number from 1 to 100. */
+export function percent(value: string): number {
+  const number = Number(value);
+  if (!/^\d{1,3}$/.test(value) || number < 1 || number > 100) {
+    throw new InvalidArgumentError('a whole number from 1 to 100 is needed.');
+  }
+  return number;
+}
+
 /** Parses a whole number. Retention treats a negative one as 0. */
 export function integer(value: string): number {
   const number = Number(value);

@@ -10,6 +10,8 @@ export const RESULT_LIMIT = 4096;
 
 const MESSAGE_LIMIT = 1024;
 const LIST_LIMIT = 120;
+/** Never cut further: what is not named counts as approved. */
+const SUSPICIOUS_LIMIT = 20;
 
 /** The result as one line of JSON within the limit. Lists of samples and names lose their last items if need be; counts stay. */
 export function fitResult(result: RunResult): string {
@@ -23,7 +25,11 @@ export function fitResult(result: RunResult): string {
       ...result.present,
       names: result.present.names.slice(0, LIST_LIMIT),
       ...(classes !== undefined && { classes: classes.slice(0, LIST_LIMIT) }),
+      ...(result.present.suspicious && { suspicious: result.present.suspicious.slice(0, SUSPICIOUS_LIMIT) }),
     },
+    ...(result.suspicious && {
+      suspicious: { ...result.suspicious, message: printable(result.suspicious.message, 512) },
+    }),
     ...(result.notes && { notes: result.notes.map((note) => shorten(note, 512)) }),
   };
   return toLine(fitted, [

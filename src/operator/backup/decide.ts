@@ -3,6 +3,7 @@ import { LABELS } from '../../api/names.ts';
 import type { BackupReason } from '../../api/reasons.ts';
 import { labelValue } from '../naming.ts';
 import { NOTHING, type Plan, type Step } from '../plan.ts';
+import { isApproved } from '../suspicions.ts';
 import { toTime } from '../time.ts';
 import { annotatedDestination, type Job, type Pod } from '../workloads.ts';
 import { elevatedProblem } from './elevated.ts';
@@ -232,8 +233,16 @@ export function decideRefused(
   return { plan: { steps, requeueAtMs: deadline }, final: false };
 }
 
+/** What a finished run still needs: the end of its Job, and the note of an approval. */
+function decideFinished(observed: ObservedBackup, nowMs: number): Plan {
+  const { backup } = observed;
+  const plan = decideJobOfFinished(observed, nowMs);
+  if (!backup.status?.suspicious || !isApproved(backup)) return plan;
+  return { ...plan, steps: [...plan.steps, { kind: 'noteApproval', target: backup.metadata }] };
+}
+
 /** Ends the Job of a finished run if it does not end by itself, and removes it if the schedule was deleted. */
-function decideFinished({ backup, schedule, job }: ObservedBackup, nowMs: number): Plan {
+function decideJobOfFinished({ backup, schedule, job }: ObservedBackup, nowMs: number): Plan {
   if (job.state !== 'exists' || job.job.metadata.deletionTimestamp) return NOTHING;
   // Its schedule keeps the latest Jobs, and removes the others.
   if (isJobOver(job.job))

@@ -47,6 +47,23 @@ describe('the Job of a run', () => {
     });
   });
 
+  it('passes on the limits of the guard, and what a person approved', () => {
+    const guarded = schedule(
+      { guard: { maxShrinkPercent: 30 } },
+      {
+        suspicions: { backups: ['x'], approvedArchives: ['km-backup-1.tgz', '--x'] },
+      },
+    );
+    const args = buildJob(backup, guarded, settings, { tolerations: [] }).spec.template.spec!.containers[0]!
+      .args!;
+    expect(args.filter((arg) => /guard|approve/.test(arg))).toEqual([
+      '--guard-max-shrink-percent=30',
+      '--approve=km-backup-1.tgz',
+      '--approve=--x',
+    ]);
+    expect(container({}).args!.filter((arg) => /guard|approve/.test(arg))).toEqual([]);
+  });
+
   it('pulls with the secrets of the installation', () => {
     expect(build({}).spec.template.spec).not.toHaveProperty('imagePullSecrets');
     const withSecrets = { ...settings, imagePullSecrets: ['one', 'two'] };

@@ -62,6 +62,9 @@ function programArguments(schedule: KmBackupSchedule): string[] {
     ...option('level', compression.level),
     ...(source.exclude ?? []).flatMap((pattern) => option('exclude', pattern)),
     ...(source.allowEmpty ? ['--allow-empty'] : []),
+    ...option('guard-max-shrink-percent', schedule.spec.guard?.maxShrinkPercent),
+    ...option('guard-max-change-percent', schedule.spec.guard?.maxChangePercent),
+    ...(schedule.status?.suspicions?.approvedArchives ?? []).flatMap((name) => option('approve', name)),
     ...option('progress', 'json'),
   ];
 }

@@ -5,6 +5,7 @@ import type { BackupReason, ConditionReason, EventReason, ScheduleReason } from 
 import { destinationOf } from '../../api/schedule-claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { EventText, Plan, Step } from '../plan.ts';
+import { isApproved, suspicionCondition, suspicionNote } from '../suspicions.ts';
 import { fromTime, toTime } from '../time.ts';
 import { annotatedDestination } from '../workloads.ts';
 import { identityOfJob, withIdentity } from './identity.ts';
@@ -103,19 +104,23 @@ export function finish(observed: ObservedBackup, nowMs: number, said: Finished):
         },
       }),
       ...(result && { warnings: result.warnings }),
+      ...(result?.suspicious && { suspicious: result.suspicious }),
       // Without an archive the destination was not listed: absence from the report proves nothing.
       ...(result?.archive && { pruned: result.pruned, present: result.present }),
     },
     [
       { type: 'Progressing', status: 'False', reason, message },
       { type: 'Succeeded', status: phase === 'Succeeded' ? 'True' : 'False', reason, message },
+      ...suspicionCondition({ suspicious: result?.suspicious }, isApproved(backup)),
     ],
   );
-  const steps: Step[] = [
-    write(observed, next),
-    { kind: 'recordEvent', regarding: backup, event: eventText(outcome) },
-  ];
-  if (schedule) steps.push({ kind: 'recordEvent', regarding: schedule, event: eventText(outcome) });
+  const note = result && suspicionNote(result, backup.metadata.name);
+  const suspicious: EventText | undefined =
+    note === undefined ? undefined : { type: 'Warning', reason: 'BackupSuspicious', action: 'Guard', note };
+  const steps: Step[] = [write(observed, next)];
+  for (const regarding of schedule ? [backup, schedule] : [backup])
+    for (const event of suspicious ? [eventText(outcome), suspicious] : [eventText(outcome)])
+      steps.push({ kind: 'recordEvent', regarding, event });
   return { steps };
 }
 

@@ -19,6 +19,9 @@ export function byCompletion(nowMs: number): (a: FinishedRun, b: FinishedRun) =>
     a.metadata.name.localeCompare(b.metadata.name);
 }
 
+/** The most suspicious archives that a report names. */
+const MAX_SUSPICIOUS = 20;
+
 /** The archives of a schedule on one destination, as the latest run there reported them. */
 interface Report {
   destination: Destination;
@@ -28,6 +31,8 @@ interface Report {
   names: readonly string[];
   /** One letter for each name; absent in reports of earlier versions. */
   classes: string | undefined;
+  /** Names of suspicious archives that nobody had approved; undefined in reports of earlier versions. */
+  suspicious: readonly string[] | undefined;
   seenAtMs: number;
 }
 
@@ -58,10 +63,11 @@ export class Inventory {
       this.#pruned.set(key, pruned);
       for (const name of status.pruned?.names ?? []) pruned.add(name);
       if (!status.present || !status.completionTime) continue;
-      const { count, bytes, names, classes } = status.present;
+      const { count, bytes, names, classes, suspicious } = status.present;
       const { claimName, path } = status.archive;
       const seenAtMs = fromTime(status.completionTime);
-      this.#latest = { destination: { claimName, path }, count, bytes, names, classes, seenAtMs };
+      const destination = { claimName, path };
+      this.#latest = { destination, count, bytes, names, classes, suspicious, seenAtMs };
       this.#reports.set(key, this.#latest);
     }
   }
@@ -84,6 +90,17 @@ export class Inventory {
         ? []
         : [{ name, destination, class: classAt(classes, index) }],
     );
+  }
+
+  /** Whether the record's archive is suspicious and nobody had approved it, by the latest run on its destination. */
+  isSuspicious({ status }: FinishedRun): boolean {
+    if (!status?.archive || status.completionTime === undefined) return false;
+    const wasSuspicious = status.suspicious !== undefined;
+    const report = this.#reports.get(destinationText(status.archive));
+    if (report?.suspicious?.includes(status.archive.name)) return true;
+    const isLater = report?.suspicious && report.seenAtMs > fromTime(status.completionTime);
+    // A report that names as many as it may has left others out.
+    return wasSuspicious && !(isLater && report.suspicious!.length < MAX_SUSPICIOUS);
   }
 
   /** Whether a run on the same destination removed the record's archive, or no longer found it. */

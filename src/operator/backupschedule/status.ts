@@ -12,6 +12,7 @@ import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { DrillDecision } from '../drill/decide.ts';
 import type { FinishedRun } from '../finished-run.ts';
+import { scheduleSuspicion, suspicionsOf } from '../suspicions.ts';
 import { corrected, toTime } from '../time.ts';
 import type { Due, Validity } from './due.ts';
 import type { Inventory } from './inventory.ts';
@@ -177,6 +178,7 @@ export function statusOf(
   const last = latestOf('Succeeded', 'Incomplete', 'Failed');
   const success = latestOf('Succeeded');
   const failure = latestOf('Failed', 'Incomplete');
+  const suspicions = suspicionsOf(records, inventory);
   const time = (ms: number | undefined) => (ms === undefined ? undefined : toTime(ms));
   return {
     conditions: withConditions(
@@ -186,6 +188,7 @@ export function statusOf(
         progress(active),
         health(last, before),
         ...drills.conditions,
+        ...scheduleSuspicion(schedule.spec.guard !== undefined, suspicions),
       ],
       schedule.metadata.generation,
       nowMs,
@@ -210,6 +213,7 @@ export function statusOf(
       lastBackup: last ? lastBackupOf(last) : before?.lastBackup,
       lastSuccessfulBackup: success ? lastSuccessOf(success) : before?.lastSuccessfulBackup,
       sourceIdentity,
+      suspicions,
       archives: inventory.totals ?? before?.archives,
     }),
     ...countRuns(before, counted),
