@@ -46,7 +46,8 @@ export class Sealer {
     }
   }
 
-  async seal(plain: Uint8Array): Promise<Buffer> {
+  /** @param into used for the result if it is large enough */
+  async seal(plain: Uint8Array, into?: Buffer): Promise<Buffer> {
     const encrypter = new Encrypter();
     for (const recipient of this.#recipients) encrypter.addRecipient(recipient);
     let fileKey: Uint8Array | undefined;
@@ -60,7 +61,7 @@ export class Sealer {
     const empty = await encrypter.encrypt(new Uint8Array());
     // The empty payload is one tag; before it stands the nonce from which the payload's key is derived.
     const header = empty.subarray(0, empty.length - TAG);
-    return encryptPayload(plain, payloadKey(fileKey!, header.subarray(-NONCE)), header);
+    return encryptPayload(plain, payloadKey(fileKey!, header.subarray(-NONCE)), header, into);
   }
 }
 
@@ -171,9 +172,15 @@ function chunkNonce(index: number, isLast: boolean): Buffer {
   return nonce;
 }
 
-function encryptPayload(plain: Uint8Array, key: Buffer, header: Uint8Array): Buffer {
+function encryptPayload(
+  plain: Uint8Array,
+  key: Buffer,
+  header: Uint8Array,
+  into: Buffer = Buffer.alloc(0),
+): Buffer {
   const chunks = Math.max(1, Math.ceil(plain.length / CHUNK));
-  const sealed = Buffer.allocUnsafe(header.length + plain.length + chunks * TAG);
+  const length = header.length + plain.length + chunks * TAG;
+  const sealed = into.length < length ? Buffer.allocUnsafe(length) : into.subarray(0, length);
   sealed.set(header);
   let at = header.length;
   for (let index = 0; index < chunks; index++) {

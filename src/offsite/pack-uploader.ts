@@ -18,6 +18,9 @@ interface PackUploaderOptions {
   readonly confirmed: (pack: ConfirmedPack) => void;
 }
 
+/** More than the header of an age file with 20 recipients. */
+const SEAL_BYTES = 16 * 1024;
+
 interface OpenPack {
   readonly name: string;
   readonly members: [digest: string, length: number][];
@@ -37,6 +40,8 @@ export class PackUploader {
   readonly #running = new Set<Promise<void>>();
   /** What the open pack holds; used again from pack to pack. */
   #plain = Buffer.alloc(0);
+  /** What held packs that are stored; used again, because the memory of dropped buffers is freed late. */
+  readonly #spare: Buffer[] = [];
   #open: OpenPack | undefined;
   #failure: unknown;
 
@@ -104,12 +109,27 @@ export class PackUploader {
     while (this.#running.size >= uploads) await Promise.race(this.#running);
     this.#throwIfFailed();
     const plain = this.#plain.subarray(0, pack.length);
-    const stored = sealer ? await sealer.seal(plain) : Buffer.from(plain);
-    const upload = this.#upload(pack, stored).catch((error: unknown) => {
-      this.#failure ??= error;
-    });
+    const buffer = this.#spareFor(pack.length);
+    const stored = sealer ? await sealer.seal(plain, buffer) : buffer.subarray(0, plain.copy(buffer));
+    const upload = this.#upload(pack, stored)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#spare.push(buffer);
+        this.#running.delete(upload);
+      });
     this.#running.add(upload);
-    void upload.finally(() => this.#running.delete(upload));
+  }
+
+  /** A buffer with room for a pack and what encryption adds. */
+  #spareFor(length: number): Buffer {
+    const { packBytes } = this.#options;
+    const needed = length + (length >> 6) + SEAL_BYTES;
+    const spare = this.#spare.pop();
+    if (spare && spare.length >= needed) return spare;
+    // Most packs hold a little more than `packBytes`.
+    return Buffer.allocUnsafe(length < packBytes ? needed : Math.max(needed, packBytes + (packBytes >> 3)));
   }
 
   async #upload({ name, members }: OpenPack, stored: Buffer): Promise<void> {
