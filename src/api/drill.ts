@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { Cron, TimeZone } from './cadence.ts';
 import { Duration } from './duration.ts';
-import { rules, Time } from './schema.ts';
+import { ResourceName, rules, Time } from './schema.ts';
 import { ContentChecks, Scratch } from './scratch.ts';
 
 export const Drill = z
@@ -13,6 +13,20 @@ export const Drill = z
     maxArchiveAge: Duration.optional().describe(
       'A drill fails if the newest complete archive is older. Default: twice the longest interval between backups.',
     ),
+    from: z
+      .object({
+        locationRef: z.object({
+          name: ResourceName.describe('KmBackupLocation in the namespace of the schedule.'),
+        }),
+        identitySecretRef: z
+          .object({ name: ResourceName })
+          .optional()
+          .describe('Secret with the age identity in its key `identity`. Needed for encrypted copies.'),
+      })
+      .optional()
+      .describe(
+        "Restore the newest complete copy of the schedule's archives in a location instead, which also proves the copy, the way to it and the identity. Whoever reads Secrets of the namespace can then read the copies.",
+      ),
     checks: ContentChecks.optional(),
     scratch: Scratch.describe('Ephemeral volume to restore into. It is gone when the drill ends.'),
     startDeadlineSeconds: z

@@ -19,7 +19,7 @@ const Source = z
     ),
     asOf: Time.optional(),
     notBefore: Time.optional().describe(
-      'Fail with ArchiveTooOld if the newest archive of `scheduleName` was made before this time.',
+      'Fail with ArchiveTooOld if the archive that `scheduleName` or `location` stands for was made before this time.',
     ),
     archive: z
       .object({
@@ -69,8 +69,8 @@ const Source = z
         fieldPath: '.asOf',
       },
       {
-        rule: '!has(self.notBefore) || has(self.scheduleName)',
-        message: 'notBefore needs scheduleName',
+        rule: '!has(self.notBefore) || has(self.scheduleName) || has(self.location)',
+        message: 'notBefore needs scheduleName or location',
         fieldPath: '.notBefore',
       },
     ),

@@ -124,7 +124,7 @@ function pinned({ spec, status }: KmRestore): KmRestoreSpec['source'] {
 
 /** Names the source in the name of the object. */
 function originOf({ source }: Pick<KmRestoreSpec, 'source'>): string {
-  return source.scheduleName ?? source.backupName ?? 'archive';
+  return source.scheduleName ?? source.backupName ?? source.location?.name ?? 'archive';
 }
 
 function create(

@@ -1,13 +1,14 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
-import { LABELS } from '../../src/api/names.ts';
+import { KmBackupLocationSpec } from '../../src/api/location.ts';
+import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import type { KmRestore } from '../../src/api/restore.ts';
 import type { RestoreResult } from '../../src/api/restore-result.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
-import { restoreReport } from '../support/restore-scene.ts';
+import { FOUND, restoreReport } from '../support/restore-scene.ts';
 import { cleanResult } from '../support/stub-kubelet.ts';
 
 const HOUR_MS = 3_600_000;
@@ -95,6 +96,42 @@ describe('a drill against a real API server', () => {
       });
       expect(schedule.status?.drill?.last?.recoverySeconds).toBeGreaterThanOrEqual(0);
       expect(recoverable(schedule)).toMatchObject({ status: 'True', reason: 'DrillSucceeded' });
+      await nothingLeft(scene);
+    }),
+  );
+
+  it(
+    'draws from a location, and finds copies that have stopped',
+    inScene(async (scene) => {
+      await scene.all.locations.create(scene.namespace, {
+        apiVersion: API_VERSION,
+        kind: 'KmBackupLocation',
+        metadata: { name: 'offsite' },
+        spec: KmBackupLocationSpec.parse({ s3: { bucket: 'backups' }, encryption: { none: true } }),
+      });
+      let startedAt = new Date().toISOString();
+      await scene.kubelet(({ metadata: { labels } }) => {
+        const component = labels?.[LABELS.component] ?? '';
+        if (component !== 'backup') return restoreReport(component, { found: { ...FOUND, startedAt } });
+        const time = new Date().toISOString().slice(0, 19);
+        return { exitCode: 0, result: cleanResult(`km-backup-${time.replace(/[-:]/g, '')}Z.tgz`) };
+      });
+      const from = { locationRef: { name: 'offsite' }, identitySecretRef: { name: 'restore-key' } };
+      await scene.schedule('notes', { drill: { every: 1, from, scratch, maxArchiveAge: '1h' } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      const good = await drilled(scene);
+      expect(good.status).toMatchObject({
+        lastDrillResult: 'Succeeded',
+        drill: { last: { archive: FOUND.archive } },
+      });
+      expect((await drills(scene))[0]?.status?.resolved?.location?.name).toBe('offsite');
+      await nothingLeft(scene);
+      startedAt = new Date(Date.now() - 2 * HOUR_MS).toISOString();
+      await backedUp(scene);
+      const bad = await drilled(scene, ({ status }) => status?.lastDrillResult === 'Failed');
+      expect(bad.status?.drill?.last).toMatchObject({ reason: 'ArchiveTooOld', archive: FOUND.archive });
       await nothingLeft(scene);
     }),
   );

@@ -301,6 +301,16 @@ describe('the KmRestore of a drill', () => {
     });
   });
 
+  it('restores the copies of the schedule if it draws from a location', () => {
+    const from = { locationRef: { name: 'offsite' }, identitySecretRef: { name: 'restore-key' } };
+    const schedule = scheduled({ every: 1, from });
+    const { spec } = newDrill(drilled(schedule), { kind: 'archives', count: 7 }, at('10:00:00'));
+    expect(KmRestoreSpec.parse(spec).source).toEqual({
+      location: { name: 'offsite', series: 'team/notes', identitySecretRef: { name: 'restore-key' } },
+      notBefore: '2026-03-01T08:00:00Z',
+    });
+  });
+
   it.each(['notes', 'n'.repeat(253), 'a.very.long.name.'.repeat(9).slice(0, -1)])(
     'has a name of its own that fits: %s',
     (name) => {

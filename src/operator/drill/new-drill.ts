@@ -34,6 +34,21 @@ export function oldestArchiveMs(schedule: Drilled, nowMs: number): number | unde
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
+/** The schedule's archives, or the copies of these in a location. */
+function sourceOf({ metadata, spec }: Drilled): NewRestore['spec']['source'] {
+  const { name, namespace } = metadata;
+  const { from } = spec.drill;
+  if (!from) return { scheduleName: name };
+  const { locationRef, identitySecretRef } = from;
+  return {
+    location: {
+      name: locationRef.name,
+      series: `${namespace}/${name}`,
+      ...(identitySecretRef && { identitySecretRef }),
+    },
+  };
+}
+
 /** Its name follows from the UID of the schedule and what the drill is for: every operator makes the same one. */
 export function newDrill(schedule: Drilled, key: DrillKey, nowMs: number): NewRestore {
   const { name, namespace, uid } = schedule.metadata;
@@ -53,7 +68,7 @@ export function newDrill(schedule: Drilled, key: DrillKey, nowMs: number): NewRe
     },
     spec: {
       source: {
-        scheduleName: name,
+        ...sourceOf(schedule),
         ...(oldestMs !== undefined && { notBefore: toTime(oldestMs) }),
       },
       target: { scratch: drill.scratch },

@@ -595,6 +595,17 @@ describe('a restore from a location', () => {
     expect(world({}, { find }).run()?.status?.identity).toBeUndefined();
   });
 
+  it('refuses a copy that is too old, before anything is unpacked', () => {
+    const late = (notBefore: string) => world({ source: { ...source, notBefore } });
+    const { status } = late('2026-03-01T01:00:01Z').run()!;
+    expect(status).toMatchObject({
+      phase: 'Failed',
+      reason: 'ArchiveTooOld',
+      resolved: { archive: { name: found.archive } },
+    });
+    expect(late('2026-03-01T01:00:00Z').run()?.status?.phase).toBe('Succeeded');
+  });
+
   it('fails with nothing stopped or made when the copy is not found', () => {
     const one = world({}, { find: { fails: 's3://backups/a has no copy in series x.' } });
     const { status } = one.run()!;

@@ -102,8 +102,18 @@ function pinCopy(observed: ObservedRestore, settings: RestoreJobSettings, nowMs:
     return fail(restore, nowMs, 'NoRestoreReported', 'The Job that looks for the copy reported none.');
   }
   const { found } = result;
-  const url = locationUrl(location.spec, location.metadata.name);
-  return pin(observed, resolvedCopy(restore, found, url), identity ?? identityOfOwner(restore, found), nowMs);
+  const resolved = resolvedCopy(restore, found, locationUrl(location.spec, location.metadata.name));
+  const { notBefore } = restore.spec.source;
+  if (notBefore !== undefined && fromTime(found.startedAt) < fromTime(notBefore)) {
+    return fail(
+      restore,
+      nowMs,
+      'ArchiveTooOld',
+      `The newest complete copy in KmBackupLocation ${name}, ${found.archive}, was made at ${found.startedAt}: one made at or after ${notBefore} is asked for. Look why there is no newer one: kubectl get kmb,kmbl.`,
+      pinned(resolved, nowMs),
+    );
+  }
+  return pin(observed, resolved, identity ?? identityOfOwner(restore, found), nowMs);
 }
 
 /** The largest user id that Kubernetes takes. */

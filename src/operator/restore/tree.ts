@@ -83,7 +83,7 @@ export const stageTree: Rung = (observed, settings, nowMs) => {
 /** Jobs whose pods hold a scratch volume, which is gone with them. */
 export function scratchJobs({ restore, jobs }: ObservedRestore): Step[] {
   if (!restore.spec.target.scratch) return [];
-  return (['plan', 'stage'] as const).flatMap((kind) => {
+  return (['find', 'plan', 'stage'] as const).flatMap((kind) => {
     const job = jobs.get(kind) ?? { state: 'none' };
     return job.state === 'none' ? [] : [{ kind: 'deleteJob' as const, target: job.target }];
   });
