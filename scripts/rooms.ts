@@ -167,7 +167,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'fleet',
     what: 'operations on a cluster with the rights of whoever asks: run, plan and restore, explain, read archives',
-    imports: ['kube', 'api', 'clock', 'log', ...OPERATOR_VIEWS],
+    imports: ['kube', 'api', 'overview', 'clock', 'log', ...OPERATOR_VIEWS],
   },
   {
     path: 'standalone',
@@ -177,8 +177,19 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'mcp',
-    what: 'the MCP server of `km-backup mcp`: tools for assistants, approval, stdio and HTTP',
-    imports: ['standalone', 'archive', 'api', 'retention', 'posix', 'health', 'log'],
+    what: 'the MCP server of `km-backup mcp`: tools for assistants, for a destination and for a cluster; approval; stdio and HTTP',
+    imports: [
+      'fleet',
+      'standalone',
+      'kube',
+      'archive',
+      'overview',
+      'api',
+      'retention',
+      'posix',
+      'health',
+      'log',
+    ],
     packages: [
       '@modelcontextprotocol/node',
       '@modelcontextprotocol/server',

@@ -21,7 +21,7 @@ export {
 } from './diff/diff.ts';
 export { type HistoryArchive, type HistoryOptions, historyOf, type Version } from './diff/history.ts';
 export { ArchiveError, ExitCode, readError, writeError } from './errors.ts';
-export { display } from './format/byte-string.ts';
+export { display, toText } from './format/byte-string.ts';
 export { levels } from './format/compress.ts';
 export type { Entry, EntryType } from './format/entry.ts';
 export { encodeEntry } from './format/entry-line.ts';

@@ -32,6 +32,8 @@ export interface Service {
   readonly tools: readonly Tool[];
   /** What the assistant is told about this server. */
   readonly instructions: string;
+  /** Foreseeable errors that are no ArchiveError, in words; undefined for others. */
+  readonly explain?: (error: unknown) => string | undefined;
   /** Adds what is not a tool. */
   readonly addResources: (server: McpServer) => void;
 }
@@ -151,10 +153,14 @@ export class ServerFactory {
   /** Foreseeable errors are for the assistant and its user; faults go to the log with their stack. */
   #failure(tool: string, error: unknown): CallToolResult {
     const answer = (text: string): CallToolResult => ({ content: [{ type: 'text', text }], isError: true });
-    if (error instanceof ArchiveError && error.reason !== 'Internal') {
-      const { reason, message } = error;
-      return answer(lines(`${reason}: ${reason === 'PlanChanged' ? PLAN_CHANGED : message}`));
+    if (error instanceof Error && 'reason' in error && error.reason === 'PlanChanged') {
+      return answer(`PlanChanged: ${PLAN_CHANGED}`);
     }
+    if (error instanceof ArchiveError && error.reason !== 'Internal') {
+      return answer(lines(`${error.reason}: ${error.message}`));
+    }
+    const words = this.#service.explain?.(error);
+    if (words !== undefined) return answer(lines(words));
     if (isSystemError(error)) return answer(lines(`The system refused: ${(error as Error).message}.`));
     this.#settings.logger.error({ err: error, tool }, 'a tool failed by a fault of km-backup itself');
     return answer(

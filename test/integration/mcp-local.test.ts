@@ -186,7 +186,7 @@ describe('tools', () => {
       idempotentHint: true,
       openWorldHint: false,
     };
-    for (const name of ['status', 'list', 'verify', 'prune_plan', 'restore_plan'])
+    for (const name of ['status', 'list', 'history', 'diff', 'verify', 'prune_plan', 'restore_plan'])
       expect(hints[name]).toMatchObject(reading);
     expect(hints['backup']).toMatchObject({
       readOnlyHint: false,
@@ -200,6 +200,33 @@ describe('tools', () => {
       expect(tool.title, tool.name).toBeTruthy();
     }
     await expect(session.call('list', { limitt: 3 })).resolves.toMatchObject({ failed: true });
+  });
+
+  test('show what changed between archives, and one file through all of them', async () => {
+    await threeArchives();
+    box.write('new', 'x');
+    await box.back({ now: () => new Date('2026-01-04T00:00:00Z') });
+    const [fourth, third] = archives().toReversed();
+    await using session = await Session.stdio(flags());
+    const diff = await session.call('diff');
+    expect(diff.data).toMatchObject({
+      before: third,
+      after: fourth,
+      totals: { added: { entries: 1 }, removed: { entries: 0 }, changed: { entries: 0 } },
+      byTime: false,
+    });
+    expect(diff.text).toMatch(/^\+ new, 1 bytes$/m);
+    expect(diff.data.differences).toContainEqual({ change: 'added', path: 'new', sizeAfter: 1 });
+    const limited = await session.call('diff', { limit: 0 });
+    expect(limited.data.differences).toEqual([]);
+    expect(limited.text).toMatch(/^and \d+ more$/m);
+    const history = await session.call('history', { path: 'state/file' });
+    const changes = history.data.versions.map(({ change }: { change: string }) => change);
+    expect(changes).toEqual(['same', 'changed', 'changed', 'oldest']);
+    const since = await session.call('history', { path: 'new', changesOnly: true });
+    expect(since.data.versions).toMatchObject([{ archive: fourth, change: 'added', size: 1, type: 'file' }]);
+    expect((await session.call('diff', { before: 'none' })).text).toMatch(/^ArchiveMissing: /);
+    expect((await session.call('history', { path: '../x' })).failed).toBe(true);
   });
 
   test('choose archives by name and targets that the server was started with', async () => {

@@ -2,11 +2,13 @@ import { readFileSync, statSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { ArchiveError } from '../../archive/index.ts';
+import { KubeConfigError } from '../../kube/errors.ts';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../../log/index.ts';
 import {
   localService,
   localSettings,
   ServerFactory,
+  type Service,
   SHORTEST_TOKEN,
   serveOnHttp,
   serveOnStdio,
@@ -14,14 +16,16 @@ import {
 import { codeOf } from '../../posix/system-error.ts';
 import { parseListen } from '../../standalone/environment.ts';
 import { readVariable, VARIABLES, variablesHelp } from '../../standalone/variables.ts';
+import type { ClusterFlags } from '../kubectl-km/context.ts';
 import type { CliContext } from './context.ts';
 import { collect } from './option-values.ts';
 import { say, warn } from './output.ts';
 
-interface Flags {
+interface Flags extends ClusterFlags {
   source?: string;
   destination?: string;
   target: string[];
+  cluster: boolean;
   http?: string;
   tokenFile?: string;
   allowDestructive: boolean;
@@ -31,8 +35,9 @@ interface Flags {
 export function command(context: CliContext): Command {
   return new Command('mcp')
     .description(
-      'serve tools for AI assistants by the Model Context Protocol, on standard input and output or by HTTP',
+      'serve tools for AI assistants by the Model Context Protocol, on standard input and output or by HTTP: for one destination, or for a namespace of a cluster',
     )
+    .optionsGroup('One destination:')
     .option('--source <dir>', 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)')
     .option(
       '--destination <dir>',
@@ -44,6 +49,15 @@ export function command(context: CliContext): Command {
       collect,
       [],
     )
+    .optionsGroup('A cluster, with your own rights:')
+    .option('--cluster', 'implied by the flags below', false)
+    .option(
+      '-n, --namespace <name>',
+      'the only namespace that the tools reach (default: that of the context)',
+    )
+    .option('--context <name>', 'context of the kubeconfig (default: the current one)')
+    .option('--kubeconfig <file>', 'kubeconfig to use (default: $KUBECONFIG, else ~/.kube/config)')
+    .optionsGroup('Options:')
     .option(
       '--http <[host:]port>',
       'serve by HTTP on loopback, at /mcp, instead of standard input and output',
@@ -78,15 +92,47 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
   if (!http && flags.tokenFile !== undefined) {
     throw new ArchiveError('Usage', '--token-file is for HTTP clients: pass --http too.');
   }
-  const settings = localSettings(environmentOf(flags, context), flags.target, () => new Date());
-  const factory = new ServerFactory(localService(settings), {
+  const { service, close } = isForCluster(flags)
+    ? await clusterOf(flags, context)
+    : { service: localService(localSettings(environmentOf(flags, context), flags.target, () => new Date())) };
+  const factory = new ServerFactory(service, {
     version: packageJson.version,
     allowDestructive: flags.allowDestructive,
     logger: createLogger({ level: flags.logLevel, name: 'km-backup' }),
   });
   const { signal } = context;
-  if (http) await serveOnHttp(factory, http, { signal, onListening: (url) => say(`Listening on ${url}`) });
-  else await serveOnStdio(factory, signal);
+  try {
+    if (http) await serveOnHttp(factory, http, { signal, onListening: (url) => say(`Listening on ${url}`) });
+    else await serveOnStdio(factory, signal);
+  } finally {
+    await close?.();
+  }
+}
+
+function isForCluster({ cluster, namespace, context, kubeconfig }: Flags): boolean {
+  return cluster || [namespace, context, kubeconfig].some((flag) => flag !== undefined);
+}
+
+/** Loaded only here: the client of a cluster costs time and memory. */
+async function clusterOf(
+  flags: Flags,
+  { env, signal }: CliContext,
+): Promise<{ service: Service; close?: () => Promise<unknown> }> {
+  const { source, destination, target } = flags;
+  const local = Object.entries({ source, destination, target: target[0] }).find(([, value]) => value);
+  if (local) throw new ArchiveError('Usage', `--${local[0]} is for one destination, not for a cluster.`);
+  const [{ connect }, { clusterService }] = await Promise.all([
+    import('../kubectl-km/context.ts'),
+    import('../../mcp/cluster/service.ts'),
+  ]);
+  const onEnd: (() => Promise<unknown>)[] = [];
+  try {
+    const caller = await connect(flags, { env, signal, exitCode: 0, onEnd });
+    return { service: clusterService(caller), close: () => Promise.all(onEnd.map((end) => end())) };
+  } catch (error) {
+    if (error instanceof KubeConfigError) throw new ArchiveError('Usage', error.message, { cause: error });
+    throw error;
+  }
 }
 
 /** Flags take precedence over variables. A script must not get the token. */

@@ -2,6 +2,7 @@
 import type { Service } from '../server.ts';
 import { listTool, verifyTool } from './archives.ts';
 import { backupTool } from './backup.ts';
+import { diffTool, historyTool } from './differences.ts';
 import { pruneTools } from './prune.ts';
 import { restoreTools } from './restore.ts';
 import type { LocalSettings } from './settings.ts';
@@ -18,6 +19,8 @@ export function localService(settings: LocalSettings): Service {
     tools: [
       statusTool(settings),
       listTool(settings),
+      historyTool(settings),
+      diffTool(settings),
       verifyTool(settings),
       backupTool(settings),
       ...pruneTools(settings),

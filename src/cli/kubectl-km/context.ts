@@ -1,0 +1,90 @@
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import packageJson from '../../../package.json' with { type: 'json' };
+import type { ExitCode } from '../../api/exit-codes.ts';
+import { systemClock } from '../../clock/index.ts';
+import type { Cluster } from '../../fleet/cluster.ts';
+import { FleetError } from '../../fleet/errors.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { inCluster } from '../../kube/config.ts';
+import { type ChosenContext, chosenContext } from '../../kube/kubeconfig.ts';
+import { resources } from '../../operator/resources.ts';
+
+/** What the process passes to a command. */
+export interface PluginContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted by SIGINT and SIGTERM, with a FleetError as its reason. */
+  readonly signal: AbortSignal;
+  /** The exit status, unless the command throws. */
+  exitCode: ExitCode;
+  /** Called at the end, whatever happened. */
+  readonly onEnd: (() => Promise<unknown>)[];
+}
+
+/** What the file of each command exports as `command`. */
+export type MakeCommand = (context: PluginContext) => Command;
+
+export interface ClusterFlags {
+  readonly namespace?: string;
+  readonly context?: string;
+  readonly kubeconfig?: string;
+}
+
+/** A cluster, and the namespace that the flags or the context name. */
+export interface Connected {
+  readonly cluster: Cluster;
+  readonly namespace: string;
+  readonly context: string;
+}
+
+/** Flags as those of kubectl. */
+export function addClusterFlags(command: Command): Command {
+  return command
+    .option('-n, --namespace <name>', 'namespace (default: that of the context)')
+    .option('--context <name>', 'context of the kubeconfig (default: the current one)')
+    .option('--kubeconfig <file>', 'kubeconfig to use (default: $KUBECONFIG, else ~/.kube/config)');
+}
+
+export const ALL_NAMESPACES = new Option('-A, --all-namespaces', 'of all namespaces').default(false);
+
+/** @throws {KubeConfigError} when nothing says how to reach a cluster. */
+export async function connect(flags: ClusterFlags, context: PluginContext): Promise<Connected> {
+  const chosen = await contextOf(flags, context);
+  const client = new KubeClient(chosen.server, {
+    userAgent: `kubectl-km/${packageJson.version}`,
+    // A person waits: two tries, and then the reason.
+    attempts: 2,
+  });
+  context.onEnd.push(() => client.close());
+  return {
+    cluster: { client, resources: resources(client), clock: systemClock },
+    namespace: flags.namespace ?? chosen.namespace ?? 'default',
+    context: chosen.context,
+  };
+}
+
+async function contextOf(flags: ClusterFlags, { env }: PluginContext): Promise<ChosenContext> {
+  const given = flags.kubeconfig ?? env['KUBECONFIG'];
+  if (!given && env['KUBERNETES_SERVICE_HOST'] && flags.context === undefined) {
+    return { server: await inCluster(env), context: 'in-cluster', namespace: undefined };
+  }
+  const files = flags.kubeconfig
+    ? [flags.kubeconfig]
+    : (given?.split(delimiter).filter(Boolean) ?? [join(homedir(), '.kube/config')]);
+  return chosenContext({ files, context: flags.context });
+}
+
+/** Ends waits by SIGINT and SIGTERM. A second signal ends the process at once. */
+export function untilInterrupted(): { signal: AbortSignal; stop: () => void } {
+  const controller = new AbortController();
+  const stop = () => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, end);
+  };
+  const end = () => {
+    controller.abort(new FleetError('Interrupted', 'Interrupted.'));
+    stop();
+  };
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, end);
+  return { signal: controller.signal, stop };
+}
