@@ -15,7 +15,7 @@ const ScaleStep = z
       .max(100_000)
       .describe('Replicas to set. Undone at the end: the number before comes back.'),
   })
-  .describe('Sets the number of replicas of a workload and waits until its pods follow.');
+  .describe('Sets the number of replicas of a workload. In a restore, of one that spec.quiesce stops.');
 
 const HttpStep = z
   .object({
@@ -106,6 +106,9 @@ export const StoppedWorkload = z.object({
   uid: z.string(),
   replicas: z.int().optional().describe('Replicas before; absent for a CronJob.'),
   suspend: z.boolean().optional().describe('Whether the CronJob was suspended before.'),
-  restored: z.boolean().optional().describe('True once the state before was put back.'),
+  restored: z
+    .boolean()
+    .optional()
+    .describe('True once the state before was put back, or a later restore of the row has taken that over.'),
 });
 export type StoppedWorkload = z.infer<typeof StoppedWorkload>;

@@ -74,6 +74,8 @@ class World {
   /** What the schedule says. */
   identity: ObservedRestore['identity'];
   elevatedNamespaces = ['team'];
+  prerequisites: ObservedRestore['prerequisites'] = new Map();
+  chained: ObservedRestore['chained'] = new Map();
   readonly pods: (V1PodSpec | undefined)[] = [];
 
   constructor(spec: Record<string, unknown>, verdicts: Record<string, Verdict> = {}) {
@@ -133,14 +135,15 @@ class World {
               ours: true,
               target: { namespace: 'team', name: 'new', uid: 'n', resourceVersion: '1' },
             },
-      prerequisites: new Map(),
+      prerequisites: this.prerequisites,
+      chained: this.chained,
       ahead: undefined,
       keeper: undefined,
       runningBackups: [],
       jobs: this.#jobs,
       mounting:
         this.replicas > 0 && inPlace ? [{ name: 'app-1', owner: { kind: 'stoppable', workload } }] : [],
-      named: [],
+      named: inPlace ? [{ kind: 'stoppable', workload }] : [],
       workloads: new Map([
         ['Deployment/app', { state: 'exists', replicas: this.replicas, resourceVersion: '1' }],
       ]),
@@ -244,6 +247,14 @@ class World {
     throw new Error(`no end: ${JSON.stringify(this.restore?.status)}`);
   }
 
+  /** A few turns, to its end or not. */
+  take(turns: number): void {
+    for (let turn = 0; turn < turns && this.restore; turn++) {
+      for (const step of this.decide().steps) if (this.restore) this.apply(step);
+      this.pass();
+    }
+  }
+
   delete(): void {
     if (!this.restore?.metadata.finalizers?.length) {
       this.restore = undefined;
@@ -292,6 +303,17 @@ describe('a restore in place', () => {
     expect(status).toMatchObject({ phase: 'Failed', reason: 'ProgramFailed' });
     expect(status?.message).toContain('The target was not changed.');
     expect([world.made, world.replicas]).toEqual([['stage', 'discard'], 3]);
+  });
+
+  it.each([
+    [
+      'refused: holds what user 0 left. Run as user 0',
+      'The Job ran as user 65532. Another one: spec.podTemplate',
+    ],
+    ['refused: the old state is kept until --commit or --rollback', 'deploy/examples/restore-job.yaml'],
+    ['corrupt', 'corrupt The target was not changed.'],
+  ])('says what "%s" means on a cluster', (fails, said) => {
+    expect(new World({}, { stage: { fails } }).run()?.status?.message).toContain(said);
   });
 
   it('refuses to swap under a pod that was started meanwhile, and names it', () => {
@@ -440,6 +462,67 @@ describe('an elevated restore', () => {
     expect(status).toMatchObject({ phase: 'Failed', reason: 'RollbackFailed' });
     expect(status?.message).toContain('elevated.namespaces');
     expect([world.made, world.replicas]).toEqual([['stage', 'swap'], 3]);
+  });
+});
+
+describe('restores in a row that stop the same workload', () => {
+  const spec = { after: ['first'], quiesce: { workloads: [{ kind: 'Deployment', name: 'app' }] } };
+  const app = { kind: 'Deployment', name: 'app', uid: 'uid-app', replicas: 3 } as const;
+  const stops = (turn: 'earlier' | 'later', by: string): ObservedRestore['chained'] =>
+    new Map([['Deployment/app', { workload: app, by, turn }]]);
+
+  /** The second of two, while the first is under way and keeps the workload at zero. */
+  function second(more: Record<string, unknown> = {}): World {
+    const world = new World({ ...spec, ...more });
+    world.replicas = 0;
+    const first = new World({}).restore!;
+    world.prerequisites = new Map([['first', { ...first, status: { phase: 'Restoring' } }]]);
+    world.chained = stops('earlier', 'first');
+    world.take(5);
+    return world;
+  }
+
+  it('the one that waits writes down what was before the first', () => {
+    const world = second();
+    expect(world.restore?.status).toMatchObject({ reason: 'WaitingForRestore', stopped: [app] });
+    expect([world.replicas, world.made]).toEqual([0, []]);
+  });
+
+  it('a dry run that waits takes nothing over', () => {
+    const world = second({ dryRun: true });
+    expect(world.restore?.status).toMatchObject({ reason: 'WaitingForRestore' });
+    expect(world.restore?.status?.stopped).toBeUndefined();
+  });
+
+  it('the first leaves it stopped, and the last starts it', () => {
+    const first = new World({ quiesce: spec.quiesce });
+    first.chained = stops('later', 'second');
+    expect(first.run()?.status?.phase).toBe('Succeeded');
+    expect([first.scaled, first.replicas]).toEqual([[0], 0]);
+    const last = second();
+    last.prerequisites = new Map([['first', first.restore]]);
+    last.chained = new Map();
+    expect(last.run()?.status?.phase).toBe('Succeeded');
+    expect([last.scaled, last.replicas]).toEqual([[3], 3]);
+  });
+
+  it('the first starts it after all when it fails', () => {
+    const first = new World({ quiesce: spec.quiesce }, { stage: { fails: 'corrupt' } });
+    first.chained = stops('later', 'second');
+    expect(first.run()?.status?.phase).toBe('Failed');
+    expect(first.replicas).toBe(3);
+  });
+
+  it('one that is deleted while it waits stays until the first has ended, and starts what that left', () => {
+    const world = second();
+    world.delete();
+    world.take(20);
+    expect(world.restore?.status?.message).toContain('KmRestore first no longer needs Deployment/app');
+    expect(world.replicas).toBe(0);
+    world.chained = new Map();
+    world.take(20);
+    expect(world.restore).toBeUndefined();
+    expect(world.replicas).toBe(3);
   });
 });
 

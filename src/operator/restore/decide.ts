@@ -33,7 +33,9 @@ const VERIFYING: Said = { phase: 'Verifying', reason: 'Verifying', message: 'Che
 const stepsAfter = runSteps(({ spec }) => spec.steps?.after, { ...VERIFYING, reason: 'StepsAfter' });
 const verify = runSteps(({ spec }) => spec.verify, VERIFYING);
 
-const startAgain: Rung = (observed, _, nowMs) => putWorkloadsBack(observed, nowMs);
+const startAgain: Rung = (observed, _, nowMs) => putWorkloadsBack(observed, nowMs, { handsOver: true });
+/** The restores that wait for this one will not go on. */
+const startAll: Rung = (observed, _, nowMs) => putWorkloadsBack(observed, nowMs, { handsOver: false });
 
 const succeed: Rung = ({ restore }, _, nowMs) => {
   const { startTime, warnings, oldState, restored } = restore.status!;
@@ -96,11 +98,11 @@ const LADDER: readonly Rung[] = [
   succeed,
 ];
 
-const UNWIND: readonly Rung[] = [goBack, discardStaged, startAgain, endFailed];
+const UNWIND: readonly Rung[] = [goBack, discardStaged, startAll, endFailed];
 
 /** A deleted restore puts back what it stopped, whatever it was doing, and only then goes. */
 function release(observed: ObservedRestore, settings: RestoreJobSettings, nowMs: number): Plan {
-  for (const rung of [discardStaged, startAgain]) {
+  for (const rung of [discardStaged, startAll]) {
     const plan = rung(observed, settings, nowMs);
     if (plan) return plan;
   }

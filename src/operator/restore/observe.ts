@@ -20,9 +20,10 @@ import { workloadKey } from '../steps/advance.ts';
 import { namedWorkload, ownerOf, workloadNow } from '../steps/observe.ts';
 import { probe } from '../steps/probe.ts';
 import { annotatedDestination, type Job, type PersistentVolumeClaim, type Pod } from '../workloads.ts';
+import { RESTORE_FINALIZER } from './decide.ts';
 import { stateOfRestoreJob } from './job-state.ts';
 import { ephemeralClaim } from './jobs.ts';
-import type { MountingPod, ObservedRestore, ProbeAnswer, RestoreJobState } from './observed.ts';
+import type { ChainedStop, MountingPod, ObservedRestore, ProbeAnswer, RestoreJobState } from './observed.ts';
 import { resolve } from './resolve.ts';
 
 const ACTIVE_PODS = 'status.phase!=Succeeded,status.phase!=Failed';
@@ -60,6 +61,20 @@ function aheadOf(restore: KmRestore, cache: Cache): string | undefined {
         targetClaimName(other) === claim &&
         order(other) < order(restore),
     )?.metadata.name;
+}
+
+/** What the restores before and after this one keep stopped. One that is finished holds nothing. */
+function chainedStops(restore: KmRestore, cache: Cache): Map<string, ChainedStop> {
+  const { name, namespace, uid } = restore.metadata;
+  const all = cache.unfinishedRestoresOf(namespace).flatMap((other): ChainedStop[] => {
+    if (other.metadata.uid === uid || !other.metadata.finalizers?.includes(RESTORE_FINALIZER)) return [];
+    const earlier = restore.spec.after?.includes(other.metadata.name) === true;
+    if (!earlier && !other.spec.after?.includes(name)) return [];
+    const stopped = (other.status?.stopped ?? []).filter(({ restored }) => !restored);
+    const turn = earlier ? 'earlier' : 'later';
+    return stopped.map((workload) => ({ workload, by: other.metadata.name, turn }));
+  });
+  return new Map(all.map((one) => [workloadKey(one.workload), one]));
 }
 
 function runningBackupsOn(claim: string | undefined, namespace: string, cache: Cache): string[] {
@@ -197,6 +212,7 @@ export async function observeRestore(
     prerequisites: new Map(
       (spec.after ?? []).map((name) => [name, cache.restores.get(`${namespace}/${name}`)] as const),
     ),
+    chained: chainedStops(restore, cache),
     ahead: aheadOf(restore, cache),
     keeper: claimName === undefined ? undefined : cache.keeperOf(namespace, claimName)?.metadata.name,
     runningBackups: runningBackupsOn(claimName, namespace, cache),

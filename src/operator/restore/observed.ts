@@ -56,6 +56,14 @@ export interface MountingPod {
     | { readonly kind: 'operator' };
 }
 
+/** A workload that another restore of a row keeps stopped. */
+export interface ChainedStop {
+  readonly workload: StoppedWorkload;
+  readonly by: string;
+  /** `earlier`: this restore waits for it. `later`: it waits for this one. */
+  readonly turn: 'earlier' | 'later';
+}
+
 /** The answer to an `http` step that is under way; absent until it was asked. */
 export interface ProbeAnswer {
   readonly step: string;
@@ -83,6 +91,8 @@ export interface ObservedRestore {
     | undefined;
   /** Named in spec.after, by name; undefined if it does not exist. */
   readonly prerequisites: ReadonlyMap<string, KmRestore | undefined>;
+  /** By `kind/name`: what another unfinished KmRestore has stopped, if one of the two is in the `spec.after` of the other. */
+  readonly chained: ReadonlyMap<string, ChainedStop>;
   /** An unfinished KmRestore of the same target that goes first. */
   readonly ahead: string | undefined;
   /** A finished KmRestore of the same claim that still keeps the state from before it. */

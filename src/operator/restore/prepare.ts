@@ -20,6 +20,7 @@ import { type Resolved, resolve, resolvedCopy } from './resolve.ts';
 import { isPlan, runJob } from './run-job.ts';
 import type { Rung } from './rung.ts';
 import { fail, finish, quoted, type Said, wait } from './status.ts';
+import { withAdopted } from './workloads.ts';
 
 /** Before the swap the restore can still be given up without any change. */
 export const heedDeadline: Rung = ({ restore, jobs }, _, nowMs) => {
@@ -145,8 +146,9 @@ export const allowElevated: Rung = ({ restore }, settings, nowMs) => {
 export const awaitTurn: Rung = (observed, _, nowMs) => {
   const { restore, prerequisites, ahead, keeper, runningBackups } = observed;
   if (restore.status?.phase !== 'Pending') return undefined;
+  const stopped = withAdopted(observed);
   const hold = (reason: ConditionReason, message: string) =>
-    wait(restore, nowMs, { phase: 'Pending', reason, message }, {}, nowMs + 30_000);
+    wait(restore, nowMs, { phase: 'Pending', reason, message }, { stopped }, nowMs + 30_000);
   for (const [name, other] of prerequisites) {
     if (other?.status?.phase === 'Succeeded') continue;
     if (other && isRestoreFinished(other)) {

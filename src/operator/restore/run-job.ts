@@ -32,7 +32,7 @@ export function runJob(
         job.result ?? onFailure('NoRestoreReported', 'The Job ended without error, but reported no result.')
       );
     case 'failed':
-      return onFailure(job.reason, `${job.message}${identityHint(restore, job.message)}`);
+      return onFailure(job.reason, `${job.message}${hintOn(restore, job.message)}`);
     case 'active': {
       const { startDeadlineSeconds } = restore.spec;
       const startBy =
@@ -79,8 +79,13 @@ export function runJob(
 
 const CONCERNS_USER = /\b(EACCES|EPERM)\b|permission denied|not permitted|\brun as\b/i;
 
-/** Which user a refused Job ran as, and which field changes that. */
-function identityHint(restore: KmRestore, message: string): string {
+const COMMANDS = /--(commit|rollback|resume|discard)\b/;
+
+/** What km-backup's words mean on a cluster: which user a Job ran as, or how its commands are run on a claim. */
+function hintOn(restore: KmRestore, message: string): string {
+  if (COMMANDS.test(message)) {
+    return ' An earlier KmRestore that was deleted may have left this. deploy/examples/restore-job.yaml runs these commands on the claim.';
+  }
   if (!CONCERNS_USER.test(message)) return '';
   const podTemplate = { ...restore.spec.podTemplate, elevated: isElevated(restore) };
   const { user } = identityOf({ podTemplate }, restore.status?.identity).identity;

@@ -21,6 +21,13 @@ function answerOf(observed: ObservedRestore, restore: KmRestore): (step: Action)
       if (now?.state !== 'exists') {
         return { state: 'failed', message: `There is no ${step.scale.kind} ${step.scale.name}.` };
       }
+      const { stopped } = restore.status ?? {};
+      if (!stopped?.some((one) => workloadKey(one) === workloadKey(step.scale!))) {
+        return {
+          state: 'failed',
+          message: `${step.scale.kind} ${step.scale.name} is not among the workloads of spec.quiesce, so it would not be put back. Name it in spec.quiesce.workloads.`,
+        };
+      }
       return now.replicas === step.scale.replicas
         ? {
             state: 'done',

@@ -5,6 +5,7 @@ import type { Plan, Step } from '../plan.ts';
 import { workloadKey } from '../steps/advance.ts';
 import type { WorkloadState } from '../steps/owners.ts';
 import type { ObservedRestore } from './observed.ts';
+import { inPlace } from './rung.ts';
 import { fail, wait, writeStatus } from './status.ts';
 
 /** How long pods may take to end once their workloads are stopped. */
@@ -73,7 +74,7 @@ export function stopWorkloads(observed: ObservedRestore, nowMs: number): Plan | 
   if (mounting.length < observed.mounting.length) return awaitOwnPods(observed, nowMs);
   const { quiesce } = restore.spec;
   const { namespace } = restore.metadata;
-  const stopped = restore.status?.stopped;
+  const { stopped, phase } = restore.status ?? {};
   if (!quiesce) {
     if (mounting.length === 0) return undefined;
     return fail(
@@ -83,11 +84,13 @@ export function stopWorkloads(observed: ObservedRestore, nowMs: number): Plan | 
       `The target claim is mounted by ${names(mounting)}. Set spec.quiesce (auto: true) so that the operator stops what uses it, or stop it by hand.`,
     );
   }
-  if (stopped === undefined) {
+  if (stopped === undefined || phase === 'Pending') {
     const owners = quiesce.auto ? mounting.map(({ owner }) => owner) : named;
     const refused = owners.find((owner) => owner.kind === 'refused');
     if (refused?.kind === 'refused') return fail(restore, nowMs, 'CannotQuiesce', refused.message);
-    const list = distinct(owners.flatMap((owner) => (owner.kind === 'stoppable' ? [owner.workload] : [])));
+    const found = owners.flatMap((owner) => (owner.kind === 'stoppable' ? [owner.workload] : []));
+    // What was adopted knows how many replicas there were before the first restore of the row.
+    const list = distinct([...found, ...(stopped ?? [])]);
     const message =
       list.length === 0 ? 'Nothing uses the claim.' : `Stopping ${list.map(workloadKey).join(', ')}.`;
     // Written down before anything is stopped, so that it is put back even if this process ends in between.
@@ -117,13 +120,49 @@ export function stopWorkloads(observed: ObservedRestore, nowMs: number): Plan | 
   return wait(restore, nowMs, { phase: 'Quiescing', reason: 'Stopping', message }, {}, nowMs + 5_000);
 }
 
-/** Undefined once every workload that was stopped is as it was. */
-export function putWorkloadsBack(observed: ObservedRestore, nowMs: number): Plan | undefined {
-  const { restore, workloads } = observed;
+/**
+ * What this restore has to put back, with the workloads that it names and that an earlier restore of its row keeps
+ * stopped. Written down before the earlier one ends, so that none of them runs in between.
+ */
+export function withAdopted({ restore, chained }: ObservedRestore): StoppedWorkload[] | undefined {
+  const own = restore.status?.stopped;
+  // It stops nothing itself, so it would put nothing back either.
+  if (restore.spec.dryRun || !inPlace(restore)) return own;
+  const adopted = (restore.spec.quiesce?.workloads ?? []).flatMap((named) => {
+    const stop = chained.get(workloadKey(named));
+    const isNew = !own?.some((one) => workloadKey(one) === workloadKey(named));
+    return stop?.turn === 'earlier' && isNew ? [stop.workload] : [];
+  });
+  return adopted.length > 0 ? [...(own ?? []), ...adopted] : own;
+}
+
+/**
+ * Undefined once every workload that was stopped is as it was.
+ *
+ * @param handsOver Leaves stopped what a later restore of the row has written down: it puts that back.
+ */
+export function putWorkloadsBack(
+  observed: ObservedRestore,
+  nowMs: number,
+  { handsOver }: { readonly handsOver: boolean },
+): Plan | undefined {
+  const { restore, workloads, chained } = observed;
   const { namespace } = restore.metadata;
   const stopped = restore.status?.stopped ?? [];
-  const pending = stopped.filter(({ restored }) => !restored);
-  if (pending.length === 0) return undefined;
+  const left = stopped.filter(({ restored }) => !restored);
+  if (left.length === 0) return undefined;
+  const turnOf = (one: StoppedWorkload) => chained.get(workloadKey(one))?.turn;
+  const [needed] = left.flatMap((one) => {
+    const stop = chained.get(workloadKey(one));
+    return stop?.turn === 'earlier' ? [{ one, by: stop.by }] : [];
+  });
+  if (needed) {
+    const { phase = 'Pending', reason } = restore.status ?? {};
+    const message = `Waits until KmRestore ${needed.by} no longer needs ${workloadKey(needed.one)} stopped.`;
+    const said = { phase, reason: quoteReason(reason, 'WaitingForRestore'), message };
+    return wait(restore, nowMs, said, {}, nowMs + 5_000);
+  }
+  const pending = left.filter((one) => !(handsOver && turnOf(one) === 'later'));
   const changes = pending.flatMap((one) => putBack(namespace, one, workloads.get(workloadKey(one))) ?? []);
   if (changes.length > 0) return { steps: changes, requeueAtMs: nowMs + 1_000 };
   const { phase = 'Pending', reason, message = '' } = restore.status ?? {};
