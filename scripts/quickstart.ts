@@ -210,7 +210,7 @@ async function restore(kubectl: Kubectl, image: string): Promise<void> {
   show.command(`head -c 12 ${DEMO.damagedFile}`, await head());
   const after = await nodeIn(kubectl, 'toolbox', treeListing(`${state}/documents`, ''));
   if (after !== before) throw new Error('the restored files differ from those before: please report this');
-  show.say(`  Equal again: ${after.split('\n').length} entries. To go back to what was there before:`);
+  show.say(`  Equal again: ${after.split('\n').length} entries. To go back to before:`);
   show.say(`  kubectl annotate kmr ${DEMO.restore} km.duskmantle.io/old-state=rollback`);
 }
 

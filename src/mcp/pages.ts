@@ -7,7 +7,9 @@ import type { McpServer } from '@modelcontextprotocol/server';
 export const PAGES = {
   'operations.md': 'Operations playbook: back up, restore and verify, day by day',
   'standalone.md': 'km-backup serve and its KM_BACKUP_* variables',
-  'restore.md': 'What a restore does, step by step',
+  'restore.md': 'What to do when data is lost on a cluster, symptom by symptom',
+  'km-backup-restore.md': 'What km-backup restore does, step by step',
+  'high-availability.md': 'Several stores and the application on top, restored in order',
   'kmrestore.md': 'Restores as a resource of Kubernetes',
   'disaster-recovery.md': 'What to do when the cluster or the volume is lost',
   'offsite.md': 'Copies off the machine or the cluster',
