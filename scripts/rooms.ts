@@ -153,6 +153,12 @@ export const ROOMS: readonly Room[] = [
     door: 'offsite/index.ts',
   },
   {
+    path: 'notify',
+    what: 'tells webhooks and monitors how a run goes. No Kubernetes',
+    imports: ['api', 'posix', 'clock'],
+    door: 'notify/index.ts',
+  },
+  {
     path: 'kube',
     what: 'client, reflector, store, workqueue, lease, events. Knows nothing of backups',
     imports: ['clock', 'log'],
@@ -207,6 +213,7 @@ export const ROOMS: readonly Room[] = [
       'standalone',
       'kube',
       'offsite',
+      'notify',
       'archive',
       'overview',
       'api',

@@ -4,6 +4,7 @@ import { CopySpecs, ScheduleCopyStatus } from './copy.ts';
 import { Drill, DrillStatus } from './drill.ts';
 import { Guard, ScheduleSuspicions } from './guard.ts';
 import type { ObjectMeta } from './metadata.ts';
+import { Notifications } from './notification.ts';
 import { Affinity, NodeSelector, PodAnnotations, PodLabels, PodResources, Toleration } from './pod-fields.ts';
 import { Retention } from './retention-fields.ts';
 import { Conditions, RelativePath, ResourceName, rules, Time } from './schema.ts';
@@ -137,6 +138,7 @@ export const KmBackupScheduleSpec = z
     retention: Retention.prefault({}),
     guard: Guard.optional(),
     copies: CopySpecs.optional(),
+    notifications: Notifications.optional(),
     compression: Compression.prefault({}),
     script: z
       .object({
@@ -255,7 +257,10 @@ export const KmBackupScheduleStatus = z.object({
     .optional()
     .describe('Archives of this schedule on the destination, as the last run saw them.'),
   runs: RunTotals.optional().describe('Finished runs since the schedule was created.'),
-  copies: z.array(ScheduleCopyStatus).optional().describe('The copies in each location of `spec.copies`.'),
+  copies: z
+    .array(ScheduleCopyStatus)
+    .optional()
+    .describe('The copies in each location of `spec.copies`, and of locations that it no longer names.'),
   sourceIdentity: SourceIdentity.optional().describe(
     'Security context of the pod that mounts the source claim, as the last run saw it. Runs take what podTemplate does not say from there when no pod mounts the claim.',
   ),

@@ -21,6 +21,8 @@ export const LABELS = {
   restoreUid: `${GROUP}/restore-uid`,
   /** Name of the KmBackupLocation that a Job or pod works with, cut to 63 characters. */
   location: `${GROUP}/location`,
+  /** On the pods of runs that send notifications, so that a NetworkPolicy can let them out. */
+  notifies: `${GROUP}/notifies`,
 } as const;
 
 /** On the Job of a run, and on the KmBackup of an archive that a run found. */
@@ -39,16 +41,6 @@ export const ANNOTATIONS = {
   archiveClass: `${GROUP}/archive-class`,
   /** Seconds that the start of a pod and its work may take: two numbers and a slash. */
   deadlines: `${GROUP}/deadlines`,
-  /** On the Job of a copy or of a check: its number among those of the same location, from 1. */
-  attempt: `${GROUP}/attempt`,
-  /** On the Job of a copy: the name of the KmBackupLocation, in full. */
-  location: `${GROUP}/location-name`,
-  /** On the Job of a copy: the KmBackup whose archive it copies. */
-  copyOf: `${GROUP}/copy-of`,
-  /** On the Job of a copy: the id that the location must have. */
-  locationId: `${GROUP}/location-id`,
-  /** On the Job of a check: generation of the KmBackupLocation that it checks. */
-  generation: `${GROUP}/generation`,
 } as const;
 
 /** Selects only the Jobs and pods that this operator created. */

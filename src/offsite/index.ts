@@ -1,6 +1,8 @@
 /** The only door of the off-site room. */
+
+export { Retrier } from '../clock/retry.ts';
 export { generateKeyPair, Opener, Sealer } from './age.ts';
-export { type CopyOptions, type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
+export { type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
 export { type FetchOptions, fetchArchive, fetchManifest, fetchMembers, findList } from './fetch.ts';
 export type { ArchiveList } from './list-file.ts';
 export type { Location } from './location.ts';
@@ -14,7 +16,6 @@ export { type LocationOptions, locationAt } from './open.ts';
 export { openForCopies, openKnownLocation } from './open-for-copies.ts';
 export { type PruneCopiesReport, pruneCopies } from './prune.ts';
 export { RECIPE } from './recipe.ts';
-export { Retrier } from './retry.ts';
 export { type ListedArchive, listedArchives, readList } from './stored-archives.ts';
 export { putSuspicion, readSuspicion } from './suspicions.ts';
 export { Throttle } from './throttle.ts';

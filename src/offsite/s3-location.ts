@@ -15,8 +15,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ArchiveError } from '../archive/index.ts';
+import { Retrier } from '../clock/retry.ts';
 import type { ByteRange, Location, PutOptions, StoredObject } from './location.ts';
-import { Retrier } from './retry.ts';
 import type { Throttle } from './throttle.ts';
 
 export interface S3Options {

@@ -21,6 +21,7 @@ import {
   withAdvice,
 } from './context.ts';
 import { addGuardOptions, type GuardFlags, guardLimits } from './guard-options.ts';
+import { addNoticeOptions, type NoticeFlags, startNotices } from './notices.ts';
 import { collect, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { printArchive, say, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
@@ -28,7 +29,7 @@ import { checkResultFile, writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
 import { formatBytes } from './table.ts';
 
-interface Flags extends RetentionFlags, GuardFlags {
+interface Flags extends RetentionFlags, GuardFlags, NoticeFlags {
   source?: string;
   sourceVolume?: string;
   destination?: string;
@@ -72,7 +73,7 @@ export function command(context: CliContext): Command {
       collect,
       [],
     );
-  addProgressOption(addGuardOptions(addRetentionOptions(create)), 'json');
+  addProgressOption(addNoticeOptions(addGuardOptions(addRetentionOptions(create))), 'json');
   return create.action((flags: Flags) => run(flags, context));
 }
 
@@ -109,6 +110,7 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
     {
       resultFile: flags.resultFile,
       progress: flags.progress,
+      notices: flags,
       // `km-backup serve` sets both by variables, so advice names variables.
       reader: flags.source === undefined && flags.destination === undefined ? 'environment' : 'shell',
     },
@@ -119,6 +121,7 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
 export interface Reporting {
   readonly resultFile: string | undefined;
   readonly progress: ProgressMode;
+  readonly notices?: NoticeFlags;
   /** Whether advice names flags or variables. */
   readonly reader: 'shell' | 'environment';
 }
@@ -129,10 +132,13 @@ export async function backUp(options: RunOptions, reporting: Reporting, context:
   if (reporting.reader === 'shell' || reporting.resultFile === undefined) warnOfVariables(context);
   const { resultFile, progress, reader } = reporting;
   if (resultFile !== undefined) checkResultFile(resultFile);
-  const { result, exitCode } = await runWithProgress(options, progress);
+  const series = options.series ?? options.source;
+  const notices = reporting.notices && startNotices(reporting.notices, series, context.signal);
+  const { result, exitCode } = await runWithProgress(options, progress, reporting.notices?.runId);
   context.exitCode = exitCode;
   reportRun(result, reader);
   if (resultFile !== undefined) writeResult(resultFile, result);
+  await notices?.ended(result);
 }
 
 export function reportRun(result: RunResult, reader: Reporting['reader']): void {
@@ -149,6 +155,7 @@ type Packed = PackTotals & { readonly expectedBytes?: number | undefined };
 async function runWithProgress(
   options: RunOptions,
   mode: ProgressMode,
+  runId: string | undefined,
 ): Promise<{ result: RunResult; exitCode: ExitCode }> {
   const measure = ({ files, sourceBytes, expectedBytes }: Packed) => ({
     count: files,
@@ -156,7 +163,7 @@ async function runWithProgress(
     bytes: sourceBytes,
     ofBytes: expectedBytes,
   });
-  using progress = startProgress<Packed>({ mode, unwatched: 'json', measure }, process.stderr);
+  using progress = startProgress<Packed>({ mode, unwatched: 'json', measure, run: runId }, process.stderr);
   const run = await runBackup({
     ...options,
     progress: (totals, expectedBytes) => progress.update({ ...totals, expectedBytes }),

@@ -44,7 +44,18 @@ export function addProgressOption(command: Command, unwatched: Unwatched): Comma
  * JSON holds the whole state; `measure` picks what a bar shows.
  */
 export function startProgress<T extends object>(
-  { mode, unwatched, measure }: { mode: ProgressMode; unwatched: Unwatched; measure: (state: T) => Measure },
+  {
+    mode,
+    unwatched,
+    measure,
+    run,
+  }: {
+    mode: ProgressMode;
+    unwatched: Unwatched;
+    measure: (state: T) => Measure;
+    /** Id of the run, for each line of JSON. */
+    run?: string | undefined;
+  },
   output: Output,
   now = () => performance.now(),
 ): Progress<T> {
@@ -57,7 +68,7 @@ export function startProgress<T extends object>(
   let phaseStarted = started;
   let shown = false;
   const json = (event: string, fields: object) =>
-    output.write(`${printableJson({ event, seconds: round(secondsSince(started)), ...fields })}\n`);
+    output.write(`${printableJson({ event, run, seconds: round(secondsSince(started)), ...fields })}\n`);
   const clear = () => {
     if (shown) output.write(CLEAR_LINE);
     shown = false;

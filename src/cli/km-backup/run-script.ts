@@ -9,12 +9,13 @@ import {
   SOURCE_HELP,
 } from './context.ts';
 import { reportRun } from './create.ts';
+import { addNoticeOptions, type NoticeFlags, startNotices } from './notices.ts';
 import { type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { say } from './output.ts';
 import { checkResultFile, writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends RetentionFlags, NoticeFlags {
   source?: string;
   sourceVolume?: string;
   destination?: string;
@@ -35,15 +36,19 @@ export function command(context: CliContext): Command {
     .option('--series <name>', 'name of the archives that belong together, for retention')
     .option('--lock-wait <seconds>', 'wait this long for another run to end', wholeNumber, 0)
     .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes');
-  return addRetentionOptions(runScript).action((script: string, flags: Flags) => run(script, flags, context));
+  return addNoticeOptions(addRetentionOptions(runScript)).action((script: string, flags: Flags) =>
+    run(script, flags, context),
+  );
 }
 
 async function run(script: string, flags: Flags, context: CliContext): Promise<void> {
   const { env, signal } = context;
   if (flags.resultFile !== undefined) checkResultFile(flags.resultFile);
+  const source = requiredSource(context, flags.source);
+  const notices = startNotices(flags, flags.series ?? source, signal);
   const { result, exitCode } = await runScriptBackup({
     script,
-    source: requiredSource(context, flags.source),
+    source,
     sourceVolume: flags.sourceVolume,
     destination: requiredDestination(context, flags.destination),
     destinationVolume: flags.destinationVolume,
@@ -58,4 +63,5 @@ async function run(script: string, flags: Flags, context: CliContext): Promise<v
   context.exitCode = exitCode;
   reportRun(result, 'shell');
   if (flags.resultFile !== undefined) writeResult(flags.resultFile, result);
+  await notices.ended(result);
 }

@@ -64,6 +64,27 @@ describe('the Job of a run', () => {
     expect(container({}).args!.filter((arg) => /guard|approve/.test(arg))).toEqual([]);
   });
 
+  it('mounts the Secrets of its notifications, which need not exist', () => {
+    const spec = {
+      notifications: [
+        { name: 'team', webhook: { secretRef: { name: 'hook' } } },
+        { name: 'monitor', ping: { secretRef: { name: 'hc' } } },
+      ],
+    };
+    const { args, volumeMounts } = container(spec);
+    expect(args).toEqual(
+      expect.arrayContaining(['--notify-webhook=/notify/team', '--notify-ping=/notify/monitor']),
+    );
+    expect(args).toContain(`--run-id=${backup.metadata.namespace}/${backup.metadata.name}`);
+    expect(volumeMounts).toContainEqual({ name: 'notify-team', mountPath: '/notify/team', readOnly: true });
+    const { volumes, containers } = build(spec).spec.template.spec!;
+    expect(volumes).toContainEqual({
+      name: 'notify-monitor',
+      secret: { secretName: 'hc', optional: true, defaultMode: 0o444 },
+    });
+    expect(JSON.stringify(containers)).not.toContain('secretKeyRef');
+  });
+
   it('pulls with the secrets of the installation', () => {
     expect(build({}).spec.template.spec).not.toHaveProperty('imagePullSecrets');
     const withSecrets = { ...settings, imagePullSecrets: ['one', 'two'] };

@@ -26,16 +26,17 @@ export interface JobSettings {
 const SOURCE_MOUNT = '/source';
 const DESTINATION_MOUNT = '/destination';
 const SCRIPT_MOUNT = '/script';
+const NOTIFY_MOUNT = '/notify';
 const LOCK_WAIT_SECONDS = 3600;
 
 /** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
-export function literal(argument: string): string {
+function literal(argument: string): string {
   return argument.replaceAll('$', '$$$$');
 }
 
 /** Every option as `--name=value`, so that a value cannot be parsed as an option. */
-function programArguments(schedule: KmBackupSchedule): string[] {
-  const { source, retention, compression, script } = schedule.spec;
+function programArguments(backup: KmBackup, schedule: KmBackupSchedule): string[] {
+  const { source, retention, compression, script, notifications = [] } = schedule.spec;
   const { subPath } = source.persistentVolumeClaim;
   const option = (name: string, value: string | number | undefined) =>
     value === undefined ? [] : [`--${name}=${value}`];
@@ -52,6 +53,10 @@ function programArguments(schedule: KmBackupSchedule): string[] {
     ...option('keep-yearly', retention.keepYearly),
     ...option('max-age', retention.maxAge),
     ...option('lock-wait', LOCK_WAIT_SECONDS),
+    ...option('run-id', `${schedule.metadata.namespace}/${backup.metadata.name}`),
+    ...notifications.flatMap(({ name, webhook }) =>
+      option(webhook ? 'notify-webhook' : 'notify-ping', `${NOTIFY_MOUNT}/${name}`),
+    ),
     ...option('result-file', '/dev/termination-log'),
   ];
   if (script) return ['run-script', ...common, `${SCRIPT_MOUNT}/${script.configMapKeyRef.key}`];
@@ -74,6 +79,7 @@ function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<
   const destination = destinationOf(spec).claimName;
   const shared = destination === claimName;
   const script = spec.script?.configMapKeyRef;
+  const notifications = spec.notifications ?? [];
   return {
     volumes: [
       // Read-only if only the source is on it, so that neither kubelet nor container runtime changes the volume.
@@ -91,20 +97,27 @@ function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<
             },
           ]
         : []),
+      ...notifications.map(({ name, webhook, ping }) => ({
+        name: `notify-${name}`,
+        // Optional: a Secret that is missing must not keep the run from starting.
+        secret: { secretName: (webhook ?? ping)!.secretRef.name, optional: true, defaultMode: 0o444 },
+      })),
     ],
     volumeMounts: [
       { name: 'source', mountPath: SOURCE_MOUNT, readOnly: true },
       { name: shared ? 'source' : 'destination', mountPath: DESTINATION_MOUNT },
       ...(script ? [{ name: 'script', mountPath: SCRIPT_MOUNT, readOnly: true }] : []),
+      ...notifications.map(({ name }) => ({
+        name: `notify-${name}`,
+        mountPath: `${NOTIFY_MOUNT}/${name}`,
+        readOnly: true,
+      })),
     ],
   };
 }
 
 /** The schedule's own affinity, with the required node added to every alternative it allows. */
-export function affinityOn(
-  affinity: V1Affinity | undefined,
-  node: string | undefined,
-): V1Affinity | undefined {
+function affinityOn(affinity: V1Affinity | undefined, node: string | undefined): V1Affinity | undefined {
   if (node === undefined) return affinity;
   const onNode = { key: 'metadata.name', operator: 'In', values: [node] };
   const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
@@ -155,6 +168,7 @@ export function buildJob(
     [LABELS.schedule]: labelValue(schedule.metadata.name),
     [LABELS.scheduleUid]: schedule.metadata.uid,
     [LABELS.backup]: labelValue(backup.metadata.name),
+    ...(spec.notifications?.length && { [LABELS.notifies]: 'true' }),
   };
   const annotations = {
     ...template.annotations,
@@ -228,7 +242,7 @@ export function buildJob(
               image: settings.image,
               imagePullPolicy: settings.imagePullPolicy,
               command: ['/app/bin/km-backup'],
-              args: programArguments(schedule).map(literal),
+              args: programArguments(backup, schedule).map(literal),
               terminationMessagePolicy: 'FallbackToLogsOnError',
               resources,
               securityContext: containerSecurity(template.elevated ? 'backup' : undefined),

@@ -1,5 +1,5 @@
 /** Tries again what may succeed later, with full jitter, within a stated time. */
-import { type Clock, sleep, systemClock } from '../clock/index.ts';
+import { type Clock, sleep, systemClock } from './index.ts';
 
 export interface RetryLimits {
   /** From the first try to the last; milliseconds. */
