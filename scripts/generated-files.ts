@@ -9,6 +9,7 @@ import { GROUP } from '../src/api/names.ts';
 import { programFor, SUBCOMMANDS } from '../src/cli/km-backup/commands.ts';
 import type { CliContext } from '../src/cli/km-backup/context.ts';
 import { operatorCommand } from '../src/cli/operator/arguments.ts';
+import { crdsCommand } from '../src/cli/operator/crds.ts';
 import { operatorMetrics } from '../src/cli/operator/self-metrics.ts';
 import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
@@ -110,6 +111,10 @@ function operatorCliPage(): string {
 The chart sets these by its [values](chart-values.md). \`POD_NAME\` and \`POD_NAMESPACE\` come by the downward API.
 
 ${helpBlock(operatorCommand())}
+
+## crds
+
+${helpBlock(crdsCommand())}
 
 ## What it measures of itself
 

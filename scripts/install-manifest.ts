@@ -20,7 +20,8 @@ export async function installManifest(crds: readonly string[]): Promise<string> 
   const log = (line: string) => console.error(line);
   await ensurePackages('control-plane-only', log);
   const { helm } = await ensureClients(cacheRoot(process.env, homedir()), log);
-  const chart = await run(helm, ['template', 'km-backup-operator', CHART, '--namespace', NAMESPACE]);
+  const hookless = ['template', 'km-backup-operator', CHART, '--no-hooks'];
+  const chart = await run(helm, [...hookless, '--namespace', NAMESPACE]);
   return [
     '# Generated from charts/km-backup-operator by "npm run generate". Do not edit.\n',
     stringify(namespace),

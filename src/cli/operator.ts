@@ -6,14 +6,19 @@ setFlagsFromString('--heap-growing-percent=30');
 // V8 would allocate all later objects of the list parser as long-lived too, because those of the first lists were.
 setFlagsFromString('--no-allocation-site-pretenuring');
 
-const options = parseArguments(process.argv, process.env);
 const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(signal));
 
 try {
-  // Imported here so that --help and a wrong flag are answered at once.
-  const { runOperator } = await import('./operator/run.ts');
-  await runOperator(options, stop.signal);
+  // Both are imported here so that --help and a wrong flag are answered at once.
+  if (process.argv[2] === 'crds') {
+    const { runCrds } = await import('./operator/crds.ts');
+    await runCrds(process.argv.slice(3), stop.signal);
+  } else {
+    const options = parseArguments(process.argv, process.env);
+    const { runOperator } = await import('./operator/run.ts');
+    await runOperator(options, stop.signal);
+  }
   process.exit(0);
 } catch (error) {
   console.error(describe(error));

@@ -1,5 +1,4 @@
 import { isFinished, type KmBackup, type KmBackupSpec, type KmBackupStatus } from '../api/backup.ts';
-import type { BackupCopyStatus } from '../api/copy.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { ANNOTATIONS, API_VERSION, LABELS } from '../api/names.ts';
 import type { Packing } from '../kube/indexed-objects.ts';
@@ -38,7 +37,6 @@ const ARCHIVE = [
 const PRUNED = ['count', 'failed', 'names'] as const satisfies (keyof Pruned)[];
 const SUSPICION = ['message'] as const satisfies (keyof Suspicion)[];
 const PRESENT = ['count', 'bytes', 'names', 'classes', 'suspicious'] as const satisfies (keyof Present)[];
-const COPY = ['location', 'phase', 'reason'] as const satisfies (keyof BackupCopyStatus)[];
 
 /** A finished run as the cache keeps it. */
 export interface FinishedRun {
@@ -55,7 +53,6 @@ export interface FinishedRun {
     archive?: Pick<Archive, (typeof ARCHIVE)[number]> | undefined;
     pruned?: Pick<Pruned, (typeof PRUNED)[number]> | undefined;
     present?: Pick<Present, (typeof PRESENT)[number]> | undefined;
-    copies?: readonly Pick<BackupCopyStatus, (typeof COPY)[number]>[] | undefined;
   };
 }
 
@@ -86,7 +83,6 @@ type Packed = [
   present: Values,
   suspicious: Values,
   approved: string | null,
-  copies: Values[] | null,
 ];
 
 function pack({ metadata, spec, status = {} }: FinishedRun): Packed {
@@ -101,13 +97,11 @@ function pack({ metadata, spec, status = {} }: FinishedRun): Packed {
     valuesOf(PRESENT, status.present),
     valuesOf(SUSPICION, status.suspicious),
     metadata.annotations?.[ANNOTATIONS.approved] ?? null,
-    status.copies?.map((copy) => valuesOf(COPY, copy)) ?? null,
   ];
 }
 
 function unpack(packed: Packed): FinishedRun {
-  const [metadata, uid, spec, status, warnings, archive, pruned, present, ...more] = packed;
-  const [suspicious, approved, copies] = more;
+  const [metadata, uid, spec, status, warnings, archive, pruned, present, suspicious, approved] = packed;
   return {
     apiVersion: API_VERSION,
     kind: 'KmBackup',
@@ -124,7 +118,6 @@ function unpack(packed: Packed): FinishedRun {
       ...(pruned && { pruned: objectOf<Pruned>(PRUNED, pruned) }),
       ...(present && { present: objectOf<Present>(PRESENT, present) }),
       ...(suspicious && { suspicious: objectOf<Suspicion>(SUSPICION, suspicious) }),
-      ...(copies && { copies: copies.map((copy) => objectOf<BackupCopyStatus>(COPY, copy)) }),
     },
   };
 }

@@ -33,6 +33,8 @@ const INTEGRATION = {
   'btrfs-progs': ['/usr/bin/btrfs', '/bin/btrfs'],
   // What anybody restores an encrypted copy with.
   age: ['/usr/bin/age'],
+  // Argo CD runs health scripts in Lua.
+  'lua5.4': ['/usr/bin/lua5.4'],
   curl: ['/usr/bin/curl'],
   unzip: ['/usr/bin/unzip'],
   zstd: ['/usr/bin/zstd'],

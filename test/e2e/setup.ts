@@ -5,10 +5,9 @@ import { ensureClients } from '../cluster/binaries.ts';
 import { clusterDown, clusterUp, elapsedLog } from '../cluster/index.ts';
 import { cacheRoot } from '../cluster/layout.ts';
 import { run } from '../cluster/process.ts';
-import { installChart, loadOperatorImage, OPERATOR } from '../support/install.ts';
+import { CLUSTER_NAME, installChart, loadOperatorImage, OPERATOR } from '../support/install.ts';
 import type { EndToEndCluster } from './context.ts';
 
-const NAME = 'km-e2e';
 const log = elapsedLog(process.stderr);
 const elevatedNamespace = `km-e2e-elevated-${randomBytes(3).toString('hex')}`;
 const values = [`elevated.namespaces={${elevatedNamespace}}`];
@@ -31,7 +30,7 @@ async function givenCluster(kubeconfig: string, image: string | undefined): Prom
 }
 
 async function ownCluster(): Promise<EndToEndCluster> {
-  const cluster = await clusterUp({ name: NAME, log });
+  const cluster = await clusterUp({ name: CLUSTER_NAME, log });
   const image = await loadOperatorImage(cluster, log);
   const { kubectl, helm } = cluster.programs;
   await installChart({ kubectl, helm: (args) => cluster.helm(args) }, cluster.kubeconfigPath, image, values);
@@ -56,14 +55,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     return async () => {};
   }
   // A killed run may have left its cluster behind.
-  if (!keep) await clusterDown({ name: NAME, log });
+  if (!keep) await clusterDown({ name: CLUSTER_NAME, log });
   try {
     project.provide('cluster', await ownCluster());
   } catch (error) {
-    if (!keep) await clusterDown({ name: NAME, log });
+    if (!keep) await clusterDown({ name: CLUSTER_NAME, log });
     throw error;
   }
   return async () => {
-    if (!keep) await clusterDown({ name: NAME, log });
+    if (!keep) await clusterDown({ name: CLUSTER_NAME, log });
   };
 }

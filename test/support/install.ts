@@ -6,6 +6,9 @@ import { Kubectl } from './kubectl.ts';
 
 const root = join(import.meta.dirname, '../..');
 
+/** Cluster of the end-to-end tests, unless KM_TEST_KUBECONFIG names another one. */
+export const CLUSTER_NAME = 'km-e2e';
+
 /** Where the chart is installed, and the name of its Deployment and Service. */
 export const OPERATOR = { namespace: 'km-system', name: 'km-backup-operator' } as const;
 

@@ -10,6 +10,7 @@ export interface KubeObject {
     readonly uid?: string;
     readonly creationTimestamp?: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly {
       readonly kind: string;
       readonly name: string;

@@ -26,7 +26,6 @@ function scene(onRead = () => {}) {
     schedules: kind,
     backups: kind,
     restores: kind,
-    locations: kind,
     jobs: kind,
     pods: kind,
     claims: kind,
@@ -34,7 +33,7 @@ function scene(onRead = () => {}) {
   const ignore = () => {};
   const cache = new Cache(
     { resources, namespaces: [], logger: noLogger, clock: systemClock },
-    { schedule: ignore, runs: ignore, job: ignore, backup: ignore, restore: ignore, location: ignore },
+    { schedule: ignore, runs: ignore, job: ignore, backup: ignore, restore: ignore },
   );
   cache.schedules.put(schedule());
   const granted: string[] = [];

@@ -41,6 +41,8 @@ export function unfinished(
   return withFields(observed, nowMs, { phase: 'Pending', ...fields, reason, message }, [
     { type: 'Progressing', status: 'True', reason, message },
     { type: 'Succeeded', status: 'Unknown', reason, message },
+    // kstatus, and so GitOps tools, know "under way" by this name, and "failed" as Stalled.
+    { type: 'Reconciling', status: 'True', reason, message },
   ]);
 }
 
@@ -112,6 +114,9 @@ export function finish(observed: ObservedBackup, nowMs: number, said: Finished):
       { type: 'Progressing', status: 'False', reason, message },
       { type: 'Succeeded', status: phase === 'Succeeded' ? 'True' : 'False', reason, message },
       ...suspicionCondition({ suspicious: result?.suspicious }, isApproved(backup)),
+      ...(phase === 'Failed' || phase === 'Incomplete'
+        ? [{ type: 'Stalled', status: 'True', reason, message } as const]
+        : []),
     ],
   );
   const note = result && suspicionNote(result, backup.metadata.name);

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { renderChart } from './render.ts';
+import type { KubeObject } from '../../support/kubectl.ts';
+import { renderChart, renderHooks } from './render.ts';
 
 interface Rule {
   readonly apiGroups: readonly string[];
@@ -23,15 +24,30 @@ function documented(): string[] {
   });
 }
 
-it('SECURITY.md lists the rights that the chart gives the operator, and no others', async () => {
-  const objects = await renderChart(['rbac.aggregateToUserRoles=false']);
+/** `verb resource` for each right in the table of the chart's hooks. */
+function documentedForHooks(): string[] {
+  const rows = [...security.matchAll(/^\| `([a-z]+)`(, by name)? \| ([^|]+) \| [^|]+ \|$/gm)];
+  return rows.flatMap(([, resource, named, verbs]) =>
+    verbs!.split(', ').map((verb) => `${verb} ${resource}${named ? ' by name' : ''}`),
+  );
+}
+
+function granted(objects: readonly KubeObject[]): string[] {
   const rules = objects
     .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
     .flatMap((role) => (role as unknown as { rules: Rule[] }).rules);
-  const granted = rules.flatMap(({ resources, verbs, resourceNames }) =>
+  return rules.flatMap(({ resources, verbs, resourceNames }) =>
     resources.flatMap((resource) =>
       verbs.map((verb) => `${verb} ${resource}${resourceNames ? ' by name' : ''}`),
     ),
   );
-  expect(documented().toSorted()).toEqual(granted.toSorted());
+}
+
+it('SECURITY.md lists the rights that the chart gives the operator, and no others', async () => {
+  const rights = granted(await renderChart(['rbac.aggregateToUserRoles=false']));
+  expect(documented().toSorted()).toEqual(rights.toSorted());
+});
+
+it('SECURITY.md lists the rights of the hooks, and no others', async () => {
+  expect(documentedForHooks().toSorted()).toEqual(granted(await renderHooks([])).toSorted());
 });
