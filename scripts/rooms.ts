@@ -19,6 +19,7 @@ export interface Room {
 const ARCHIVE_ERRORS = 'archive/errors.ts';
 /** Escaping of text for people, without the logger. */
 const PRINTABLE = 'log/printable.ts';
+const UNITS = 'log/units.ts';
 
 /** What the operator reads of a cluster, and what it makes of it: pure, or without a process of its own. */
 const OPERATOR_VIEWS = [
@@ -55,6 +56,12 @@ export const ROOMS: readonly Room[] = [
     path: 'overview',
     what: 'the state of all backups, the worst first: for a page, a plugin and an assistant',
     imports: ['api', 'schedule', 'retention'],
+    pure: true,
+  },
+  {
+    path: 'page',
+    what: 'the status page: HTML of an overview, and the same as JSON',
+    imports: ['overview', 'health', PRINTABLE, UNITS],
     pure: true,
   },
   {
@@ -167,7 +174,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'operator',
     what: 'observe, decide, apply for schedules and runs',
-    imports: ['kube', 'api', 'schedule', 'metrics', 'health', 'clock', 'log'],
+    imports: ['kube', 'overview', 'api', 'schedule', 'metrics', 'health', 'clock', 'log'],
     packages: ['@kubernetes/client-node'],
   },
   {
@@ -178,7 +185,19 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'standalone',
     what: 'the `KM_BACKUP_*` scheduler of `km-backup serve`',
-    imports: ['archive', 'api', 'schedule', 'retention', 'posix', 'metrics', 'health', 'clock', 'log'],
+    imports: [
+      'archive',
+      'page',
+      'overview',
+      'api',
+      'schedule',
+      'retention',
+      'posix',
+      'metrics',
+      'health',
+      'clock',
+      'log',
+    ],
     packages: ['prom-client', 'zod'],
   },
   {
@@ -215,6 +234,7 @@ export const ROOMS: readonly Room[] = [
       'offsite',
       'notify',
       'archive',
+      'page',
       'overview',
       'api',
       'retention',

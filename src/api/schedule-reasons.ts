@@ -13,6 +13,7 @@ export const SCHEDULE_REASONS = {
     status: 'True',
     meaning: 'No runs are started, and missed times are not caught up.',
     kubectl: `To resume: \`kubectl patch kmbs NAME --type=merge -p '{"spec":{"suspend":false}}'\`.`,
+    environment: 'To start them: `KM_BACKUP_ENABLED=true`.',
   },
   InvalidSchedule: {
     condition: 'Ready',

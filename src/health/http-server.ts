@@ -5,6 +5,8 @@ import { pipeline } from 'node:stream/promises';
 export interface HttpAnswer {
   status: number;
   contentType: string;
+  /** Beyond those that every answer has. */
+  headers?: Readonly<Record<string, string>>;
   /** Chunks are produced as the client reads them, so that a long answer is never in memory as a whole. */
   body: string | AsyncIterable<string>;
 }
@@ -47,13 +49,14 @@ async function answer(
 async function send(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, contentType, body }: HttpAnswer,
+  { status, contentType, headers, body }: HttpAnswer,
 ): Promise<void> {
   response.writeHead(status, {
     'content-type': contentType,
     ...(typeof body === 'string' && { 'content-length': Buffer.byteLength(body) }),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...headers,
     ...(status === 405 && { allow: 'GET, HEAD' }),
   });
   if (request.method === 'HEAD') response.end();

@@ -176,10 +176,11 @@ export function trimJob(job: Job): Job {
 
 /** Drops what no decision reads, because most claims of a cluster may belong to no schedule. */
 export function trimClaim({ metadata, spec }: PersistentVolumeClaim): PersistentVolumeClaim {
-  const { labels: _labels, ownerReferences: _owners, ...meta } = trimmedMeta(metadata);
+  const { labels: _labels, ownerReferences: owners, ...meta } = trimmedMeta(metadata);
+  const pods = owners?.filter(({ kind }) => kind === 'Pod') ?? [];
   const { accessModes, volumeMode } = spec;
   return {
-    metadata: meta,
+    metadata: { ...meta, ...(pods.length > 0 && { ownerReferences: pods }) },
     spec: { ...(accessModes && { accessModes }), ...(volumeMode && { volumeMode }) },
   };
 }

@@ -44,26 +44,29 @@ export function overviewOf(
   };
 }
 
-/** The state of all backups from plain resources. Statuses may be partial, as those of other versions are. */
-export function overviewOfResources(
-  { schedules, backups, restores, claims, locations }: Records,
+/** Resources that are looked up as they are needed: the runs of one schedule at a time. */
+export interface LookUp extends Omit<Records, 'backups'> {
+  /** @param key `namespace/name` of a schedule */
+  runsOf: (key: string) => readonly RunRecord[];
+  /** Name of the schedule of a KmBackup. */
+  scheduleOfBackup: (namespace: string, name: string) => string | undefined;
+}
+
+/** The same as `overviewOfResources`, with a pause after each schedule for whoever has other work. */
+export function* overviewInSteps(
+  { schedules, restores, claims, locations, runsOf, scheduleOfBackup }: LookUp,
   nowMs: number,
-): Overview {
-  const runKey = ({ metadata, spec }: RunRecord) => `${metadata.namespace}/${spec.scheduleName}`;
-  const scheduleOfRun = new Map<string, string>();
-  const records = Map.groupBy(backups, (record) => {
-    scheduleOfRun.set(`${record.metadata.namespace}/${record.metadata.name}`, record.spec.scheduleName);
-    return runKey(record);
-  });
-  const keyOf = (restore: KmRestore) =>
-    scheduleKeyOf(restore, (namespace, name) => scheduleOfRun.get(`${namespace}/${name}`));
+): Generator<undefined, Overview> {
+  const keyOf = (restore: KmRestore) => scheduleKeyOf(restore, scheduleOfBackup);
   const allRestores = [...restores];
   const restoresOf = Map.groupBy(allRestores, (restore) => keyOf(restore) ?? '');
-  const list = schedules.map((schedule) => {
+  const list: ScheduleOverview[] = [];
+  for (const schedule of schedules) {
     const key = `${schedule.metadata.namespace}/${schedule.metadata.name}`;
     const drill = drillOverview(restoresOf.get(key) ?? []);
-    return scheduleOverview(schedule, records.get(key) ?? [], drill, nowMs);
-  });
+    list.push(scheduleOverview(schedule, runsOf(key), drill, nowMs));
+    yield;
+  }
   return overviewOf(
     list,
     known({
@@ -73,4 +76,25 @@ export function overviewOfResources(
     }),
     nowMs,
   );
+}
+
+/** The state of all backups from plain resources. Statuses may be partial, as those of other versions are. */
+export function overviewOfResources({ backups, ...records }: Records, nowMs: number): Overview {
+  const scheduleOfRun = new Map<string, string>();
+  const runs = Map.groupBy(backups, ({ metadata, spec }) => {
+    scheduleOfRun.set(`${metadata.namespace}/${metadata.name}`, spec.scheduleName);
+    return `${metadata.namespace}/${spec.scheduleName}`;
+  });
+  const steps = overviewInSteps(
+    {
+      ...records,
+      runsOf: (key) => runs.get(key) ?? [],
+      scheduleOfBackup: (namespace, name) => scheduleOfRun.get(`${namespace}/${name}`),
+    },
+    nowMs,
+  );
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
 }

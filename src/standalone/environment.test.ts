@@ -21,6 +21,7 @@ test('the defaults of the playbook', () => {
     cron: undefined,
     intervalMinutes: 720,
     listen: { host: '127.0.0.1', port: 8000 },
+    page: true,
     copies: undefined,
   });
 });
@@ -46,7 +47,10 @@ describe('single variables', () => {
     [{ KM_BACKUP_ALLOW_EMPTY: 'yes' }, { allowEmpty: true }],
     [{ KM_BACKUP_SCRIPT: '/opt/script' }, { script: '/opt/script' }],
     [{ KM_BACKUP_CRON: '' }, { cron: undefined }],
-    [{ KM_BACKUP_LISTEN: '0.0.0.0:9' }, { listen: { host: '0.0.0.0', port: 9 } }],
+    [{ KM_BACKUP_LISTEN: '0.0.0.0:9' }, { listen: { host: '0.0.0.0', port: 9 }, page: false }],
+    [{ KM_BACKUP_LISTEN: '[::1]:9' }, { listen: { host: '::1', port: 9 }, page: true }],
+    [{ KM_BACKUP_LISTEN: '0.0.0.0:9', KM_BACKUP_PAGE: 'true' }, { page: true }],
+    [{ KM_BACKUP_PAGE: 'false' }, { page: false }],
   ])('%j', (env, expected) => {
     expect(settings({ ...on, ...env })).toMatchObject(expected);
   });

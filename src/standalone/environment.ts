@@ -23,6 +23,8 @@ export interface Settings {
   readonly cron: string | undefined;
   readonly intervalMinutes: number;
   readonly listen: { host: string; port: number };
+  /** Whether to serve the status page. */
+  readonly page: boolean;
   /** Undefined: nothing is copied. */
   readonly copies: CopySettings | undefined;
 }
@@ -39,6 +41,9 @@ export function parseListen(value: string): { host: string; port: number } | und
   if (!match || port > 65_535) return undefined;
   return { host: match[1] || match[2] || '127.0.0.1', port };
 }
+
+/** Only this machine reaches such an address. */
+const isLoopback = (host: string): boolean => /^(?:localhost|::1|127(?:\.\d{1,3}){3})$/.test(host);
 
 /** Reads the variables; all bad ones are named, not only the first. */
 export function parseEnvironment(env: Environment): ParsedEnvironment {
@@ -93,6 +98,8 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
   const parsed = parseSchedule({ cron, intervalMinutes, source }, 0);
   if (!parsed.ok && cron !== undefined) problems.push(`KM_BACKUP_CRON: ${parsed.message}`);
 
+  const page = readVariable(env, 'page') ? isOn('page') : isLoopback(listen?.host ?? '');
+
   if (problems.length > 0 || !listen) return { ok: false, problems };
   return {
     ok: true,
@@ -106,6 +113,7 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
       cron,
       intervalMinutes,
       listen,
+      page,
       copies,
     },
   };

@@ -1,7 +1,13 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { Registry } from 'prom-client';
-import { ArchiveError, ensureDirectory, lastRestore, listArchives } from '../archive/index.ts';
+import {
+  ArchiveError,
+  type ArchiveInfo,
+  ensureDirectory,
+  lastRestore,
+  listArchives,
+} from '../archive/index.ts';
 import type { Clock } from '../clock/index.ts';
 import {
   type BackupCheck,
@@ -15,9 +21,11 @@ import {
 } from '../health/index.ts';
 import type { Logger } from '../log/index.ts';
 import { BackupMetrics, CopyMetrics } from '../metrics/index.ts';
+import { pageRoutes } from '../page/index.ts';
 import { FileLock } from '../posix/file-lock.ts';
 import { Copier } from './copier.ts';
 import { describeSchedule, parseEnvironment, type Settings, scheduleOf } from './environment.ts';
+import { overviewOfServe, type ServeFacts } from './overview.ts';
 import { runOnce } from './run.ts';
 import { interruptedRun, isRunGoing, runEnded } from './run-files.ts';
 import { runProgram } from './run-program.ts';
@@ -121,22 +129,33 @@ interface Served {
   clock?: () => ClockCheck | undefined;
   copy?: () => CopyCheck | undefined;
   registry: Registry;
+  /** For the status page. */
+  facts: () => Omit<ServeFacts, 'settings' | 'archives' | 'copy'>;
 }
 
 function listen(
-  { host, port }: Settings['listen'],
-  { check, clock, copy, registry }: Served,
-  logger: Logger,
+  settings: Settings,
+  { check, clock, copy, registry, facts }: Served,
+  { clock: time, logger }: Pick<ServeOptions, 'clock' | 'logger'>,
 ): Promise<RunningServer> {
+  const { host, port } = settings.listen;
+  const overview = () =>
+    overviewOfServe(
+      { ...facts(), settings, copy: copy?.(), archives: archivesIn(settings.destination) },
+      time.now(),
+    );
   return startHttpServer({
     host,
     port,
-    routes: healthRoutes({
-      metrics: registry,
-      checks: check,
-      ...(clock && { clock }),
-      ...(copy && { copy }),
-    }),
+    routes: {
+      ...healthRoutes({
+        metrics: registry,
+        checks: check,
+        ...(clock && { clock }),
+        ...(copy && { copy }),
+      }),
+      ...(settings.page && pageRoutes({ subject: 'Backups', overview, monotonic: () => time.monotonic() })),
+    },
     onError: (error) => logger.error({ err: error }, 'HTTP'),
   }).catch((error: Error) => {
     throw new ArchiveError(
@@ -155,10 +174,8 @@ export async function serve(options: ServeOptions): Promise<void> {
   logger.info('stopped');
 }
 
-async function serveDisabled(
-  { listen: address, destination, source }: Settings,
-  options: ServeOptions,
-): Promise<void> {
+async function serveDisabled(settings: Settings, options: ServeOptions): Promise<void> {
+  const { destination, source } = settings;
   const { clock, logger, signal } = options;
   const registry = new Registry();
   const metrics = new BackupMetrics(registry, { labelled: false });
@@ -169,7 +186,8 @@ async function serveDisabled(
   );
   const health = healthOf(state, { nowMs, enabled: false, stopped: false });
   const check = () => backupCheck({ ...health, restored: restoredTo(source) });
-  const server = await listen(address, { check, registry }, logger);
+  const facts = () => ({ state, cadence: undefined });
+  const server = await listen(settings, { check, registry, facts }, options);
   logger.info({ url: server.url }, 'backups are disabled: set KM_BACKUP_ENABLED=true to start them');
   options.onListening?.(server.url);
   await untilAborted(signal);
@@ -217,8 +235,9 @@ async function serveEnabled(settings: Settings, options: ServeOptions): Promise<
     if (report?.outcome === 'success') copier?.request();
     return report;
   };
+  const cadence = scheduleOf(settings, state.anchorMs);
   const scheduler = new Scheduler({
-    cadence: scheduleOf(settings, state.anchorMs),
+    cadence,
     clock,
     state,
     save: (next) => file.save(next),
@@ -237,8 +256,9 @@ async function serveEnabled(settings: Settings, options: ServeOptions): Promise<
     clock: () => scheduler.clockCheck(),
     copy: () => copier?.check(),
     registry,
+    facts: () => ({ state: scheduler.state, cadence }),
   };
-  const server = await listen(settings.listen, served, logger);
+  const server = await listen(settings, served, options);
   logger.info(
     { url: server.url, schedule: describeSchedule(settings), source: settings.source, destination },
     'serving',
@@ -250,6 +270,16 @@ async function serveEnabled(settings: Settings, options: ServeOptions): Promise<
   await untilAborted(signal);
   await Promise.all([scheduler.stop(), copier?.stop()]);
   await server.close();
+}
+
+/** The archives there; none if the directory cannot be listed, which the runs report. */
+function archivesIn(destination: string): ArchiveInfo[] {
+  try {
+    return listArchives(destination);
+  } catch (error) {
+    if (error instanceof ArchiveError) return [];
+    throw error;
+  }
 }
 
 function copierOf(

@@ -164,7 +164,7 @@ export function upcoming({ settledUntilMs }: State, cadence: Cadence, nowMs: num
 }
 
 /** A time in the future was recorded by a clock that was ahead: it is shown as the time of the correction. */
-function shownTime(atMs: number, { clock }: State, nowMs: number): number {
+export function shownTime(atMs: number, { clock }: State, nowMs: number): number {
   return atMs > nowMs ? Math.min(clock?.correctedAtMs ?? nowMs, nowMs) : atMs;
 }
 

@@ -120,6 +120,12 @@ export const VARIABLES = {
     readBy: 'serve',
     meaning: 'Address of the HTTP server; `--listen` takes precedence.',
   },
+  page: {
+    names: ['KM_BACKUP_PAGE'],
+    default: '`true` on a loopback address, else `false`',
+    readBy: 'serve',
+    meaning: '`true` serves the status page at `/` and `/status.json`. It has no login.',
+  },
 } as const satisfies Record<string, Variable>;
 
 export type VariableKey = keyof typeof VARIABLES;

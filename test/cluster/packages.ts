@@ -38,6 +38,8 @@ const INTEGRATION = {
   curl: ['/usr/bin/curl'],
   unzip: ['/usr/bin/unzip'],
   zstd: ['/usr/bin/zstd'],
+  // What opens the status page.
+  chromium: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
 } as const;
 
 const SETS = {

@@ -112,6 +112,32 @@ function script(body: string): string {
   return file;
 }
 
+describe('the status page', () => {
+  test('shows the archives, and the same as JSON', async () => {
+    const served = start({}, '--run-now');
+    await expect.poll(async () => (await health(served)).check['status'], WAIT).toBe('ok');
+    // The state may have been computed a moment before.
+    const status = async () =>
+      (await (await fetch(`${served.url()}/status.json`)).json()) as { health: string; schedules: object[] };
+    await expect.poll(async () => (await status()).health, WAIT).toBe('OK');
+    const [name] = archives();
+    expect((await status()).schedules).toMatchObject([
+      { name: source, runs: [{ name, phase: 'Succeeded' }] },
+    ]);
+    const page = await fetch(`${served.url()}/`);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(await page.text()).toContain(name);
+    expect(await served.stop()).toBe(0);
+  });
+
+  test('can be switched off', async () => {
+    const served = start({ KM_BACKUP_PAGE: 'false' });
+    await health(served);
+    expect((await fetch(`${served.url()}/`)).status).toBe(404);
+    expect(await served.stop()).toBe(0);
+  });
+});
+
 describe('the built-in program', () => {
   test('a run, its health and metrics, a clean stop, and a restart that repeats nothing', async () => {
     const served = start({}, '--run-now');

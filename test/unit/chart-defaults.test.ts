@@ -20,6 +20,7 @@ describe('the chart sets by default what the operator has by default', () => {
     ['log-level', values.logLevel],
     ['namespaces', values.namespaces],
     ['allow-scripts', values.jobs.allowScripts],
+    ['page', values.page.enabled],
     ['elevated-namespaces', values.elevated.namespaces],
     ['image-pull-secrets', values.jobs.imagePullSecrets],
     ['image-pull-policy', values.image.pullPolicy],

@@ -5,6 +5,7 @@ export interface OperatorArguments {
   namespaces: string[];
   httpHost: string;
   httpPort: number;
+  page: boolean;
   image: string;
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   imagePullSecrets: string[];
@@ -51,7 +52,17 @@ export function operatorCommand(): Command {
     )
     .option('--namespaces <a,b>', 'namespaces to serve; empty for all', list, [])
     .option('--http-host <address>', 'address of the HTTP server', '0.0.0.0')
-    .option('--http-port <port>', 'port of /metrics, /healthz, /livez and /readyz', atLeast(0), 8080)
+    .option(
+      '--http-port <port>',
+      'port of /metrics, /healthz, /livez, /readyz and, with --page, the status page',
+      atLeast(0),
+      8080,
+    )
+    .option(
+      '--page',
+      'serve the status page at / and /status.json, to anyone who reaches the HTTP server',
+      false,
+    )
     .requiredOption('--image <image>', 'image of the backup Jobs')
     .addOption(
       new Option('--image-pull-policy <policy>', 'pull policy of the backup Jobs')

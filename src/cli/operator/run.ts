@@ -10,7 +10,9 @@ import { LeaderElector, LeadershipLostError } from '../../kube/lease.ts';
 import { createLogger, isLogLevel } from '../../log/index.ts';
 import { BackupMetrics } from '../../metrics/index.ts';
 import { Operator } from '../../operator/operator.ts';
+import { overviewOfCache } from '../../operator/overview.ts';
 import { backupStateOf, snapshotOf } from '../../operator/report.ts';
+import { pageRoutes } from '../../page/index.ts';
 import type { OperatorArguments } from './arguments.ts';
 import { operatorMetrics } from './self-metrics.ts';
 
@@ -107,21 +109,30 @@ export async function runOperator(
   const http = await startHttpServer({
     host: options.httpHost,
     port: options.httpPort,
-    routes: healthRoutes({
-      metrics: registry,
-      checks: () =>
-        new Map(
-          operator.cache.schedules.list().map((schedule) => [
-            `${schedule.metadata.namespace}/${schedule.metadata.name}`,
-            backupCheck({
-              ...backupStateOf(schedule, operator.cache.restoreOver(schedule)),
-              stopped: state === 'stopped',
-            }),
-          ]),
-        ),
-      ready: () =>
-        state === 'syncing' ? ['the first list of schedules, runs, Jobs and pods is not complete'] : [],
-    }),
+    routes: {
+      ...healthRoutes({
+        metrics: registry,
+        checks: () =>
+          new Map(
+            operator.cache.schedules.list().map((schedule) => [
+              `${schedule.metadata.namespace}/${schedule.metadata.name}`,
+              backupCheck({
+                ...backupStateOf(schedule, operator.cache.restoreOver(schedule)),
+                stopped: state === 'stopped',
+              }),
+            ]),
+          ),
+        ready: () =>
+          state === 'syncing' ? ['the first list of schedules, runs, Jobs and pods is not complete'] : [],
+      }),
+      ...(options.page &&
+        pageRoutes({
+          subject: 'Backups',
+          ...(options.namespaces.length > 0 && { note: `Namespaces: ${options.namespaces.join(', ')}.` }),
+          overview: () => (state === 'syncing' ? undefined : overviewOfCache(operator.cache, clock.now())),
+          monotonic: () => clock.monotonic(),
+        })),
+    },
     onError: (error) => logger.warn({ error: String(error) }, 'an HTTP request failed'),
   });
   logger.info({ url: http.url, namespaces: options.namespaces }, 'serving');

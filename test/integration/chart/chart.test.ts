@@ -61,6 +61,11 @@ describe('the chart', () => {
     expect(container.args).toContain('--image=r.example/km:v7');
   });
 
+  it('serves the status page only on request', async () => {
+    expect(await operatorArguments()).not.toContain('--page');
+    expect(await operatorArguments('page.enabled=true')).toContain('--page');
+  });
+
   it('prefers a digest over a tag', async () => {
     const digest = `sha256:${'a'.repeat(64)}`;
     expect(await operatorArguments('image.repository=r/km', `image.digest=${digest}`)).toContain(
@@ -70,7 +75,10 @@ describe('the chart', () => {
 
   it.each([
     ['its defaults', []],
-    ['other choices', ['namespaces={a,b}', 'jobs.allowScripts=true', 'leaderElection.enabled=false']],
+    [
+      'other choices',
+      ['namespaces={a,b}', 'jobs.allowScripts=true', 'page.enabled=true', 'leaderElection.enabled=false'],
+    ],
   ])('gives the operator only arguments that it takes, with %s', async (_, values) => {
     const command = operatorCommand()
       .exitOverride()
