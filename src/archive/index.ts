@@ -38,6 +38,7 @@ export {
 } from './format/suspicion.ts';
 export { guardWith } from './guard/guard.ts';
 export type { GuardLimits } from './guard/rules.ts';
+export { type CatOptions, catEntry } from './restore/cat.ts';
 export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
 export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';

@@ -10,7 +10,7 @@ import { readManifest } from '../format/manifest-reader.ts';
 import { readMember } from '../format/members.ts';
 import { type Compression, manifestNameOf } from '../format/names.ts';
 import { openFile } from '../format/open-file.ts';
-import { TarReader } from '../format/tar-reader.ts';
+import { type TarHandler, TarReader } from '../format/tar-reader.ts';
 import { EntryGate } from './entry-gate.ts';
 import { chosenPath, type ExtractPlan, planExtract } from './extract-plan.ts';
 import { FileSink, TreeWriter } from './tree-writer.ts';
@@ -52,20 +52,14 @@ export interface Extracted {
  * @throws {ArchiveError} EntryMissing, before anything is written, when a path is not in the archive.
  */
 export async function extractEntries(file: string, options: ExtractOptions): Promise<Extracted> {
-  const info = archiveInfo(file);
-  const { summary } = info;
-  refuseProblem(info, { corrupt: '. Use another archive, or tar -xzf for what is left of this one.' });
-  if (!summary) {
-    throw new ArchiveError(
-      'ArchiveMissing',
-      `${file} has no manifest, which says where its entries are. Use tar -xzf, or km-backup restore.`,
-    );
-  }
-  const paths = new Set(options.paths.map(chosenPath));
-  const plan = await planExtract(file, paths, () => members(file, options.signal));
+  const { plan, compression } = await planPaths(file, options.paths, options.signal);
   const writer = new ChosenWriter(plan, options);
   try {
-    const bytesRead = await readInto(writer, file, summary.compression, plan, options);
+    const ofEntries = plan.outputs.size + plan.links.length;
+    const ofBytes = plan.members.reduce((sum, { size }) => sum + size, 0);
+    const bytesRead = await readChosen(writer, file, compression, plan, options.signal, (bytes) =>
+      options.progress?.({ entries: writer.written, ofEntries, bytes, ofBytes }),
+    );
     writer.finish();
     return { entries: writer.written, skipped: writer.skipped, bytesRead };
   } catch (error) {
@@ -95,16 +89,38 @@ async function* members(file: string, signal: AbortSignal | undefined) {
   }
 }
 
-async function readInto(
-  writer: ChosenWriter,
+/**
+ * What has to be read for these paths, and how.
+ * @throws {ArchiveError} EntryMissing when the archive does not hold one of them, ArchiveMissing when it has no manifest.
+ */
+export async function planPaths(
+  file: string,
+  paths: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<{ plan: ExtractPlan; compression: Compression }> {
+  const info = archiveInfo(file);
+  const { summary } = info;
+  refuseProblem(info, { corrupt: '. Use another archive, or tar -xzf for what is left of this one.' });
+  if (!summary) {
+    throw new ArchiveError(
+      'ArchiveMissing',
+      `${file} has no manifest, which says where its entries are. Use tar -xzf, or km-backup restore.`,
+    );
+  }
+  const plan = await planExtract(file, new Set(paths.map(chosenPath)), () => members(file, signal));
+  return { plan, compression: summary.compression };
+}
+
+/** Reads the members of the plan into the handler. Resolves with the number of compressed bytes. */
+export async function readChosen(
+  handler: TarHandler,
   file: string,
   compression: Compression,
   plan: ExtractPlan,
-  { signal, progress }: ExtractOptions,
+  signal: AbortSignal | undefined,
+  onMember: (bytes: number) => void,
 ): Promise<number> {
-  const reader = new TarReader(writer);
-  const ofEntries = plan.outputs.size + plan.links.length;
-  const ofBytes = plan.members.reduce((sum, { size }) => sum + size, 0);
+  const reader = new TarReader(handler);
   const fd = openFile(file);
   let bytes = 0;
   try {
@@ -112,7 +128,7 @@ async function readInto(
       signal?.throwIfAborted();
       reader.push(readOne(fd, member, compression, file));
       bytes += member.size;
-      progress?.({ entries: writer.written, ofEntries, bytes, ofBytes });
+      onMember(bytes);
       // Lets a signal in.
       await setImmediate();
     }

@@ -16,6 +16,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
   diff: { summary: 'say what differs between two archives', load: () => import('./diff.ts') },
   history: { summary: 'show one file through all archives', load: () => import('./history.ts') },
+  cat: { summary: 'print one file of an archive', load: () => import('./cat.ts') },
   extract: { summary: 'write chosen files of an archive', load: () => import('./extract.ts') },
   restore: {
     summary: 'replace a directory with the contents of an archive',
