@@ -24,6 +24,8 @@ export interface ExecConnection {
 
 /** The first byte of a message. */
 const CHANNEL = { stdout: 1, stderr: 2, status: 3 } as const;
+/** How long the end of the connection may take after the end of the program. */
+const CLOSE_MS = 5_000;
 const PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 
 interface ExecStatus {
@@ -63,7 +65,11 @@ export function exec(request: ExecRequest, { url, headers, dispatcher }: ExecCon
       try {
         if (message[0] === CHANNEL.stdout) stdout(rest);
         else if (message[0] === CHANNEL.stderr) stderr(rest);
-        else if (message[0] === CHANNEL.status) ended = endOf(rest, what);
+        else if (message[0] === CHANNEL.status) {
+          ended = endOf(rest, what);
+          // The server closes next. One that does not must not hold us up.
+          setTimeout(settle, CLOSE_MS).unref();
+        }
       } catch (error) {
         broken = error;
         socket.close();
@@ -76,7 +82,7 @@ export function exec(request: ExecRequest, { url, headers, dispatcher }: ExecCon
         { cause: error },
       );
     });
-    socket.addEventListener('close', () => {
+    const settle = () => {
       signal?.removeEventListener('abort', giveUp);
       if (broken !== undefined) fail(broken);
       else if (typeof ended === 'number') done(ended);
@@ -89,7 +95,8 @@ export function exec(request: ExecRequest, { url, headers, dispatcher }: ExecCon
               message: `${what}: the connection broke before the program ended.`,
             }),
         );
-    });
+    };
+    socket.addEventListener('close', settle);
   });
 }
 

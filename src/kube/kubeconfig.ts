@@ -1,4 +1,5 @@
 /** Reads kubeconfig files as kubectl does: merged, one context of them, credentials by certificate, token or plugin. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -65,7 +66,9 @@ export async function chosenContext({ files, context: wanted }: KubeconfigChoice
 }
 
 async function mergedFiles(files: readonly string[]): Promise<Merged> {
-  const parsed = await Promise.all(files.map(parsedFile));
+  // As kubectl does: of several files, some may not exist.
+  const there = files.filter((file) => existsSync(file));
+  const parsed = await Promise.all((there.length > 0 ? there : files).map(parsedFile));
   const all = <K extends 'context' | 'cluster' | 'user'>(kind: K): Named<K>[] =>
     parsed.flatMap(({ config, folder }) =>
       list(config[`${kind}s`]).map((item) => ({

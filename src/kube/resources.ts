@@ -39,6 +39,7 @@ export interface DeleteOptions {
   /** Deletes the object only if it has this UID and version; otherwise the API server answers 409. */
   preconditions?: { uid?: string; resourceVersion?: string };
   propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
+  gracePeriodSeconds?: number;
 }
 
 interface Envelope {

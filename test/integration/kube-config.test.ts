@@ -232,7 +232,7 @@ describe('a kubeconfig', () => {
         'current-context': 'x',
       }),
     );
-    const files = [first, second];
+    const files = [first, join(directory, 'not-there'), second];
     const { server: api, context, namespace } = await chosenContext({ files });
     expect({ context, namespace }).toEqual({ context: 'y', namespace: 'team' });
     expect(api.tls.rejectUnauthorized).toBe(false);
