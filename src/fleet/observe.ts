@@ -1,9 +1,9 @@
 /** Reads what `why` explains from: the object, its run, Job, pods, Events and last words. */
 import type { KmBackup } from '../api/backup.ts';
-import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { LABELS } from '../api/names.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { Job, Pod } from '../operator/workloads.ts';
+import { overviewOfResources, type ScheduleOverview } from '../overview/index.ts';
 import type { Cluster, Place } from './cluster.ts';
 import { unlessDenied, unlessMissing } from './errors.ts';
 import { type Subject, subjectOf } from './find.ts';
@@ -44,8 +44,8 @@ export interface Observed {
   readonly run?: ObservedRun | undefined;
   /** The Job of a restore. */
   readonly job?: ObservedJob | undefined;
-  /** The schedule of a run, if it still exists. */
-  readonly schedule?: KmBackupSchedule | undefined;
+  /** What is known about a schedule, with what is wrong first. */
+  readonly overview?: ScheduleOverview | undefined;
 }
 
 const LOG_LINES = 15;
@@ -67,16 +67,23 @@ async function around(cluster: Cluster, subject: Subject): Promise<Partial<Obser
   const { namespace } = subject.object.metadata;
   switch (subject.kind) {
     case 'KmBackup': {
-      const backup = subject.object;
-      const [run, schedule] = await Promise.all([
-        observedRun(cluster, backup),
-        unlessMissing(resources.schedules.get(namespace, backup.spec.scheduleName)),
-      ]);
-      return { run, schedule };
+      return { run: await observedRun(cluster, subject.object) };
     }
     case 'KmBackupSchedule': {
-      const newest = await newestRun(cluster, subject.object);
-      return newest ? { run: await observedRun(cluster, newest) } : {};
+      const schedule = subject.object;
+      const { name } = schedule.metadata;
+      const [runs, restores] = await Promise.all([
+        unlessDenied(resources.backups.list(namespace, { fieldSelector: `spec.scheduleName=${name}` })),
+        unlessDenied(resources.restores.list(namespace)),
+      ]);
+      const records = {
+        schedules: [schedule],
+        backups: runs === 'denied' ? [] : runs.items,
+        restores: restores === 'denied' ? [] : restores.items,
+      };
+      const [overview] = overviewOfResources(records, cluster.clock.now()).schedules;
+      const newest = records.backups.filter(counts).sort(newestFirst)[0];
+      return { overview, ...(newest && { run: await observedRun(cluster, newest) }) };
     }
     case 'KmRestore': {
       const labelSelector = `${LABELS.restoreUid}=${subject.object.metadata.uid}`;
@@ -87,16 +94,9 @@ async function around(cluster: Cluster, subject: Subject): Promise<Partial<Obser
   }
 }
 
-/** An unfinished run, else the newest that ended. */
-async function newestRun(cluster: Cluster, { metadata }: KmBackupSchedule): Promise<KmBackup | undefined> {
-  const { namespace, name } = metadata;
-  const { items } = await cluster.resources.backups.list(namespace, {
-    fieldSelector: `spec.scheduleName=${name}`,
-  });
-  return items
-    .filter(({ spec, status }) => spec.archiveName === undefined && status?.phase !== 'Skipped')
-    .sort(newestFirst)[0];
-}
+/** Whether it is a run, and one that did not find another at work. */
+const counts = ({ spec, status }: KmBackup): boolean =>
+  spec.archiveName === undefined && status?.phase !== 'Skipped';
 
 async function observedRun(cluster: Cluster, backup: KmBackup): Promise<ObservedRun> {
   const { namespace } = backup.metadata;
@@ -106,7 +106,8 @@ async function observedRun(cluster: Cluster, backup: KmBackup): Promise<Observed
   return { backup, ...(isOurs ? await observedJob(cluster, job) : { pods: [], events: [], log: [] }) };
 }
 
-async function observedJob(cluster: Cluster, job: Job): Promise<ObservedJob> {
+/** A Job with its pods, their Events and last words. */
+export async function observedJob(cluster: Cluster, job: Job): Promise<ObservedJob> {
   const { namespace, uid } = job.metadata;
   const labelSelector = `batch.kubernetes.io/controller-uid=${uid}`;
   const list = await unlessDenied(cluster.resources.pods.list(namespace, { labelSelector }));

@@ -4,6 +4,7 @@ import { API_VERSION } from '../api/names.ts';
 import { KmRestoreSpec, type KmRestoreStatus } from '../api/restore.ts';
 import { job, pod, schedule, scheduledBackup } from '../operator/testing/fixtures.ts';
 import type { Pod } from '../operator/workloads.ts';
+import { overviewOfResources } from '../overview/index.ts';
 import type { KubeEvent, Observed, ObservedRun } from './observe.ts';
 import type { OperatorDeployment, OperatorState } from './operator-state.ts';
 import { why } from './why.ts';
@@ -80,13 +81,19 @@ const ofSchedule = (
   spec: Record<string, unknown>,
   status: Parameters<typeof schedule>[1],
   rest: Partial<Observed> = {},
-): Observed => ({
-  subject: { kind: 'KmBackupSchedule', object: schedule(spec, status) },
-  nowMs: NOW,
-  operator: running,
-  events: [],
-  ...rest,
-});
+): Observed => {
+  const object = schedule(spec, status);
+  const backups = rest.run ? [rest.run.backup] : [];
+  const [overview] = overviewOfResources({ schedules: [object], backups, restores: [] }, NOW).schedules;
+  return {
+    subject: { kind: 'KmBackupSchedule', object },
+    nowMs: NOW,
+    operator: running,
+    events: [],
+    overview,
+    ...rest,
+  };
+};
 
 const restore = (status: KmRestoreStatus | undefined, rest: Partial<Observed> = {}): Observed => ({
   subject: {
@@ -249,13 +256,13 @@ describe('the first line names the cause, and something can be done about it', (
     [
       'an operator that nobody may see',
       { ...ofSchedule({}, undefined), operator: { state: 'denied' } },
-      /^No operator has looked at KmBackupSchedule notes/,
-      /kubectl km doctor/,
+      /^notes: The operator has recorded nothing about this schedule/,
+      /Check that the operator runs/,
     ],
     [
       'a suspended schedule',
       ofSchedule({ suspend: true }, { conditions: [condition('Ready', 'True', 'Suspended', 'x')] }),
-      /notes is suspended.*since 2026-02-28/,
+      /notes is suspended/,
       /kubectl km resume notes -n team/,
     ],
     [

@@ -1,15 +1,9 @@
 /** Explains why a schedule, a run or a restore is as it is. Pure: everything comes from what was observed. */
 import { isFinished, type KmBackup } from '../api/backup.ts';
-import {
-  BACKUP_REASONS,
-  RESTORE_REASONS,
-  type Explanation as ReasonExplanation,
-  RUN_REASONS,
-  SCHEDULE_REASONS,
-} from '../api/reasons.ts';
+import { RESTORE_REASONS, RUN_REASONS } from '../api/reasons.ts';
 import { isRestoreFinished, type KmRestore } from '../api/restore.ts';
-import type { Condition } from '../api/schema.ts';
 import { outcomeOf } from '../operator/backup/outcome.ts';
+import { adviceOf } from '../overview/index.ts';
 import { type Cause, kubernetesCause } from './kubernetes-causes.ts';
 import { type KubeEvent, lastSeen, type Observed, type ObservedJob, type ObservedRun } from './observe.ts';
 import { operatorTrouble } from './operator-state.ts';
@@ -30,17 +24,10 @@ export interface Explanation {
   readonly log: readonly string[];
 }
 
-type Finding = Pick<Explanation, 'verdict' | 'cause' | 'reason' | 'todo'>;
+export type Finding = Pick<Explanation, 'verdict' | 'cause' | 'reason' | 'todo'>;
 
 /** A run that nobody looked at for this long is not about to start. */
 const UNNOTICED_MS = 30_000;
-
-const REASONS: Readonly<Record<string, ReasonExplanation>> = {
-  ...RUN_REASONS,
-  ...BACKUP_REASONS,
-  ...SCHEDULE_REASONS,
-  ...RESTORE_REASONS,
-};
 
 export function why(observed: Observed): Explanation {
   const { subject } = observed;
@@ -68,31 +55,38 @@ function findingOf(observed: Observed): Finding {
 }
 
 function ofSchedule(observed: Observed): Finding {
-  const { subject, run } = observed;
-  if (subject.kind !== 'KmBackupSchedule') throw new TypeError('not a schedule');
-  const { metadata, spec, status } = subject.object;
+  const { subject, run, overview } = observed;
+  const { name, namespace } = subject.object.metadata;
   const down = downFor(observed);
   if (down) return down;
-  const ready = condition(status?.conditions, 'Ready');
-  if (!ready) return unnoticed(`KmBackupSchedule ${metadata.name}`, metadata.creationTimestamp, observed);
-  if (ready.status === 'False') return problem(ready.reason, `${metadata.name}: ${ready.message}`);
-  const failing = run && isFinished(run.backup) && run.backup.status?.phase !== 'Succeeded';
-  if (spec.suspend) {
+  const [worst] = overview?.findings ?? [];
+  if (worst?.health === 'Suspended') {
     return {
       verdict: 'problem',
-      reason: 'Suspended',
-      cause: `${metadata.name} is suspended: it starts no scheduled runs${since(ready)}.`,
-      todo: [`To resume: kubectl km resume ${metadata.name} -n ${metadata.namespace}.`],
+      reason: worst.reason,
+      cause: `${name} is suspended: it starts no scheduled runs.`,
+      todo: [`To resume: kubectl km resume ${name} -n ${namespace}.`],
     };
   }
-  if (run && (failing || !isFinished(run.backup))) return ofRun(run, observed);
-  const last = status?.lastSuccessfulTime;
-  const next = status?.nextScheduleTime ? ` The next run is due at ${status.nextScheduleTime}.` : '';
+  if (run && !isFinished(run.backup)) return ofRun(run, observed);
+  if (run && worst?.object?.name === run.backup.metadata.name) return ofRun(run, observed);
+  if (worst && worst.health !== 'Pending') {
+    const { reason, message, object, todo } = worst;
+    const whose = object ? `${name}, ${object.kind} ${object.name}` : name;
+    return {
+      verdict: 'problem',
+      reason,
+      cause: `${whose}: ${message}`,
+      todo: todo === undefined ? [] : [todo],
+    };
+  }
+  const next = overview?.nextTime ? ` The next run is due at ${overview.nextTime}.` : '';
+  const last = overview?.lastSuccess?.time;
   return {
     verdict: 'fine',
     cause: last
-      ? `${metadata.name} is healthy: its last complete archive is of ${last}.${next}`
-      : `${metadata.name} has made no archive yet.${next}`,
+      ? `${name} is healthy: its last complete archive is of ${last}.${next}`
+      : `${name} has made no archive yet.${next}`,
     todo: [],
   };
 }
@@ -125,7 +119,7 @@ const ENDED: Readonly<Record<string, string>> = {
 };
 
 /** What the pods say now, which the status may not say yet. */
-function liveState({ job, pods, events }: ObservedJob): Finding | undefined {
+export function liveState({ job, pods, events }: ObservedJob): Finding | undefined {
   if (!job) return undefined;
   const outcome = outcomeOf(job, pods);
   switch (outcome.state) {
@@ -216,14 +210,8 @@ function named(said: string, known: Cause | undefined, reason: string): string {
 }
 
 function todoOf(reason: string, known: Cause | undefined): string[] {
-  const own = REASONS[reason]?.kubectl;
-  return [known?.todo, own].filter((text) => text !== undefined);
+  return [known?.todo, adviceOf(reason)].filter((text) => text !== undefined);
 }
-
-const condition = (conditions: readonly Condition[] | undefined, type: string): Condition | undefined =>
-  conditions?.find((one) => one.type === type);
-
-const since = ({ lastTransitionTime }: Condition): string => ` (since ${lastTransitionTime})`;
 
 function factsOf(observed: Observed): Explanation['facts'] {
   const { subject, run, job, events, nowMs } = observed;

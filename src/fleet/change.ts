@@ -1,0 +1,29 @@
+/** Small changes of one object. Each returns the object as it is afterwards. */
+import type { KmBackup } from '../api/backup.ts';
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { GROUP } from '../api/names.ts';
+import type { Cluster, Place } from './cluster.ts';
+import { backupOf, scheduleOf } from './find.ts';
+
+/** On a KmBackup that the guard calls suspicious: what it changed is as it should be. */
+export const APPROVED = `${GROUP}/approved`;
+
+/**
+ * Suspends or resumes a schedule. A time that passed meanwhile starts no run.
+ * @throws {FleetError} when there is no such schedule.
+ */
+export async function suspend(cluster: Cluster, place: Place, on: boolean): Promise<KmBackupSchedule> {
+  const schedule = await scheduleOf(cluster, place);
+  if (schedule.spec.suspend === on) return schedule;
+  return cluster.resources.schedules.mergePatch(place.namespace, place.name, { spec: { suspend: on } });
+}
+
+/**
+ * Approves a backup that the guard calls suspicious.
+ * @throws {FleetError} when there is no such backup.
+ */
+export async function approve(cluster: Cluster, place: Place): Promise<KmBackup> {
+  await backupOf(cluster, place);
+  const patch = { metadata: { annotations: { [APPROVED]: 'true' } } };
+  return cluster.resources.backups.mergePatch(place.namespace, place.name, patch);
+}
