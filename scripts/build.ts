@@ -1,12 +1,13 @@
 /**
- * `npm run build`: bundles both programs into dist/, which bin/ runs while it is current.
- * The commands of km-backup stay in chunks of their own, so that a run loads only its own.
+ * `npm run build`: bundles the programs into dist/, which bin/ runs while it is current.
+ * The commands of km-backup stay in chunks of their own, so that a run loads only its own. The kubectl plugin is one file,
+ * which can be copied anywhere.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Plugin, rolldown } from 'rolldown';
+import { type OutputOptions, type Plugin, rolldown } from 'rolldown';
 import { commandLine } from './command-line.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -37,11 +38,26 @@ const lazyChildProcess: Plugin = {
   },
 };
 
+const PLUGIN = { 'kubectl-km': 'src/cli/kubectl-km.ts' };
+
 /** Bundles the programs into `dir`. */
 export async function bundle(dir: string): Promise<void> {
+  const modules = [
+    ...(await bundleEntries(dir, ENTRIES, { chunkFileNames: 'chunks/[name]-[hash].js' })),
+    ...(await bundleEntries(dir, PLUGIN, { codeSplitting: false })),
+  ];
+  await writeFile(join(dir, 'licenses.txt'), await licensesOf(modules));
+}
+
+/** @returns The modules that are in it. */
+async function bundleEntries(
+  dir: string,
+  input: Record<string, string>,
+  options: OutputOptions,
+): Promise<string[]> {
   const build = await rolldown({
     cwd: ROOT,
-    input: ENTRIES,
+    input,
     platform: 'node',
     external: [...EXTERNAL_PACKAGES],
     plugins: [lazyChildProcess],
@@ -54,9 +70,8 @@ export async function bundle(dir: string): Promise<void> {
     },
   });
   try {
-    const { output } = await build.write({ dir, format: 'esm', chunkFileNames: 'chunks/[name]-[hash].js' });
-    const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
-    await writeFile(join(dir, 'licenses.txt'), await licensesOf(modules));
+    const { output } = await build.write({ dir, format: 'esm', ...options });
+    return output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
   } finally {
     await build.close();
   }

@@ -8,6 +8,11 @@ import { customResourceDefinition, RESOURCES } from '../src/api/crd.ts';
 import { GROUP } from '../src/api/names.ts';
 import { programFor, SUBCOMMANDS } from '../src/cli/km-backup/commands.ts';
 import type { CliContext } from '../src/cli/km-backup/context.ts';
+import {
+  SUBCOMMANDS as PLUGIN_COMMANDS,
+  programFor as pluginProgramFor,
+} from '../src/cli/kubectl-km/commands.ts';
+import type { PluginContext } from '../src/cli/kubectl-km/context.ts';
 import { operatorCommand } from '../src/cli/operator/arguments.ts';
 import { crdsCommand } from '../src/cli/operator/crds.ts';
 import { operatorMetrics } from '../src/cli/operator/self-metrics.ts';
@@ -17,6 +22,7 @@ import { crdReferencePage } from './crd-reference.ts';
 import { installManifest } from './install-manifest.ts';
 import { mcpPage } from './mcp-page.ts';
 import { linterOverrides, roomsTable } from './rooms.ts';
+import { withSections } from './sections.ts';
 import { troubleshootingPage } from './troubleshooting.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -37,6 +43,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
   files.set('docs/cli.md', await cliPage());
   files.set('docs/operator-cli.md', operatorCliPage());
+  files.set('docs/kubectl-plugin.md', await pluginPage());
   const troubleshooting = 'docs/troubleshooting.md';
   files.set(troubleshooting, troubleshootingPage(readFileSync(join(ROOT, troubleshooting), 'utf8')));
   files.set('docs/mcp.md', mcpPage(readFileSync(join(ROOT, 'docs/mcp.md'), 'utf8')));
@@ -88,6 +95,18 @@ What each exit status means: [Troubleshooting](troubleshooting.md#exit-codes-of-
 
 ${sections.join('\n\n')}
 `;
+}
+
+/** docs/kubectl-plugin.md with its commands; the rest of it is written by hand. */
+async function pluginPage(): Promise<string> {
+  const context: PluginContext = { env: {}, signal: new AbortController().signal, exitCode: 0, onEnd: [] };
+  const sections = [helpBlock(await pluginProgramFor([], context))];
+  for (const name of Object.keys(PLUGIN_COMMANDS)) {
+    const { commands } = await pluginProgramFor([name], context);
+    sections.push(`### ${name}\n\n${helpBlock(commands[0]!)}`);
+  }
+  const page = readFileSync(join(ROOT, 'docs/kubectl-plugin.md'), 'utf8');
+  return withSections(page, { commands: sections.join('\n\n') });
 }
 
 function helpBlock(command: Command): string {

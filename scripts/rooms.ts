@@ -245,7 +245,7 @@ export const ROOMS: readonly Room[] = [
       'clock',
       'log',
     ],
-    packages: ['commander', 'prom-client'],
+    packages: ['commander', 'prom-client', 'yaml'],
   },
 ];
 

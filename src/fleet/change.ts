@@ -1,12 +1,9 @@
 /** Small changes of one object. Each returns the object as it is afterwards. */
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
-import { GROUP } from '../api/names.ts';
+import { ANNOTATIONS } from '../api/names.ts';
 import type { Cluster, Place } from './cluster.ts';
 import { backupOf, scheduleOf } from './find.ts';
-
-/** On a KmBackup that the guard calls suspicious: what it changed is as it should be. */
-export const APPROVED = `${GROUP}/approved`;
 
 /**
  * Suspends or resumes a schedule. A time that passed meanwhile starts no run.
@@ -24,6 +21,6 @@ export async function suspend(cluster: Cluster, place: Place, on: boolean): Prom
  */
 export async function approve(cluster: Cluster, place: Place): Promise<KmBackup> {
   await backupOf(cluster, place);
-  const patch = { metadata: { annotations: { [APPROVED]: 'true' } } };
+  const patch = { metadata: { annotations: { [ANNOTATIONS.approved]: 'true' } } };
   return cluster.resources.backups.mergePatch(place.namespace, place.name, patch);
 }

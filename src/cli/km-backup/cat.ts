@@ -3,18 +3,19 @@ import { Command } from 'commander';
 import { catEntry } from '../../archive/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
-import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
+import { addAsOfFlag, addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 
 const STDOUT = 1;
 
-export function command({ signal, ...context }: CliContext): Command {
+export function command(context: CliContext): Command {
+  const { signal } = context;
   const cat = new Command('cat')
     .description('print one file of an archive, as it is, reading only the members that hold it')
     .argument('<archive>', `path of the archive, or ${LOCATION_HELP}`)
     .argument('<path>', 'path of the file within the archive');
-  return addCopyFlags(cat).action(async (given: string, path: string, flags: CopyFlags) => {
+  return addAsOfFlag(addCopyFlags(cat)).action(async (given: string, path: string, flags: CopyFlags) => {
     using view = isLocation(given)
-      ? await (await import('./on-location.ts')).LocalView.of(given, [path], flags, { signal, ...context })
+      ? await (await import('./local-view.ts')).viewAt(given, [path], flags, context)
       : undefined;
     const reader = new AbortController();
     try {

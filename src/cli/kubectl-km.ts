@@ -1,0 +1,10 @@
+import packageJson from '../../package.json' with { type: 'json' };
+
+const argv = process.argv.slice(2);
+if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V' || argv[0] === 'version')) {
+  // Loading the commands would take as long again.
+  process.stdout.write(`${packageJson.version}\n`);
+} else {
+  const { main } = await import('./kubectl-km/main.ts');
+  process.exitCode = await main(argv, process.env);
+}

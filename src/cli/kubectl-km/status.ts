@@ -1,0 +1,138 @@
+import { Command } from 'commander';
+import { readOverview } from '../../fleet/overview.ts';
+import { HEALTHS, type Overview, type ScheduleOverview, type Severity } from '../../overview/index.ts';
+import { type Column, wrapped } from '../km-backup/fitted-table.ts';
+import { formatBytes } from '../km-backup/table.ts';
+import {
+  ALL_NAMESPACES,
+  addClusterFlags,
+  type ClusterFlags,
+  connect,
+  type PluginContext,
+} from './context.ts';
+import {
+  addOutputFlags,
+  age,
+  ago,
+  ahead,
+  type OutputFlags,
+  paint,
+  roomOf,
+  write,
+  writeData,
+  writeTable,
+} from './output.ts';
+
+interface Flags extends ClusterFlags, OutputFlags {
+  readonly allNamespaces: boolean;
+}
+
+export function command(context: PluginContext): Command {
+  const status = new Command('status')
+    .description('show all schedules: health, last and next run, archives, drills; what is wrong comes first')
+    .argument('[schedules...]', 'only these')
+    .addOption(ALL_NAMESPACES);
+  return addOutputFlags(addClusterFlags(status), ['wide', 'json', 'yaml']).action(
+    async (names: string[], flags: Flags) => {
+      const { cluster, namespace } = await connect(flags, context);
+      const where = flags.allNamespaces ? undefined : namespace;
+      const all = await readOverview(cluster, where, { runs: 'unsuccessful' });
+      const overview = names.length === 0 ? all : only(all, names);
+      if (flags.output === 'json' || flags.output === 'yaml') return writeData(flags.output, overview);
+      print(overview, cluster.clock.now(), where, flags, context);
+    },
+  );
+}
+
+function only(overview: Overview, names: readonly string[]): Overview {
+  return { ...overview, schedules: overview.schedules.filter(({ name }) => names.includes(name)) };
+}
+
+function print(
+  overview: Overview,
+  nowMs: number,
+  namespace: string | undefined,
+  flags: Flags,
+  context: PluginContext,
+): void {
+  const { schedules } = overview;
+  if (schedules.length === 0) {
+    const where = namespace === undefined ? 'in this cluster' : `in namespace ${namespace} (-A shows all)`;
+    write(wrapped(`No schedules ${where}.`, roomOf(context), ''));
+    return;
+  }
+  writeTable(columnsOf(schedules, nowMs, flags), flags, context);
+  for (const schedule of schedules) write(findings(schedule, flags.allNamespaces, roomOf(context)));
+}
+
+export const COLOUR: Readonly<Record<Severity, 'red' | 'yellow' | 'green' | 'dim'>> = {
+  critical: 'red',
+  warning: 'yellow',
+  idle: 'dim',
+  ok: 'green',
+};
+
+function columnsOf(schedules: readonly ScheduleOverview[], nowMs: number, flags: Flags): Column[] {
+  const column = (
+    title: string,
+    cell: (schedule: ScheduleOverview) => string,
+    rest: Partial<Column> = {},
+  ) => ({
+    title,
+    cells: schedules.map(cell),
+    ...rest,
+  });
+  const severityOf = new Map(
+    Object.values(HEALTHS).map(({ label, severity }) => [label as string, severity]),
+  );
+  const wide = flags.output === 'wide';
+  return [
+    ...(flags.allNamespaces ? [column('NAMESPACE', ({ namespace = '' }) => namespace, { least: 12 })] : []),
+    column('NAME', ({ name }) => name, { least: 24 }),
+    column('HEALTH', ({ health }) => HEALTHS[health].label, {
+      paint: (padded, cell) => paint(COLOUR[severityOf.get(cell) ?? 'idle'], padded),
+    }),
+    column('LAST', ({ lastSuccess }) => ago(lastSuccess?.time, nowMs)),
+    column('NEXT', ({ nextTime, running }) => (running.length > 0 ? 'running' : ahead(nextTime, nowMs)), {
+      weight: 6,
+    }),
+    column('ARCHIVES', ({ archives }) => (archives ? String(archives.count) : '-'), {
+      weight: 4,
+      right: true,
+    }),
+    column('SIZE', ({ archives }) => (archives ? formatBytes(archives.bytes) : '-'), {
+      weight: 3,
+      right: true,
+    }),
+    column('DRILL', (schedule) => drillText(schedule, nowMs), { weight: 5 }),
+    column('SCHEDULE', ({ schedule }) => schedule, { weight: 2, least: 9 }),
+    ...(wide
+      ? [
+          column('CLAIM', ({ source }) => source.claimName ?? ''),
+          column('MISSED', ({ totals }) => String(totals.missed), { right: true }),
+          column('REASON', ({ findings: [first] }) => first?.reason ?? ''),
+        ]
+      : []),
+  ];
+}
+
+function drillText({ drill }: ScheduleOverview, nowMs: number): string {
+  if (!drill?.last) return 'never';
+  const when = age(nowMs - Date.parse(drill.last.time));
+  return drill.last.phase === 'Succeeded' ? when : `failed ${when}`;
+}
+
+/** What is wrong with a schedule, and what to do; nothing for one that is well. */
+function findings(schedule: ScheduleOverview, withNamespace: boolean, room: number | undefined): string {
+  const { namespace, name } = schedule;
+  const grave = schedule.findings.filter(({ health }) => HEALTHS[health].severity !== 'idle');
+  if (grave.length === 0) return '';
+  const title = withNamespace ? `${namespace}/${name}` : name;
+  return grave
+    .map(({ health, reason, message, todo }) => {
+      const said = wrapped(`${title}: ${reason}: ${message}`, room, '  ', '');
+      const advice = todo === undefined ? '' : wrapped(`→ ${todo.replaceAll('`', '')}`, room, '    ', '  ');
+      return `\n${paint(COLOUR[HEALTHS[health].severity], said.trimEnd())}\n${advice}`;
+    })
+    .join('');
+}
