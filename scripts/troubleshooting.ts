@@ -1,12 +1,14 @@
 /** The tables of docs/troubleshooting.md, from the one table of reasons. */
 import {
   BACKUP_REASONS,
+  COPY_REASONS,
   EVENT_REASONS,
   EXIT_CODES,
   ExitCode,
   type Explanation,
   exitCodeOf,
   HEALTH_REASONS,
+  LOCATION_REASONS,
   RESTORE_REASONS,
   RUN_REASONS,
   type RunReason,
@@ -86,6 +88,30 @@ function healthReasons(): string {
   );
 }
 
+function locationReasons(): string {
+  return table(
+    ['Condition', 'Reason', 'Meaning', 'What to do'],
+    Object.entries(LOCATION_REASONS).map(([reason, explanation]) => [
+      `\`Available=${explanation.status}\``,
+      `\`${reason}\``,
+      explanation.meaning,
+      advice(explanation),
+    ]),
+  );
+}
+
+function copyReasons(): string {
+  return table(
+    ['Reason', 'Phase', 'Meaning', 'What to do'],
+    Object.entries(COPY_REASONS).map(([reason, explanation]) => [
+      `\`${reason}\``,
+      `\`${explanation.phase}\``,
+      explanation.meaning,
+      advice(explanation),
+    ]),
+  );
+}
+
 function events(): string {
   return table(
     ['Event', 'Meaning'],
@@ -103,6 +129,8 @@ export function troubleshootingPage(current: string): string {
     'restore-reasons': restoreReasons(),
     'schedule-reasons': scheduleReasons(),
     'health-reasons': healthReasons(),
+    'location-reasons': locationReasons(),
+    'copy-reasons': copyReasons(),
     events: events(),
   });
 }

@@ -257,10 +257,7 @@ export const KmBackupScheduleStatus = z.object({
     .optional()
     .describe('Archives of this schedule on the destination, as the last run saw them.'),
   runs: RunTotals.optional().describe('Finished runs since the schedule was created.'),
-  copies: z
-    .array(ScheduleCopyStatus)
-    .optional()
-    .describe('The copies in each location of `spec.copies`, and of locations that it no longer names.'),
+  copies: z.array(ScheduleCopyStatus).optional().describe('The copies in each location of `spec.copies`.'),
   sourceIdentity: SourceIdentity.optional().describe(
     'Security context of the pod that mounts the source claim, as the last run saw it. Runs take what podTemplate does not say from there when no pod mounts the claim.',
   ),

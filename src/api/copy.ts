@@ -48,9 +48,15 @@ export type BackupCopyStatus = z.infer<typeof BackupCopyStatus>;
 /** In `status.copies` of a KmBackupSchedule: its archives in one location. */
 export const ScheduleCopyStatus = z.object({
   ...copyState,
+  backup: z.string().optional().describe('The KmBackup whose archive was last confirmed.'),
   archive: z.string().optional().describe('The newest archive that the location has.'),
+  locationId: z.string().optional().describe('Id of the location that has it.'),
+  waitingSince: Time.optional().describe(
+    'When the oldest run since the last copy ended; absent if the newest archive is copied.',
+  ),
   lastSuccessfulTime: Time.optional().describe('When the newest archive was last confirmed in the location.'),
   lastFailureTime: Time.optional(),
+  attempted: z.string().optional().describe('The KmBackup of the last attempt.'),
   failures: z.int().optional().describe('Attempts that failed since the last success.'),
   nextAttemptTime: Time.optional().describe('When a failed copy is tried again, at the latest.'),
   uploadedBytes: z.int().optional().describe('Bytes that copies stored since the schedule was created.'),
@@ -61,6 +67,7 @@ export const ScheduleCopyStatus = z.object({
     .object({ count: z.int(), bytes: z.int() })
     .optional()
     .describe('Copies of this schedule in the location, and the bytes of their archives.'),
+  foreign: z.int().optional().describe('Copies of the same series that another writer made.'),
   attempts: z.int().optional().describe('Copy Jobs so far; the name of the next one follows from it.'),
   job: z.object({ name: z.string(), uid: z.string().optional() }).optional(),
 });

@@ -41,6 +41,16 @@ export const ANNOTATIONS = {
   archiveClass: `${GROUP}/archive-class`,
   /** Seconds that the start of a pod and its work may take: two numbers and a slash. */
   deadlines: `${GROUP}/deadlines`,
+  /** On the Job of a copy or of a check: its number among those of the same location, from 1. */
+  attempt: `${GROUP}/attempt`,
+  /** On the Job of a copy: the name of the KmBackupLocation, in full. */
+  location: `${GROUP}/location-name`,
+  /** On the Job of a copy: the KmBackup whose archive it copies. */
+  copyOf: `${GROUP}/copy-of`,
+  /** On the Job of a copy: the id that the location must have. */
+  locationId: `${GROUP}/location-id`,
+  /** On the Job of a check: generation of the KmBackupLocation that it checks. */
+  generation: `${GROUP}/generation`,
 } as const;
 
 /** Selects only the Jobs and pods that this operator created. */

@@ -4,6 +4,7 @@
  */
 import type { BackupReason } from './backup-reasons.ts';
 import type { HealthReason } from './health-reasons.ts';
+import type { CopyReason, LocationReason } from './location-reasons.ts';
 import type { RestoreReason } from './restore-reasons.ts';
 import type { RunReason } from './run-reasons.ts';
 import type { ScheduleReason } from './schedule-reasons.ts';
@@ -12,6 +13,7 @@ export { BACKUP_REASONS, type BackupReason } from './backup-reasons.ts';
 export { EXIT_CODES, ExitCode, NOT_RETRIED } from './exit-codes.ts';
 export type { Explanation } from './explanation.ts';
 export { HEALTH_REASONS, type HealthReason } from './health-reasons.ts';
+export { COPY_REASONS, type CopyReason, LOCATION_REASONS, type LocationReason } from './location-reasons.ts';
 export { RESTORE_REASONS, type RestoreReason } from './restore-reasons.ts';
 export { exitCodeOf, type FailureReason, RUN_REASONS, type RunReason } from './run-reasons.ts';
 export {
@@ -34,6 +36,13 @@ export function quoteReason<R extends Reason>(reason: string | undefined, otherw
 }
 
 /** Reasons of this project. */
-export type Reason = RunReason | BackupReason | ScheduleReason | RestoreReason | HealthReason;
+export type Reason =
+  | RunReason
+  | BackupReason
+  | ScheduleReason
+  | RestoreReason
+  | HealthReason
+  | LocationReason
+  | CopyReason;
 /** What the `reason` of a condition may hold. */
 export type ConditionReason = Reason | QuotedReason;

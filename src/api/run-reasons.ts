@@ -36,6 +36,11 @@ export const RUN_REASONS = {
   },
   RestorePlanned: { exit: 'ok', meaning: 'The plan says what the restore would do. Nothing was changed.' },
   RestoreChecked: { exit: 'ok', meaning: 'The archive can be restored to that target. Nothing was changed.' },
+  CopyConfirmed: { exit: 'ok', meaning: 'The location has confirmed a copy of the newest complete archive.' },
+  LocationChecked: {
+    exit: 'ok',
+    meaning: 'Writing, reading and listing work in the location, and it is the one it was.',
+  },
   StagingDiscarded: { exit: 'ok', meaning: 'Nothing is staged any longer; the target is unchanged.' },
   FilesNotCaptured: {
     exit: 'incomplete',
@@ -227,7 +232,8 @@ export const RUN_REASONS = {
   LocationUnsuitable: {
     exit: 'failure',
     meaning: 'What is at that address is not the location it was, or is not a location of km-backup.',
-    kubectl: 'Correct bucket and prefix of the KmBackupLocation.',
+    kubectl:
+      'Correct bucket and prefix of the KmBackupLocation. To accept the location that is there now, set its `spec.expectedId`.',
     shell: 'Correct the address, or make a location there with `km-backup location init`.',
   },
   CopyMissing: {

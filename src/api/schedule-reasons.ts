@@ -121,6 +121,15 @@ export const EVENT_REASONS = {
   RestoreRolledBack: { meaning: 'A restore failed its verification, and the old state is live again.' },
   RestoreUnsuccessful: { meaning: 'A restore failed; the note says what is live.' },
   OldStateNotDeleted: { meaning: 'The state before a restore could not be deleted; the note says why.' },
+  CopySucceeded: { meaning: 'A location confirmed the copy of an archive.' },
+  CopyFailed: { meaning: 'A copy failed and is tried again; the note says why. The archive itself is good.' },
+  ForeignCopies: {
+    meaning:
+      'A location holds copies of the same series that another writer made. Two clusters may copy to one place.',
+    kubectl: 'Give each cluster its own `spec.s3.prefix`.',
+  },
+  LocationFound: { meaning: 'A check of a location succeeded, for the first time or again.' },
+  LocationLost: { meaning: 'A check of a location failed; the note says why.' },
   ClockCorrected: {
     meaning:
       'A clock was ahead when the schedule was last settled, and has been corrected. The schedule continues from now.',

@@ -48,10 +48,10 @@ export class CopyMetrics {
       if (!of.lastSuccess && !of.lastFailure) return undefined;
       return of.lastFailure && of.lastFailure.atMs >= (of.lastSuccess?.atMs ?? 0) ? 0 : 1;
     });
-    counter('km_backup_copy_uploaded_bytes_total', 'Bytes that copies stored.', (of) => [
+    counter('km_backup_copy_bytes_uploaded_total', 'Bytes that copies stored.', (of) => [
       ['', of.uploadedBytes],
     ]);
-    counter('km_backup_copy_reused_bytes_total', 'Bytes that copies found stored already.', (of) => [
+    counter('km_backup_copy_bytes_reused_total', 'Bytes that copies found stored already.', (of) => [
       ['', of.reusedBytes],
     ]);
   }

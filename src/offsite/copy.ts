@@ -33,6 +33,8 @@ export interface CopyOptions {
   /** Undefined: packs are stored unencrypted. */
   readonly sealer: Sealer | undefined;
   readonly retainUntil?: Date | undefined;
+  /** How long to wait for another copy of the same destination. */
+  readonly lockWaitMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: CopyProgress) => void) | undefined;
   /** Packs under way at once; each takes about 16 MiB of memory. */
@@ -76,7 +78,7 @@ export async function copyArchive(options: CopyOptions): Promise<CopyReport> {
   const { archive } = options;
   const destination = path.dirname(archive);
   try {
-    using _lock = lockCopies(destination);
+    using _lock = await lockCopies(destination, options.lockWaitMs ?? 0, options.signal);
     return await copyUnderLock(options);
   } catch (error) {
     throw destinationError(error, destination);

@@ -2,7 +2,7 @@
 
 export { Retrier } from '../clock/retry.ts';
 export { generateKeyPair, Opener, Sealer } from './age.ts';
-export { type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
+export { type CopyOptions, type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
 export { type FetchOptions, fetchArchive, fetchManifest, fetchMembers, findList } from './fetch.ts';
 export type { ArchiveList } from './list-file.ts';
 export type { Location } from './location.ts';

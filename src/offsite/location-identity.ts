@@ -79,8 +79,8 @@ export interface LocationCheck extends LocationIdentity {
  * Tries each verb that copies need, on an object of its own.
  * @throws {ArchiveError} LocationUnavailable, LocationDenied or LocationUnsuitable, naming the verb that failed.
  */
-export async function checkLocation(location: Location): Promise<LocationCheck> {
-  const identity = await openLocation(location);
+export async function checkLocation(location: Location, expectedId?: string): Promise<LocationCheck> {
+  const identity = await openLocation(location, expectedId);
   const bytes = Buffer.from(`${identity.id}\n`);
   await location.put(PROBE_KEY, bytes);
   const back = await location.get(PROBE_KEY);

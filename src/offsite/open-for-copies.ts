@@ -12,19 +12,26 @@ export async function openKnownLocation(location: Location, destination: string)
   await openLocation(location, new KnownLocations(destination).idOf(location.url));
 }
 
+export interface ExpectedLocation {
+  /** Another location is at this address on purpose. */
+  readonly isNew: boolean;
+  /** The id that the caller remembers; it counts more than what the destination remembers. */
+  readonly expectedId?: string | undefined;
+  readonly now: () => Date;
+}
+
 /**
  * The first copy makes the location where there is none; every later one must find the same one again.
- * @param isNew another location is at this address on purpose
  * @returns the location's id
  * @throws {ArchiveError} LocationUnsuitable when another location, or none, is where the known one was.
  */
 export async function openForCopies(
   location: Location,
   destination: string,
-  { isNew, now }: { readonly isNew: boolean; readonly now: () => Date },
+  { isNew, expectedId, now }: ExpectedLocation,
 ): Promise<string> {
   const known = new KnownLocations(destination);
-  const expected = isNew ? undefined : known.idOf(location.url);
+  const expected = isNew ? undefined : (expectedId ?? known.idOf(location.url));
   const { id } =
     expected === undefined ? await initLocation(location, now) : await openLocation(location, expected);
   try {

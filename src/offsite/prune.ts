@@ -41,6 +41,8 @@ export interface PruneCopiesReport {
   readonly failures: readonly string[];
   /** Copies of other writers, which no rule here applies to. */
   readonly foreign: number;
+  /** Copies that remain, of all writers, and the bytes of their archives. */
+  readonly kept: { readonly count: number; readonly bytes: number };
   readonly sweptPacks: number;
   readonly sweptBytes: number;
   /** Packs that nothing names, and that wait for the grace time. */
@@ -78,7 +80,8 @@ export async function pruneCopies(options: PruneCopiesOptions): Promise<PruneCop
   const surplus = new Set(rows.filter(({ keep }) => !keep).map(({ name }) => name));
   const nothing = { sweptPacks: 0, sweptBytes: 0, deadPacks: 0 };
   if (dryRun) {
-    return { rows, pruned: [...surplus], failures: [], foreign, ...nothing, notSwept: 'dry run' };
+    const kept = totalOf(found.copies.filter(({ archive }) => !surplus.has(archive)));
+    return { rows, pruned: [...surplus], failures: [], foreign, kept, ...nothing, notSwept: 'dry run' };
   }
   const pruned = new Set<string>();
   const failures: string[] = [];
@@ -90,8 +93,13 @@ export async function pruneCopies(options: PruneCopiesOptions): Promise<PruneCop
   const notSwept = whyNotSweep(location, writer, found, kept);
   const swept: Swept =
     notSwept === undefined ? await sweep(options, kept, failures) : { ...nothing, notSwept };
-  return { rows, pruned: [...pruned], failures, foreign, ...swept };
+  return { rows, pruned: [...pruned], failures, foreign, kept: totalOf(kept), ...swept };
 }
+
+const totalOf = (copies: readonly Copy[]) => ({
+  count: copies.length,
+  bytes: copies.reduce((sum, { list }) => sum + (list?.sizeBytes ?? 0), 0),
+});
 
 interface FoundCopies {
   readonly copies: readonly Copy[];

@@ -105,10 +105,16 @@ export class KnownLocations {
 
 /**
  * Keeps two copies of one destination apart, which would upload the same members twice.
+ * @param waitMs how long to wait for the other one; 0 refuses at once
  * @throws {ArchiveError} Locked
  */
-export function lockCopies(destination: string): FileLock {
-  const attempt = FileLock.tryLock(path.join(destination, '.km-backup-copy.lock'));
+export async function lockCopies(
+  destination: string,
+  waitMs: number,
+  signal?: AbortSignal | undefined,
+): Promise<FileLock> {
+  const file = path.join(destination, '.km-backup-copy.lock');
+  const attempt = await FileLock.lock(file, { waitMs, ...(signal && { signal }) });
   if (attempt.acquired) return attempt.lock;
   const { holder } = attempt;
   const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.since}` : 'another process';

@@ -27,7 +27,13 @@ const STEPS = {
 
 let stores: Parameters<typeof createApplier>[0]['stores'];
 beforeEach(() => {
-  stores = { schedules: new Store(), backups: new Store(), restores: new Store(), jobs: new Store() };
+  stores = {
+    schedules: new Store(),
+    backups: new Store(),
+    restores: new Store(),
+    locations: new Store(),
+    jobs: new Store(),
+  };
 });
 
 /** Applies one step where every write has this outcome. */

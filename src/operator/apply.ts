@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { BackupCopyStatus } from '../api/copy.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../api/names.ts';
 import type { KmRestore } from '../api/restore.ts';
 import type { Clock } from '../clock/index.ts';
@@ -53,6 +55,7 @@ export interface ApplierOptions {
     schedules: Store<KmBackupSchedule>;
     backups: Store<KmBackup>;
     restores: Store<KmRestore>;
+    locations: Store<KmBackupLocation>;
     jobs: Store<Job>;
   };
   clock: Clock;
@@ -66,6 +69,7 @@ export interface ApplierOptions {
 function isDone(step: Step): boolean {
   if (step.kind === 'writeScheduleStatus') return isDeepStrictEqual(step.schedule.status, step.status);
   if (step.kind === 'writeBackupStatus') return isDeepStrictEqual(step.backup.status, step.status);
+  if (step.kind === 'writeLocationStatus') return isDeepStrictEqual(step.location.status, step.status);
   if (step.kind === 'writeRestoreStatus') return isDeepStrictEqual(step.restore.status, step.status);
   return false;
 }
@@ -86,12 +90,9 @@ export function createApplier(options: ApplierOptions): Applier {
   }
 
   /** The `resourceVersion` makes the API server refuse, with 409, a decision that started from an old state. */
-  async function writeStatus<T extends (KmBackup | KmBackupSchedule | KmRestore) & KubeObject>(
-    resource: ResourceClient<T>,
-    store: Store<T>,
-    { kind, metadata }: T,
-    status: T['status'],
-  ): Promise<void> {
+  async function writeStatus<
+    T extends (KmBackup | KmBackupSchedule | KmRestore | KmBackupLocation) & KubeObject,
+  >(resource: ResourceClient<T>, store: Store<T>, { kind, metadata }: T, status: T['status']): Promise<void> {
     const { name, namespace, uid, resourceVersion } = metadata;
     const object = {
       apiVersion: API_VERSION,
@@ -100,6 +101,21 @@ export function createApplier(options: ApplierOptions): Applier {
       status,
     };
     store.wrote(await resource.replaceStatus(namespace, name, object, FIELD_MANAGER));
+  }
+
+  /** The cache keeps only a part of a finished run: the whole of it is asked for. */
+  async function writeBackupCopy({ backup, location, copy }: Extract<Step, { kind: 'writeBackupCopy' }>) {
+    const { namespace, name, uid } = backup.metadata;
+    const whole = await ignoreMissing(resources.backups.get(namespace, name));
+    if (whole?.metadata.uid !== uid) return;
+    const before: readonly BackupCopyStatus[] = whole.status?.copies ?? [];
+    const others = before.filter((one) => one.location !== location);
+    const known = before.find((one) => one.location === location);
+    const copies = copy ? [...others, { ...known, ...copy }] : others;
+    const { copies: _, ...rest } = whole.status ?? {};
+    const status = copies.length > 0 ? { ...rest, copies } : rest;
+    if (isDeepStrictEqual(before, copies)) stores.backups.wrote(whole);
+    else await writeStatus(resources.backups, stores.backups, whole, status);
   }
 
   /** Creates the object, or adopts the one of this name if `isOurs`: an earlier try may have created it. */
@@ -201,6 +217,10 @@ export function createApplier(options: ApplierOptions): Applier {
         return writeStatus(resources.schedules, stores.schedules, step.schedule, step.status);
       case 'writeBackupStatus':
         return writeStatus(resources.backups, stores.backups, step.backup, step.status);
+      case 'writeLocationStatus':
+        return writeStatus(resources.locations, stores.locations, step.location, step.status);
+      case 'writeBackupCopy':
+        return writeBackupCopy(step);
       case 'writeRestoreStatus':
         return writeStatus(resources.restores, stores.restores, step.restore, step.status);
       case 'createBackup': {

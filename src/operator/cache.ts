@@ -1,5 +1,6 @@
 import { isFinished, type KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { LABELS, MANAGED_SELECTOR } from '../api/names.ts';
 import { isLive, isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
@@ -32,6 +33,9 @@ function withTrimmedMeta<T extends { metadata: ObjectMeta }>(object: T): T {
   return { ...object, metadata: trimmedMeta(object.metadata) };
 }
 
+const locationKeysOf = ({ metadata, spec }: KmBackupSchedule): string[] =>
+  (spec.copies ?? []).map(({ locationRef }) => `${metadata.namespace}/${locationRef.name}`);
+
 export interface ChangeHandlers {
   /** The schedule with this key changed. */
   schedule(key: string): void;
@@ -41,6 +45,8 @@ export interface ChangeHandlers {
   job(key: string): void;
   /** The restore with this key changed, its Job did, or something that it waits for. */
   restore(key: string): void;
+  /** The location with this key changed, or its Job, or a copy to it. */
+  location(key: string): void;
   /** The run with this key changed, or another that it waits for. */
   backup(key: string): void;
 }
@@ -59,6 +65,7 @@ export class Cache {
   readonly schedules: Store<KmBackupSchedule>;
   readonly backups: Store<KmBackup>;
   readonly restores: Store<KmRestore>;
+  readonly locations: Store<KmBackupLocation>;
   readonly jobs: Store<Job>;
   readonly pods: Store<Pod>;
   readonly claims: Store<PersistentVolumeClaim>;
@@ -70,7 +77,7 @@ export class Cache {
   constructor(options: CacheOptions, handlers: ChangeHandlers) {
     this.#handlers = handlers;
     this.schedules = new Store<KmBackupSchedule>({
-      indexers: { claim: claimKeysOf },
+      indexers: { claim: claimKeysOf, location: locationKeysOf },
       trim: withTrimmedMeta,
       onChange: (change) => this.#scheduleChanged(change),
     });
@@ -99,6 +106,10 @@ export class Cache {
       trim: withTrimmedMeta,
       onChange: (change) => this.#restoreChanged(change),
     });
+    this.locations = new Store<KmBackupLocation>({
+      trim: withTrimmedMeta,
+      onChange: (change) => this.#locationChanged(change),
+    });
     this.jobs = new Store<Job>({
       indexers: {
         restore: ({ metadata }) => [metadata.labels?.[LABELS.restoreUid] ?? ''],
@@ -113,10 +124,11 @@ export class Cache {
       trim: trimPod,
       onChange: ({ object }) => this.#podChanged(object),
     });
-    const { schedules, backups, restores, jobs, pods, claims } = options.resources;
+    const { schedules, backups, restores, locations, jobs, pods, claims } = options.resources;
     this.#watch(options, schedules, this.schedules);
     this.#watch(options, backups, this.backups);
     this.#watch(options, restores, this.restores);
+    this.#watch(options, locations, this.locations);
     this.#watch(options, jobs, this.jobs, MANAGED_SELECTOR);
     this.#watch(options, pods, this.pods, MANAGED_SELECTOR);
     this.#watch(options, claims, this.claims);
@@ -124,12 +136,18 @@ export class Cache {
 
   #scheduleChanged({ object: schedule, type }: Change<KmBackupSchedule>): void {
     this.#handlers.schedule(keyOf(schedule));
+    for (const key of locationKeysOf(schedule)) this.#handlers.location(key);
     // Its runs may have been created before it.
     if (type === 'added')
       for (const run of this.unfinishedRunsOf(keyOf(schedule))) this.#handlers.backup(keyOf(run));
     // Nothing else cleans up the Jobs of its runs.
     if (type === 'deleted')
       for (const run of this.runsOf(keyOf(schedule))) if (this.jobOf(run)) this.#handlers.backup(keyOf(run));
+  }
+
+  #locationChanged({ object: location }: Change<KmBackupLocation>): void {
+    this.#handlers.location(keyOf(location));
+    for (const schedule of this.schedulesWithLocation(keyOf(location))) this.#handlers.runs(keyOf(schedule));
   }
 
   #backupChanged({ object: backup, type }: Change<KmBackup>): void {
@@ -152,6 +170,9 @@ export class Cache {
     // Others wait for it: restores of the same claim or with `after`, and backups of the claim.
     for (const other of this.unfinishedRestoresOf(namespace))
       if (other.metadata.uid !== restore.metadata.uid) this.#handlers.restore(keyOf(other));
+    // Copies from that claim stop for it, and go on after it.
+    for (const schedule of this.schedules.byIndex('claim', `${namespace}/${targetClaimName(restore)}`))
+      if (schedule.spec.copies) this.#handlers.runs(keyOf(schedule));
     if (!isRestoreFinished(restore)) return;
     for (const backup of this.unfinishedRuns())
       if (backup.metadata.namespace === namespace) this.#handlers.backup(keyOf(backup));
@@ -160,6 +181,9 @@ export class Cache {
   #jobChanged({ object: job, type }: Change<Job>): void {
     const owner = controllerOf(job);
     if (owner?.kind === 'KmRestore') this.#handlers.restore(`${job.metadata.namespace}/${owner.name}`);
+    if (owner?.kind === 'KmBackupLocation')
+      this.#handlers.location(`${job.metadata.namespace}/${owner.name}`);
+    if (owner?.kind === 'KmBackupSchedule') this.#handlers.runs(`${job.metadata.namespace}/${owner.name}`);
     if (owner?.kind !== 'KmBackup') return;
     const key = `${job.metadata.namespace}/${owner.name}`;
     if (type === 'deleted') {
@@ -260,6 +284,25 @@ export class Cache {
     return this.restores
       .byIndex('keeps', `${namespace}/${claimName}`)
       .find((restore) => isRestoreFinished(restore));
+  }
+
+  /** Schedules that copy to the location with this key. */
+  schedulesWithLocation(key: string): KmBackupSchedule[] {
+    return this.schedules.byIndex('location', key);
+  }
+
+  /** Jobs whose controller has this UID. */
+  jobsOwnedBy(uid: string): Job[] {
+    return this.jobs.byIndex('backup', uid);
+  }
+
+  /** Schedules with a copy under way: key and namespace. */
+  activeCopies(): [key: string, namespace: string][] {
+    return this.jobs.list().flatMap((job): [string, string][] => {
+      const owner = controllerOf(job);
+      if (owner?.kind !== 'KmBackupSchedule' || job.status?.conditions?.length) return [];
+      return [[`${job.metadata.namespace}/${owner.name}`, job.metadata.namespace]];
+    });
   }
 
   jobsOfRestore(uid: string): Job[] {

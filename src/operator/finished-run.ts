@@ -1,4 +1,5 @@
 import { isFinished, type KmBackup, type KmBackupSpec, type KmBackupStatus } from '../api/backup.ts';
+import type { BackupCopyStatus } from '../api/copy.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { ANNOTATIONS, API_VERSION, LABELS } from '../api/names.ts';
 import type { Packing } from '../kube/indexed-objects.ts';
@@ -37,6 +38,7 @@ const ARCHIVE = [
 const PRUNED = ['count', 'failed', 'names'] as const satisfies (keyof Pruned)[];
 const SUSPICION = ['message'] as const satisfies (keyof Suspicion)[];
 const PRESENT = ['count', 'bytes', 'names', 'classes', 'suspicious'] as const satisfies (keyof Present)[];
+const COPY = ['location', 'phase', 'reason'] as const satisfies (keyof BackupCopyStatus)[];
 
 /** A finished run as the cache keeps it. */
 export interface FinishedRun {
@@ -53,6 +55,7 @@ export interface FinishedRun {
     archive?: Pick<Archive, (typeof ARCHIVE)[number]> | undefined;
     pruned?: Pick<Pruned, (typeof PRUNED)[number]> | undefined;
     present?: Pick<Present, (typeof PRESENT)[number]> | undefined;
+    copies?: readonly Pick<BackupCopyStatus, (typeof COPY)[number]>[] | undefined;
   };
 }
 
@@ -83,6 +86,7 @@ type Packed = [
   present: Values,
   suspicious: Values,
   approved: string | null,
+  copies: Values[] | null,
 ];
 
 function pack({ metadata, spec, status = {} }: FinishedRun): Packed {
@@ -97,11 +101,13 @@ function pack({ metadata, spec, status = {} }: FinishedRun): Packed {
     valuesOf(PRESENT, status.present),
     valuesOf(SUSPICION, status.suspicious),
     metadata.annotations?.[ANNOTATIONS.approved] ?? null,
+    status.copies?.map((copy) => valuesOf(COPY, copy)) ?? null,
   ];
 }
 
 function unpack(packed: Packed): FinishedRun {
-  const [metadata, uid, spec, status, warnings, archive, pruned, present, suspicious, approved] = packed;
+  const [metadata, uid, spec, status, warnings, archive, pruned, present, ...more] = packed;
+  const [suspicious, approved, copies] = more;
   return {
     apiVersion: API_VERSION,
     kind: 'KmBackup',
@@ -118,6 +124,7 @@ function unpack(packed: Packed): FinishedRun {
       ...(pruned && { pruned: objectOf<Pruned>(PRUNED, pruned) }),
       ...(present && { present: objectOf<Present>(PRESENT, present) }),
       ...(suspicious && { suspicious: objectOf<Suspicion>(SUSPICION, suspicious) }),
+      ...(copies && { copies: copies.map((copy) => objectOf<BackupCopyStatus>(COPY, copy)) }),
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { KmBackup } from '../api/backup.ts';
+import { ANNOTATIONS } from '../api/names.ts';
 import { type Clock, sleep } from '../clock/index.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isConflict } from '../kube/errors.ts';
@@ -14,6 +15,9 @@ import { decideSchedule, decideScheduleRefused } from './backupschedule/decide.t
 import { observeSchedule } from './backupschedule/observe.ts';
 import { Cache } from './cache.ts';
 import { ConcurrencyLimiter, type ConcurrencyLimits } from './concurrency-limiter.ts';
+import { decideCopies, decideCopyRefused } from './location/decide-copies.ts';
+import { decideLocation, decideLocationRefused } from './location/decide-location.ts';
+import { type Observing, observeCopies, observeLocation } from './location/observe.ts';
 import type { Plan } from './plan.ts';
 import { refusalOfJob, refusalOfRestore, refusalOfSchedule } from './refusal.ts';
 import { type Resources, resources } from './resources.ts';
@@ -44,6 +48,8 @@ export interface OperatorOptions {
   assertLeading: () => void;
   /** Called with the key of every schedule that changed or was deleted, for metrics. */
   onSchedule?: (key: string) => void;
+  /** The same for locations. */
+  onLocation?: (key: string) => void;
   metrics?: OperatorObservers;
 }
 
@@ -66,7 +72,7 @@ const EVENT = 3;
 /** How long each of them may wait behind more urgent work; milliseconds. */
 const PATIENCE_MS = [0, 3_000, 30_000, 30_000];
 
-type Kind = 'KmBackupSchedule' | 'KmBackup' | 'KmRestore' | 'Event';
+type Kind = 'KmBackupSchedule' | 'KmBackup' | 'KmRestore' | 'KmBackupLocation' | 'Event';
 
 /** Key in the work queue. */
 const workOf = (kind: Kind, key: string) => `${kind} ${key}`;
@@ -81,6 +87,8 @@ export const kindOf = (work: string) => work.slice(0, work.indexOf(' ')) as Kind
 export class Operator {
   readonly cache: Cache;
   readonly limiter: ConcurrencyLimiter;
+  /** Of copies: an upload of hours must not hold up backups. By schedule. */
+  readonly #copyLimiter: ConcurrencyLimiter;
   readonly #options: OperatorOptions;
   readonly #queue: WorkQueue;
   readonly #resources: Resources;
@@ -100,6 +108,9 @@ export class Operator {
       ...(metrics?.queue && { metrics: metrics.queue }),
     });
     this.limiter = new ConcurrencyLimiter(options.limits, (key) => this.#addBackup(key));
+    this.#copyLimiter = new ConcurrencyLimiter(options.limits, (key) =>
+      this.#queue.add(workOf('KmBackupSchedule', key), JOB),
+    );
     this.cache = new Cache(
       {
         resources: this.#resources,
@@ -116,6 +127,10 @@ export class Operator {
         runs: (key) => this.#queue.addAfter(workOf('KmBackupSchedule', key), RUNS_SETTLE_MS, STATUS),
         job: (key) => this.#queue.addAfter(workOf('KmBackup', key), JOB_SETTLE_MS, STATUS),
         backup: (key) => this.#addBackup(key),
+        location: (key) => {
+          this.#queue.addAfter(workOf('KmBackupLocation', key), JOB_SETTLE_MS, STATUS);
+          options.onLocation?.(key);
+        },
         restore: (key) => this.#queue.add(workOf('KmRestore', key), JOB),
       },
     );
@@ -137,6 +152,7 @@ export class Operator {
     for (const key of this.cache.schedules.keys()) this.#addSchedule(key);
     for (const backup of this.cache.unfinishedRuns()) this.#addBackup(keyOf(backup));
     for (const key of this.cache.restores.keys()) this.#queue.add(workOf('KmRestore', key), JOB);
+    for (const key of this.cache.locations.keys()) this.#queue.add(workOf('KmBackupLocation', key), JOB);
   }
 
   /** Keeps the cache current until the signal, leader or not. */
@@ -149,6 +165,7 @@ export class Operator {
     await this.cache.synced();
     for (const backup of this.cache.unfinishedRuns())
       if (this.cache.jobOf(backup)) this.limiter.hold(keyOf(backup), backup.metadata.namespace);
+    for (const [key, namespace] of this.cache.activeCopies()) this.#copyLimiter.hold(key, namespace);
     await Promise.all([
       this.#watchClock(signal),
       this.#queue.run({
@@ -167,6 +184,7 @@ export class Operator {
     try {
       if (kind === 'Event') this.#emit(key);
       else if (kind === 'KmBackupSchedule') await this.#reconcileSchedule(key, priority);
+      else if (kind === 'KmBackupLocation') await this.#reconcileLocation(key, priority);
       else if (kind === 'KmRestore') await this.#reconcileRestore(key, priority);
       else await this.#reconcileBackup(key, priority);
       this.#queue.forget(work);
@@ -223,16 +241,58 @@ export class Operator {
   async #reconcileSchedule(key: string, priority: number): Promise<void> {
     const { jobs, clock } = this.#options;
     const observed = observeSchedule(key, this.cache, jobs);
-    if (!observed) return;
+    if (!observed) {
+      this.#copyLimiter.release(key, key.slice(0, key.indexOf('/')));
+      return;
+    }
+    const observing = this.#observing();
+    const copies = await observeCopies(observed.schedule, this.#copyLimiter, observing);
     try {
-      const plan = decideSchedule(observed, clock.now());
+      const { nowMs } = observing;
+      const plan = decideSchedule(observed, nowMs, copies && decideCopies(copies, jobs, nowMs));
       await this.#apply(workOf('KmBackupSchedule', key), priority, plan);
     } catch (error) {
       if (!(error instanceof StepRefusedError)) throw error;
+      if (error.step.kind === 'createJob') return await this.#recordCopyRefused(key, error);
       const current = observeSchedule(key, this.cache, jobs);
       const refusal = refusalOfSchedule(error);
       if (current && refusal) await this.#applier.apply(decideScheduleRefused(current, refusal, clock.now()));
       throw error;
+    }
+  }
+
+  #observing(): Observing {
+    const { cache } = this;
+    const nowMs = this.#options.clock.now();
+    return { cache, resources: this.#resources, podsOnNodes: this.#podsOnNodes, nowMs };
+  }
+
+  /** The Job of a copy was refused: as any failure, it is tried again by its back-off. */
+  async #recordCopyRefused(key: string, error: StepRefusedError): Promise<void> {
+    const schedule = this.cache.schedules.get(key);
+    if (!schedule) return;
+    this.#copyLimiter.release(key, schedule.metadata.namespace);
+    const observing = this.#observing();
+    const observed = await observeCopies(schedule, this.#copyLimiter, observing);
+    const plan =
+      observed && decideCopyRefused(observed, refusalOfJob(error), locationOf(error), observing.nowMs);
+    if (plan) await this.#applier.apply(plan);
+    this.#copyLimiter.release(key, schedule.metadata.namespace);
+  }
+
+  async #reconcileLocation(key: string, priority: number): Promise<void> {
+    const location = this.cache.locations.get(key);
+    if (!location) return;
+    const { clock, jobs } = this.#options;
+    const observing = this.#observing();
+    const observed = await observeLocation(location, observing);
+    try {
+      const plan = decideLocation(observed, jobs, observing.nowMs);
+      await this.#apply(workOf('KmBackupLocation', key), priority, plan);
+    } catch (error) {
+      if (!(error instanceof StepRefusedError)) throw error;
+      const current = this.cache.locations.get(key) ?? location;
+      await this.#applier.apply(decideLocationRefused(current, refusalOfJob(error), clock.now()));
     }
   }
 
@@ -288,3 +348,7 @@ export class Operator {
       metrics?.observeDispatchLag?.((clock.now() - fromTime(spec.scheduledTime)) / 1000);
   }
 }
+
+/** Name of the location that a refused Job was to copy to. */
+const locationOf = ({ step }: StepRefusedError): string =>
+  (step.kind === 'createJob' && step.job.metadata.annotations?.[ANNOTATIONS.location]) || '';

@@ -1,11 +1,14 @@
 import type { V1JobSpec } from '@kubernetes/client-node';
 import type { KmBackup, KmBackupSpec, KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../api/backup-schedule.ts';
+import type { BackupCopyStatus } from '../api/copy.ts';
+import type { KmBackupLocation, KmBackupLocationStatus } from '../api/location.ts';
 import type { OwnerReference } from '../api/metadata.ts';
 import type { EventReason } from '../api/reasons.ts';
 import type { KmRestore, KmRestoreSpec, KmRestoreStatus } from '../api/restore.ts';
 import type { StoppedWorkload } from '../api/step.ts';
 import type { DeleteTarget } from '../kube/store.ts';
+import type { Run } from './finished-run.ts';
 
 interface NewMetadata {
   name: string;
@@ -55,14 +58,17 @@ export type Step =
   | { kind: 'writeBackupStatus'; backup: KmBackup; status: KmBackupStatus }
   /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
   | { kind: 'createBackup'; backup: NewBackup; scheduleUid: string }
-  /** Idempotent: a namesake controlled by the same owner is adopted, any other is an error. */
-  | { kind: 'createJob'; owner: KmBackup | KmRestore; job: NewJob }
   /** Idempotent: a namesake of the same schedule is adopted, any other is an error. */
   | { kind: 'createRestore'; restore: NewRestore; scheduleUid: string }
   /** Sets the condition of a run whose suspicious archive was approved. Idempotent. */
   | { kind: 'noteApproval'; target: DeleteTarget }
+  /** Idempotent: a namesake controlled by the same owner is adopted, any other is an error. */
+  | { kind: 'createJob'; owner: KmBackup | KmRestore | KmBackupSchedule | KmBackupLocation; job: NewJob }
   /** Adds labels to a run that a person created. */
   | { kind: 'labelBackup'; backup: KmBackup; labels: Record<string, string> }
+  | { kind: 'writeLocationStatus'; location: KmBackupLocation; status: KmBackupLocationStatus }
+  /** One entry of `status.copies` of a run that is finished; undefined removes it. */
+  | { kind: 'writeBackupCopy'; backup: Run; location: string; copy: BackupCopyStatus | undefined }
   | { kind: 'writeRestoreStatus'; restore: KmRestore; status: KmRestoreStatus }
   | { kind: 'setFinalizer'; restore: KmRestore; finalizer: string; present: boolean }
   /** Idempotent: a namesake made for the same KmRestore is adopted, any other is an error. */
@@ -73,7 +79,11 @@ export type Step =
   | { kind: 'deleteBackup'; target: DeleteTarget }
   | { kind: 'deleteJob'; target: DeleteTarget }
   | { kind: 'deleteRestore'; target: DeleteTarget }
-  | { kind: 'recordEvent'; regarding: KmBackup | KmBackupSchedule | KmRestore; event: EventText };
+  | {
+      kind: 'recordEvent';
+      regarding: KmBackup | KmBackupSchedule | KmRestore | KmBackupLocation;
+      event: EventText;
+    };
 
 export interface Plan {
   steps: Step[];

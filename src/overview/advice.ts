@@ -1,7 +1,9 @@
 import { HEALTH_REASONS } from '../api/health-reasons.ts';
 import {
   BACKUP_REASONS,
+  COPY_REASONS,
   type Explanation,
+  LOCATION_REASONS,
   RESTORE_REASONS,
   RUN_REASONS,
   SCHEDULE_REASONS,
@@ -11,9 +13,15 @@ import {
 export type Reader = 'kubectl' | 'shell' | 'environment';
 
 const EXPLANATIONS: ReadonlyMap<string, Explanation> = new Map(
-  [RUN_REASONS, BACKUP_REASONS, RESTORE_REASONS, SCHEDULE_REASONS, HEALTH_REASONS].flatMap((table) =>
-    Object.entries<Explanation>(table),
-  ),
+  [
+    RUN_REASONS,
+    BACKUP_REASONS,
+    RESTORE_REASONS,
+    SCHEDULE_REASONS,
+    LOCATION_REASONS,
+    COPY_REASONS,
+    HEALTH_REASONS,
+  ].flatMap((table) => Object.entries<Explanation>(table)),
 );
 
 export const explanationOf = (reason: string | undefined): Explanation | undefined =>

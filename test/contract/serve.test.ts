@@ -234,7 +234,7 @@ describe('the built-in program', () => {
     const served = start(copies);
     await expect.poll(async () => (await copyCheck(served))['status'], WAIT).toBe('ok');
     expect(await copyCheck(served)).toMatchObject({ archive: archives()[0], location: `dir:${location}` });
-    expect(await metric(served, 'km_backup_copy_uploaded_bytes_total')).toBeGreaterThan(0);
+    expect(await metric(served, 'km_backup_copy_bytes_uploaded_total')).toBeGreaterThan(0);
     expect(await metric(served, 'km_backup_copy_last_success_timestamp')).toBeGreaterThan(1e9);
     expect(readdirSync(path.join(location, 'archives/_'))).toContain(`${archives()[0]}.list`);
     expect(await served.stop()).toBe(0);

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   BACKUP_REASONS,
+  COPY_REASONS,
   EVENT_REASONS,
   type Explanation,
   exitCodeOf,
   HEALTH_REASONS,
+  LOCATION_REASONS,
   NOT_RETRIED,
   quoteReason,
   RESTORE_REASONS,
@@ -19,6 +21,8 @@ const all: Record<string, Explanation> = {
   ...RUN_REASONS,
   ...BACKUP_REASONS,
   ...RESTORE_REASONS,
+  ...LOCATION_REASONS,
+  ...COPY_REASONS,
   ...SCHEDULE_REASONS,
   ...HEALTH_REASONS,
   ...EVENT_REASONS,
@@ -34,14 +38,8 @@ describe('the table of reasons', () => {
   });
 
   it('has no reason twice', () => {
-    const names = [
-      RUN_REASONS,
-      BACKUP_REASONS,
-      RESTORE_REASONS,
-      SCHEDULE_REASONS,
-      HEALTH_REASONS,
-      EVENT_REASONS,
-    ].flatMap(Object.keys);
+    const tables = [RUN_REASONS, BACKUP_REASONS, RESTORE_REASONS, LOCATION_REASONS, COPY_REASONS];
+    const names = [...tables, SCHEDULE_REASONS, HEALTH_REASONS, EVENT_REASONS].flatMap(Object.keys);
     expect(names.toSorted()).toEqual([...new Set(names)].toSorted());
   });
 

@@ -1,10 +1,21 @@
 import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
+import type { CheckResult } from '../../api/location-result.ts';
 import { ArchiveError } from '../../archive/index.ts';
+import type { Location } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
 import { addLocationFlags, LOCATION_HELP, type LocationFlags, openAt } from './location-flags.ts';
 import { print, say, warn } from './output.ts';
+import { checkResultFile, writeCheckResult } from './result-file.ts';
+import { formatBytes } from './table.ts';
+
+interface CheckFlags extends LocationFlags {
+  readonly init: boolean;
+  readonly expectId?: string;
+  readonly usage: boolean;
+  readonly resultFile?: string;
+}
 
 export function command(context: CliContext): Command {
   const location = new Command('location').description('set up a place for copies off the cluster');
@@ -23,18 +34,12 @@ export function command(context: CliContext): Command {
     location
       .command('check')
       .description('try everything that copies need: write, read, list and delete')
-      .argument('<location>', LOCATION_HELP),
-  ).action(async (url: string, flags: LocationFlags) => {
-    const { checkLocation } = await import('../../offsite/index.ts');
-    const place = await openAt(url, flags, context);
-    const { id, deleteRefused } = await checkLocation(place);
-    const verbs =
-      deleteRefused === undefined ? 'Writing, reading, listing and deleting' : 'Writing, reading and listing';
-    print(`${place.url}: location ${id}. ${verbs} work.`);
-    if (deleteRefused !== undefined) {
-      warn(`${deleteRefused} Copies can be made, but not removed, as long as that is so.`);
-    }
-  });
+      .argument('<location>', LOCATION_HELP)
+      .option('--init', 'make the location if there is none', false)
+      .option('--expect-id <id>', 'refuse a location with another id')
+      .option('--usage', 'also count copies and bytes, which lists every object', false)
+      .option('--result-file <path>', 'write the result as JSON, at most 4,096 bytes'),
+  ).action((url: string, flags: CheckFlags) => runCheck(url, flags, context));
   location
     .command('keygen')
     .description('make a key pair: copies are encrypted for the recipient, and read with the identity')
@@ -61,4 +66,60 @@ export function command(context: CliContext): Command {
       );
     });
   return location;
+}
+
+async function runCheck(url: string, flags: CheckFlags, context: CliContext): Promise<void> {
+  const { resultFile } = flags;
+  if (resultFile !== undefined) checkResultFile(resultFile);
+  const startedAt = new Date().toISOString();
+  const end = (outcome: Omit<CheckResult, 'version' | 'command' | 'startedAt' | 'finishedAt'>) => {
+    if (resultFile === undefined) return;
+    const finishedAt = new Date().toISOString();
+    writeCheckResult(resultFile, { version: 1, command: 'check', ...outcome, startedAt, finishedAt });
+  };
+  try {
+    const { message, ...found } = await check(url, flags, context);
+    print(message);
+    end({ outcome: 'Succeeded', reason: 'LocationChecked', message, ...found });
+  } catch (error) {
+    const reason = error instanceof ArchiveError ? error.reason : 'Internal';
+    end({ outcome: 'Failed', reason, message: (error as Error).message });
+    throw error;
+  }
+}
+
+async function check(
+  url: string,
+  flags: CheckFlags,
+  context: CliContext,
+): Promise<Pick<CheckResult, 'message' | 'locationId' | 'deleteRefused' | 'usage'>> {
+  const { checkLocation, initLocation } = await import('../../offsite/index.ts');
+  const place = await openAt(url, flags, context);
+  if (flags.init) await initLocation(place, () => new Date());
+  const { id, deleteRefused } = await checkLocation(place, flags.expectId);
+  const verbs =
+    deleteRefused === undefined ? 'Writing, reading, listing and deleting' : 'Writing, reading and listing';
+  if (deleteRefused !== undefined) {
+    warn(`${deleteRefused} Copies can be made, but not removed, as long as that is so.`);
+  }
+  const usage = flags.usage ? await usageOf(place) : undefined;
+  const holds = usage
+    ? ` It holds ${usage.archives} copies in ${usage.objects} objects, ${formatBytes(usage.bytes)}.`
+    : '';
+  return {
+    message: `${place.url}: location ${id}. ${verbs} work.${holds}`,
+    locationId: id,
+    ...(deleteRefused !== undefined && { deleteRefused }),
+    ...(usage && { usage }),
+  };
+}
+
+async function usageOf(place: Location): Promise<NonNullable<CheckResult['usage']>> {
+  const { listedArchives } = await import('../../offsite/index.ts');
+  const usage = { archives: (await listedArchives(place)).length, objects: 0, bytes: 0 };
+  for await (const { sizeBytes } of place.list('')) {
+    usage.objects++;
+    usage.bytes += sizeBytes;
+  }
+  return usage;
 }

@@ -106,6 +106,7 @@ export interface PruneLocationFlags extends LocationFlags {
   readonly json: boolean;
   readonly takeOver: boolean;
   readonly graceHours: number;
+  readonly lockWait: number;
 }
 
 /** `km-backup prune LOCATION` */
@@ -123,7 +124,10 @@ export async function pruneLocation(
       `Which copies in ${url} are yours is known from the directory that they were copied from: pass it as --destination. If it is lost, pass --take-over: then the rules apply to the copies of every writer.`,
     );
   }
-  using _lock = destination !== undefined && !flags.dryRun ? lockOf(destination) : undefined;
+  using _lock =
+    destination !== undefined && !flags.dryRun
+      ? await lockOf(destination, flags.lockWait * 1000, context.signal)
+      : undefined;
   const location = await openAt(url, flags, context);
   if (destination === undefined) await openLocation(location);
   else await openKnownLocation(location, destination);
@@ -182,9 +186,9 @@ export async function approveCopy(
   } else print(found ? `${archive} was approved at ${found.approvedAt}.` : `${archive} is not suspicious.`);
 }
 
-function lockOf(destination: string) {
+async function lockOf(destination: string, waitMs: number, signal: AbortSignal) {
   try {
-    return lockCopies(destination);
+    return await lockCopies(destination, waitMs, signal);
   } catch (error) {
     throw destinationError(error, destination);
   }

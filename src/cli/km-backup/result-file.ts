@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { CheckResult, CopyResult } from '../../api/location-result.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import type { RunResult } from '../../api/run-result.ts';
 import { ArchiveError, writeError } from '../../archive/index.ts';
@@ -57,6 +58,30 @@ export function fitRestoreResult(result: RestoreResult): string {
   );
 }
 
+/** Like `fitResult`, for a copy. */
+export function fitCopyResult(result: CopyResult): string {
+  const { pruned } = result;
+  const fitted = {
+    ...result,
+    message: printable(result.message, MESSAGE_LIMIT),
+    warnings: bounded(result.warnings),
+    confirmed: result.confirmed.slice(0, LIST_LIMIT),
+    pruned: { ...pruned, names: pruned.names.slice(0, LIST_LIMIT) },
+  };
+  return toLine(fitted, [fitted.pruned.names, fitted.confirmed, fitted.warnings.samples]);
+}
+
+/** Like `fitResult`, for a check of a location. */
+export function fitCheckResult(result: CheckResult): string {
+  const { deleteRefused } = result;
+  const fitted = {
+    ...result,
+    message: printable(result.message, MESSAGE_LIMIT),
+    ...(deleteRefused !== undefined && { deleteRefused: printable(deleteRefused, MESSAGE_LIMIT) }),
+  };
+  return toLine(fitted, []);
+}
+
 function bounded<T extends { readonly samples: readonly string[] }>(of: T): T & { samples: string[] } {
   return { ...of, samples: of.samples.slice(0, LIST_LIMIT).map((sample) => printable(sample, 256)) };
 }
@@ -101,9 +126,16 @@ export function writeResult(file: string, result: RunResult): void {
   }
 }
 
-export function writeRestoreResult(file: string, result: RestoreResult): void {
+export const writeRestoreResult = (file: string, result: RestoreResult): void =>
+  writeLine(file, fitRestoreResult(result), result);
+export const writeCopyResult = (file: string, result: CopyResult): void =>
+  writeLine(file, fitCopyResult(result), result);
+export const writeCheckResult = (file: string, result: CheckResult): void =>
+  writeLine(file, fitCheckResult(result), result);
+
+function writeLine(file: string, line: string, result: { readonly message: string }): void {
   try {
-    writeFileSync(file, fitRestoreResult(result));
+    writeFileSync(file, line);
   } catch (error) {
     const { reason, message } = writeError(error, file);
     throw new ArchiveError(reason, `${result.message} But the result file was not written: ${message}`, {

@@ -12,6 +12,7 @@ const QUEUES = {
   KmBackupSchedule: 'schedules',
   KmBackup: 'backups',
   KmRestore: 'restores',
+  KmBackupLocation: 'locations',
   Event: 'events',
 } as const;
 const FAST = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];

@@ -30,7 +30,7 @@ const NOTIFY_MOUNT = '/notify';
 const LOCK_WAIT_SECONDS = 3600;
 
 /** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
-function literal(argument: string): string {
+export function literal(argument: string): string {
   return argument.replaceAll('$', '$$$$');
 }
 
@@ -117,7 +117,10 @@ function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<
 }
 
 /** The schedule's own affinity, with the required node added to every alternative it allows. */
-function affinityOn(affinity: V1Affinity | undefined, node: string | undefined): V1Affinity | undefined {
+export function affinityOn(
+  affinity: V1Affinity | undefined,
+  node: string | undefined,
+): V1Affinity | undefined {
   if (node === undefined) return affinity;
   const onNode = { key: 'metadata.name', operator: 'In', values: [node] };
   const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution

@@ -26,6 +26,7 @@ function scene(onRead = () => {}) {
     schedules: kind,
     backups: kind,
     restores: kind,
+    locations: kind,
     jobs: kind,
     pods: kind,
     claims: kind,
@@ -33,7 +34,7 @@ function scene(onRead = () => {}) {
   const ignore = () => {};
   const cache = new Cache(
     { resources, namespaces: [], logger: noLogger, clock: systemClock },
-    { schedule: ignore, runs: ignore, job: ignore, backup: ignore, restore: ignore },
+    { schedule: ignore, runs: ignore, job: ignore, backup: ignore, restore: ignore, location: ignore },
   );
   cache.schedules.put(schedule());
   const granted: string[] = [];

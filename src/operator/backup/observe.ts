@@ -51,7 +51,7 @@ export interface ObservedBackup {
   warning: Cause | undefined;
 }
 
-async function podsOfJob({ metadata }: Job, { pods }: Resources): Promise<Pod[]> {
+export async function podsOfJob({ metadata }: Job, { pods }: Resources): Promise<Pod[]> {
   const labelSelector = `batch.kubernetes.io/controller-uid=${metadata.uid}`;
   return (await pods.list(metadata.namespace, { labelSelector })).items.map(trimPod);
 }
@@ -109,7 +109,7 @@ function queueOf(backup: KmBackup, cache: Cache): { ahead: string | undefined; b
 }
 
 /** Asks the API server if the cache has no such claim: the cache can lag behind. */
-async function claimOf(
+export async function claimOf(
   namespace: string,
   name: string,
   cache: Cache,

@@ -6,6 +6,7 @@ import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';
 import { withCondition } from '../conditions.ts';
 import { decideDrills } from '../drill/decide.ts';
 import type { Run } from '../finished-run.ts';
+import type { CopiesDecision } from '../location/decide-copies.ts';
 import { type EventText, NOTHING, type Plan, type Step } from '../plan.ts';
 import type { Refusal } from '../refusal.ts';
 import { fromTime, toTime } from '../time.ts';
@@ -27,8 +28,11 @@ function isOwn(schedule: KmBackupSchedule, { metadata, status }: Run): boolean {
   return (status?.completionTime ?? metadata.creationTimestamp) >= schedule.metadata.creationTimestamp;
 }
 
-/** What one schedule needs next. Pure; `nowMs` is epoch milliseconds. */
-export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan {
+/**
+ * What one schedule needs next. Pure; `nowMs` is epoch milliseconds.
+ * @param copies what its copies need; undefined where it has none
+ */
+export function decideSchedule(observed: ObservedSchedule, nowMs: number, copies?: CopiesDecision): Plan {
   const { schedule, backups } = observed;
   const before = schedule.status;
   if (schedule.metadata.deletionTimestamp) return NOTHING;
@@ -79,9 +83,10 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
       claimProblem: observed.claimProblem,
       sourceIdentity: latestSourceIdentity(schedule, observed.jobs),
       drills,
+      copies,
     };
     const status = statusOf(schedule, runs, validity, due, nowMs);
-    steps.push({ kind: 'writeScheduleStatus', schedule, status });
+    steps.push(...(copies?.records ?? []), { kind: 'writeScheduleStatus', schedule, status });
     for (const event of drills.events) recordEvent(event);
   }
   if (due.missed > 0 && due.lastMissedMs !== undefined) {
@@ -108,13 +113,18 @@ export function decideSchedule(observed: ObservedSchedule, nowMs: number): Plan 
     ...found,
     ...expiredBackups(observed, records, inventory, (backup) => own.has(backup)),
     ...expiredJobs(observed),
-    // The last to be refused: nothing waits for a drill.
+    // A step that the API server refuses ends the plan: copies go before drills, for which nothing waits.
+    ...(due.slot === undefined ? (copies?.steps ?? []) : []),
     ...drills.steps,
   );
   return {
     steps,
     mayWait: due.slot === undefined && due.missed === 0,
-    ...earliest(validity.ok && !schedule.spec.suspend ? validity.nextMs : undefined, drills.requeueAtMs),
+    ...earliest(
+      validity.ok && !schedule.spec.suspend ? validity.nextMs : undefined,
+      drills.requeueAtMs,
+      copies?.requeueAtMs,
+    ),
   };
 }
 

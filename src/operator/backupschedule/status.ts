@@ -12,6 +12,7 @@ import type { ClaimProblem } from '../claims.ts';
 import { type ConditionState, withConditions } from '../conditions.ts';
 import type { DrillDecision } from '../drill/decide.ts';
 import type { FinishedRun } from '../finished-run.ts';
+import type { CopiesDecision } from '../location/decide-copies.ts';
 import { scheduleSuspicion, suspicionsOf } from '../suspicions.ts';
 import { corrected, toTime } from '../time.ts';
 import type { Due, Validity } from './due.ts';
@@ -162,15 +163,17 @@ export interface Runs {
   sourceIdentity: SourceIdentity | undefined;
   claimProblem: ClaimProblem | undefined;
   drills: Pick<DrillDecision, 'status' | 'conditions'>;
+  copies: CopiesDecision | undefined;
 }
 
 export function statusOf(
   schedule: KmBackupSchedule,
-  { creating, records, inventory, counted, latestSlotMs, active, sourceIdentity, claimProblem, drills }: Runs,
+  { drills, copies, creating, records, inventory, counted, latestSlotMs, active, ...seen }: Runs,
   validity: Validity,
   due: Due,
   nowMs: number,
 ): KmBackupScheduleStatus {
+  const { sourceIdentity, claimProblem } = seen;
   const before = schedule.status;
   const cadence = describeCadence(schedule);
   const latestOf = (...phases: readonly BackupPhase[]) =>
@@ -189,11 +192,13 @@ export function statusOf(
         health(last, before),
         ...drills.conditions,
         ...scheduleSuspicion(schedule.spec.guard !== undefined, suspicions),
+        ...(copies?.condition ? [copies.condition] : []),
       ],
       schedule.metadata.generation,
       nowMs,
     ),
     active: [...active],
+    ...(copies && copies.status.length > 0 && { copies: [...copies.status] }),
     missedSlots: (before?.missedSlots ?? 0) + due.missed,
     settledUntil: toTime(due.settledUntilMs),
     cadence,

@@ -4,10 +4,12 @@ import { CREDENTIAL_KEYS, type KmBackupLocation, locationUrl } from '../../api/l
 import { LABELS } from '../../api/names.ts';
 import { labelValue } from '../naming.ts';
 
-const LOCATION_MOUNT = '/location';
 const CA_MOUNT = '/location-ca';
 const CA_FILE = 'ca.pem';
 const WORK_MOUNT = '/work';
+
+/** By name, because km-backup remembers a location by its address. */
+const mountOf = ({ metadata }: KmBackupLocation) => `/locations/${metadata.name}`;
 
 export interface LocationAccess {
   /** Address of the location, the argument of the command. */
@@ -26,12 +28,14 @@ export interface LocationAccess {
  * the pod's status.
  * @param readOnly the Job only reads there
  */
-export function accessTo({ metadata, spec }: KmBackupLocation, readOnly: boolean): LocationAccess {
+export function accessTo(location: KmBackupLocation, readOnly: boolean): LocationAccess {
+  const { metadata, spec } = location;
   const { s3, directory, bandwidthLimit } = spec;
+  const mount = mountOf(location);
   const ca = s3?.caBundle?.configMapKeyRef;
   const secret = s3?.credentialsSecretRef?.name;
   return {
-    url: locationUrl(spec, LOCATION_MOUNT),
+    url: locationUrl(spec, mount),
     flags: [
       ...(s3?.forcePathStyle ? ['--path-style'] : []),
       ...(ca ? [`--ca-bundle=${CA_MOUNT}/${CA_FILE}`] : []),
@@ -69,7 +73,7 @@ export function accessTo({ metadata, spec }: KmBackupLocation, readOnly: boolean
     ],
     mounts: [
       { name: 'work', mountPath: WORK_MOUNT },
-      ...(directory ? [{ name: 'location', mountPath: LOCATION_MOUNT, ...(readOnly && { readOnly }) }] : []),
+      ...(directory ? [{ name: 'location', mountPath: mount, ...(readOnly && { readOnly }) }] : []),
       ...(ca ? [{ name: 'location-ca', mountPath: CA_MOUNT, readOnly: true }] : []),
     ],
     labels: { [LABELS.location]: labelValue(metadata.name) },
@@ -79,3 +83,23 @@ export function accessTo({ metadata, spec }: KmBackupLocation, readOnly: boolean
 /** The claim that a location lies on; undefined for a bucket. */
 export const claimOfLocation = ({ spec }: KmBackupLocation): string | undefined =>
   spec.directory?.persistentVolumeClaim.claimName;
+
+/** The address as people read it: without the mount point of a Job. */
+export function displayUrl({ metadata, spec }: KmBackupLocation): string {
+  const { directory } = spec;
+  if (!directory) return locationUrl(spec, '');
+  return `pvc:${directory.persistentVolumeClaim.claimName}/${directory.path} (${metadata.namespace})`;
+}
+
+/** Flags of a command that stores copies. */
+export function storingFlags({ spec }: KmBackupLocation): string[] {
+  const { encryption, objectLock } = spec;
+  return [
+    ...(encryption.age
+      ? encryption.age.recipients.map((recipient) => `--recipient=${recipient}`)
+      : ['--no-encryption']),
+    ...(objectLock
+      ? [`--retain-days=${objectLock.days}`, `--retain-mode=${objectLock.mode ?? 'GOVERNANCE'}`]
+      : []),
+  ];
+}

@@ -150,7 +150,7 @@ describe('the Jobs of a restore from a location', () => {
       name: 'location',
       persistentVolumeClaim: { claimName: 'share', readOnly: true },
     });
-    expect(container.args).toContain('dir:/location/km-backup');
+    expect(container.args).toContain('dir:/locations/offsite/km-backup');
     expect(JSON.stringify(container)).not.toContain('AWS_');
   });
 });

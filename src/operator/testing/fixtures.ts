@@ -5,6 +5,11 @@ import {
   KmBackupScheduleSpec,
   type KmBackupScheduleStatus,
 } from '../../api/backup-schedule.ts';
+import {
+  type KmBackupLocation,
+  KmBackupLocationSpec,
+  type KmBackupLocationStatus,
+} from '../../api/location.ts';
 import { API_VERSION, LABELS } from '../../api/names.ts';
 import type { RunResult } from '../../api/run-result.ts';
 import { backupName } from '../naming.ts';
@@ -121,3 +126,42 @@ export function pod(state: ContainerState, status: Partial<NonNullable<Pod['stat
     status: { containerStatuses: [{ name: 'km-backup', state }], ...status },
   };
 }
+
+export function location(
+  spec: Record<string, unknown> = {},
+  status?: KmBackupLocationStatus,
+  name = 'offsite',
+): KmBackupLocation {
+  return {
+    apiVersion: API_VERSION,
+    kind: 'KmBackupLocation',
+    metadata: {
+      name,
+      namespace: 'team',
+      uid: `uid-${name}`,
+      resourceVersion: '1',
+      generation: 1,
+      creationTimestamp: '2026-03-01T00:00:00Z',
+    },
+    spec: KmBackupLocationSpec.parse({
+      s3: { bucket: 'backups', credentialsSecretRef: { name: 'keys' } },
+      encryption: { age: { recipients: [`age1${'q'.repeat(58)}`] } },
+      ...spec,
+    }),
+    ...(status && { status }),
+  };
+}
+
+/** The status of a location whose last check came out like this. */
+export const checkedLocation = (
+  status: 'True' | 'False',
+  atMs: number,
+  reason = status === 'True' ? 'LocationChecked' : 'LocationUnavailable',
+): KmBackupLocationStatus => ({
+  observedGeneration: 1,
+  locationId: 'id-1',
+  lastCheckTime: toTime(atMs),
+  checks: 1,
+  failures: status === 'True' ? 0 : 1,
+  conditions: [{ type: 'Available', status, reason, message: 'said', lastTransitionTime: toTime(atMs) }],
+});
