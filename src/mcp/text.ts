@@ -20,3 +20,12 @@ export function size(bytes: number): string {
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** What a person or a model can still take in. */
+const MOST_LINES = 100;
+
+/** The first lines, and how many more there are. */
+export function firstOf(all: readonly string[]): string[] {
+  if (all.length <= MOST_LINES) return [...all];
+  return [...all.slice(0, MOST_LINES), `… and ${all.length - MOST_LINES} more`];
+}

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { GuardLimits } from '../archive/index.ts';
 import { type Cadence, cadenceOf } from '../schedule/index.ts';
 import type { CopySettings } from './copier.ts';
 import {
@@ -19,6 +20,8 @@ export interface Settings {
   readonly script: string | undefined;
   readonly retentionLimit: number;
   readonly allowEmpty: boolean;
+  /** Undefined: no archive is suspicious. `km-backup create` reads the variables itself. */
+  readonly guard: GuardLimits | undefined;
   /** Takes precedence over the interval. */
   readonly cron: string | undefined;
   readonly intervalMinutes: number;
@@ -65,12 +68,17 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
     return false;
   };
 
-  for (const key of ['guardMaxShrinkPercent', 'guardMaxChangePercent'] as const) {
+  // A mistake must show at the start, not at the first run.
+  const percent = (key: 'guardMaxShrinkPercent' | 'guardMaxChangePercent') => {
     const value = text(key);
-    // `km-backup create` reads it; a mistake must show at the start, not at the first run.
-    if (value !== undefined && !/^(?:[1-9]\d?|100)$/.test(value))
+    if (value === undefined) return undefined;
+    if (!/^(?:[1-9]\d?|100)$/.test(value))
       refuse(VARIABLES[key].names[0], 'must be a whole number from 1 to 100');
-  }
+    return Number(value);
+  };
+  const maxShrinkPercent = percent('guardMaxShrinkPercent');
+  const maxChangePercent = percent('guardMaxChangePercent');
+  const isGuarded = maxShrinkPercent !== undefined || maxChangePercent !== undefined;
   const enabled = isOn('enabled');
   const allowEmpty = isOn('allowEmpty');
   const sourcePath = readVariable(env, 'source')?.value;
@@ -110,6 +118,7 @@ export function parseEnvironment(env: Environment): ParsedEnvironment {
       script: script === undefined ? undefined : path.resolve(script),
       retentionLimit,
       allowEmpty,
+      guard: isGuarded ? { maxShrinkPercent, maxChangePercent } : undefined,
       cron,
       intervalMinutes,
       listen,

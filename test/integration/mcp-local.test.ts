@@ -1,5 +1,6 @@
 /** The tools of `km-backup mcp` on one destination, by the official client over each transport and protocol. */
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -274,6 +275,35 @@ describe('tools', () => {
     expect(text).toBe(`Backup written to ${box.destination}/km-backup-20260101T000000Z.tgz`);
     expect(data).toMatchObject({ reason: 'ScriptArchiveSound' });
     expect(fs.readFileSync(path.join(box.root, 'env'), 'utf8')).not.toContain('secret');
+  });
+
+  test('a second backup at the same time is refused', async () => {
+    for (let index = 0; index < 64; index++) box.write(`large-${index}`, randomBytes(1 << 20));
+    await using session = await Session.stdio(flags());
+    const both = await Promise.all([session.call('backup'), session.call('backup')]);
+    const [skipped] = both.filter(({ failed }) => failed);
+    expect(both.filter(({ failed }) => !failed)).toHaveLength(1);
+    expect(skipped?.data).toMatchObject({ outcome: 'Skipped', reason: 'Locked' });
+    expect(archives()).toHaveLength(1);
+  });
+
+  test('a backup of a source that shrank is kept, and called suspicious', async () => {
+    for (let index = 0; index < 10; index++) box.write(`state/${index}`, `${index}`.repeat(1000));
+    const env = { KM_BACKUP_GUARD_MAX_SHRINK_PERCENT: '50' };
+    await using session = await Session.stdio(flags(), { env });
+    await session.call('backup');
+    for (let index = 0; index < 10; index++) fs.rmSync(path.join(box.source, `state/${index}`));
+    const { failed, data, text } = await session.call('backup');
+    expect(failed).toBe(false);
+    expect(data.suspicious.rules).toContain('shrink');
+    expect(text).toMatch(/^warning: .* is suspicious/m);
+    const { name } = data.archive;
+    expect((await session.call('list')).data.archives[0]).toMatchObject({
+      name,
+      suspicious: expect.any(String),
+    });
+    expect((await session.call('status')).data.problems[0]).toContain(`km-backup approve ${name}`);
+    expect((await session.call('prune_plan', { retentionLimit: 1 })).data.remove).toBe(0);
   });
 
   test('a failed backup is an error in words, with advice for whoever sets variables', async () => {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import {
   type ArchiveInfo,
+  isUnapproved,
   listArchives,
   type Verification,
   type VerificationState,
@@ -21,6 +22,7 @@ const Listed = z.object({
   time: z.string(),
   state: ArchiveState,
   problem: z.string().optional(),
+  suspicious: z.string().optional().describe('Why the guard found it suspicious; nobody approved it yet'),
   sizeBytes: z.int(),
   files: z.int().optional(),
   sourceBytes: z.int().optional(),
@@ -55,13 +57,20 @@ export function listTool(settings: LocalSettings): Tool {
   });
 }
 
-function toData({ name, path, timestamp, class: state, problem, sizeBytes, summary }: ArchiveInfo) {
+/** Why nothing is removed until a person approves the archive. */
+export function suspicionIn({ suspicion }: ArchiveInfo): string | undefined {
+  return isUnapproved(suspicion) ? suspicion?.reasons.map(({ message }) => message).join(' ') : undefined;
+}
+
+function toData(archive: ArchiveInfo) {
+  const { name, path, timestamp, class: state, problem, sizeBytes, summary } = archive;
   return {
     name,
     path,
     time: timestamp.toISOString(),
     state,
-    problem: problem,
+    problem,
+    suspicious: suspicionIn(archive),
     sizeBytes,
     files: summary?.files,
     sourceBytes: summary?.sourceBytes,
@@ -71,10 +80,12 @@ function toData({ name, path, timestamp, class: state, problem, sizeBytes, summa
   };
 }
 
-function toLine({ name, timestamp, class: state, problem, sizeBytes, summary }: ArchiveInfo): string {
+function toLine(archive: ArchiveInfo): string {
+  const { name, timestamp, class: state, problem, sizeBytes, summary } = archive;
+  const suspicious = suspicionIn(archive) === undefined ? '' : ', suspicious';
   const files = summary ? `, ${counted(summary.files, 'file')}` : '';
   const why = problem === undefined ? '' : ` (${problem})`;
-  return `${name}: ${state}${why}, ${timestamp.toISOString()}, ${size(sizeBytes)}${files}`;
+  return `${name}: ${state}${suspicious}${why}, ${timestamp.toISOString()}, ${size(sizeBytes)}${files}`;
 }
 
 const Verified = z.object({

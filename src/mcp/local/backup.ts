@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { RUN_REASONS, type RunReason } from '../../api/reasons.ts';
 import { RunResult } from '../../api/run-result.ts';
-import { levels, type Run, runBackup } from '../../archive/index.ts';
+import { guardWith, levels, type Run, runBackup } from '../../archive/index.ts';
 import { runScriptBackup } from '../../standalone/script-run.ts';
 import { lines } from '../text.ts';
 import { type Call, defineTool, type Tool } from '../tool.ts';
@@ -31,7 +31,7 @@ export function backupTool(settings: LocalSettings): Tool {
 }
 
 function builtIn(settings: LocalSettings, { signal, progress }: Call): Promise<Run> {
-  const { destination, allowEmpty, now } = settings;
+  const { destination, allowEmpty, guard, now } = settings;
   return runBackup({
     source: requiredSource(settings),
     destination,
@@ -43,6 +43,7 @@ function builtIn(settings: LocalSettings, { signal, progress }: Call): Promise<R
     allowEmpty,
     lockWaitMs: 0,
     retention: undefined,
+    guard: guard && guardWith(guard),
     signal,
     now,
     progress: ({ sourceBytes }, expectedBytes) =>

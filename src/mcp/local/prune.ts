@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { lockDestination, type PruneOutcome, pruneUnderLock } from '../../archive/index.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
-import { counted, lines, size } from '../text.ts';
+import { counted, firstOf, lines, size } from '../text.ts';
 import { defineDestructiveTool, defineTool, type Tool } from '../tool.ts';
 import { ArchiveState } from './archives.ts';
 import type { LocalSettings } from './settings.ts';
@@ -105,7 +105,7 @@ export function pruneTools(settings: LocalSettings): Tool[] {
           data: { destination, removed: pruned, failures, left: present.count },
           text: lines(
             `Removed ${counted(pruned.length, 'archive')} from ${destination}; ${counted(present.count, 'archive')} left.`,
-            pruned.map((name) => `removed ${name}`),
+            firstOf(pruned.map((name) => `removed ${name}`)),
             failures.map((failure) => `not removed: ${failure}`),
           ),
           failed: failures.length > 0,
@@ -136,6 +136,8 @@ function planLines(destination: string, outcome: PruneOutcome): string[] {
   const kept = outcome.rows.length - gone.length;
   return [
     `${destination}: remove ${counted(gone.length, 'archive')} (${size(bytesOf(outcome))}) and keep ${kept}. Removed archives cannot be brought back.`,
-    ...gone.map(({ name, archive, reasons }) => `remove ${name} (${archive.class}): ${reasons.join('; ')}`),
+    ...firstOf(
+      gone.map(({ name, archive, reasons }) => `remove ${name} (${archive.class}): ${reasons.join('; ')}`),
+    ),
   ];
 }

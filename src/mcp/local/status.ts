@@ -5,9 +5,9 @@ import { type BackupCheck, backupCheck } from '../../health/index.ts';
 import { describeSchedule, scheduleOf } from '../../standalone/environment.ts';
 import { type State, StateFile } from '../../standalone/state.ts';
 import { healthOf, upcoming } from '../../standalone/transitions.ts';
-import { counted, lines, size } from '../text.ts';
+import { counted, firstOf, lines, size } from '../text.ts';
 import { defineTool, type Tool } from '../tool.ts';
-import { ArchiveState } from './archives.ts';
+import { ArchiveState, suspicionIn } from './archives.ts';
 import type { LocalSettings } from './settings.ts';
 
 export const LocalStatus = z.object({
@@ -136,6 +136,12 @@ function problemsOf(
       ? [`The last run failed: ${lastRun.error ?? 'for an unknown reason'}`]
       : []),
     ...(byState['complete'] === 0 && byState['unverified'] === 0 ? ['There is no complete archive.'] : []),
+    ...archives.flatMap((archive) => {
+      const why = suspicionIn(archive);
+      if (why === undefined) return [];
+      const { name } = archive;
+      return `${name} is suspicious, so nothing is removed: ${why} If it is as it should be: km-backup approve ${name}`;
+    }),
     ...damaged.map(({ name, class: kind, problem }) => `${name} is ${kind}: ${problem}`),
   ];
 }
@@ -145,7 +151,7 @@ export function statusText(status: LocalStatus): string {
   const { newest } = archives;
   const next = schedule.next === undefined ? '' : `, next ${schedule.next}`;
   return lines(
-    problems.map((problem) => `PROBLEM: ${problem}`),
+    firstOf(problems.map((problem) => `PROBLEM: ${problem}`)),
     `Backs up ${source ?? 'nothing (no source is set)'} to ${destination}.`,
     `Schedule: ${schedule.enabled ? `${schedule.every}${next}` : 'disabled (KM_BACKUP_ENABLED)'}; keeps ${schedule.retentionLimit}.`,
     schedule.running === undefined ? undefined : `A run is under way since ${schedule.running}.`,
