@@ -24,9 +24,10 @@ export const HEALTH_REASONS = {
     kubectl: 'Look at `status.copies` of the schedule, and at the location: `kubectl get kmbl`.',
     environment: 'Look at `/healthz` and at the log of `km-backup serve`.',
   },
-  DrillUnsuccessful: {
-    meaning: 'The last restore into scratch space of an archive of this schedule did not succeed.',
-    kubectl: 'Find out why before you need a restore: `kubectl get kmr`.',
+  DrillLate: {
+    meaning: 'A drill should have ended by now: it has not begun, or takes longer than the last ones.',
+    kubectl:
+      'Look at the KmRestore of the drill: `kubectl get kmr`. If there is none, look at the Events of the schedule.',
   },
   NoSchedule: {
     meaning: 'No schedule backs up this claim.',
@@ -51,7 +52,7 @@ export const HEALTH_REASONS = {
   },
   NeverDrilled: {
     meaning: 'No archive of this claim was ever restored as a test.',
-    kubectl: 'Restore one into scratch space: a KmRestore with `spec.target.scratch`.',
+    kubectl: 'Set `spec.drill` of the schedule: it restores archives into scratch space.',
   },
 } as const satisfies Record<string, Explanation>;
 

@@ -12,6 +12,7 @@ export async function overviewOfCache(cache: Cache, nowMs: number): Promise<Over
       schedules: cache.schedules.list(),
       restores: cache.restores.list(),
       claims: cache.claims.list(),
+      locations: cache.locations.list(),
       runsOf: (key) => cache.runsOf(key),
       scheduleOfBackup: (namespace, name) => cache.backups.get(`${namespace}/${name}`)?.spec.scheduleName,
     },

@@ -1,10 +1,10 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { drillDueMs } from '../api/drill-cadence.ts';
 import type { KmRestore } from '../api/restore.ts';
 import { cadenceOf, successDueOf } from '../api/schedule-cadence.ts';
 import type { BackupState } from '../health/index.ts';
 import type { BackupSnapshot } from '../metrics/index.ts';
 import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
-import { drillDueMs } from './drill/late.ts';
 import { fromTime } from './time.ts';
 
 const toMs = (time: string | undefined) => (time === undefined ? undefined : fromTime(time));

@@ -2,7 +2,7 @@
 import type { BackupReason, HealthReason } from '../api/reasons.ts';
 import { adviceOf, explanationOf } from './advice.ts';
 import type { ClaimOverview, Coverage, Gap, ScheduleOverview, Severity } from './model.ts';
-import { byTime, type ClaimRecord, known } from './records.ts';
+import { type ClaimRecord, known, latest } from './records.ts';
 
 /** The worst first. */
 const GAPS = [
@@ -31,8 +31,6 @@ const gapOf = (reason: GapReason): Gap =>
 
 const isStale = ({ lastSuccess, findings }: ScheduleOverview) =>
   !lastSuccess || findings.some(({ health }) => health === 'Overdue');
-
-const latest = (times: readonly (string | undefined)[]): string | undefined => times.toSorted(byTime).at(-1);
 
 const lastCopyOf = ({ copies }: ScheduleOverview) =>
   latest((copies ?? []).map(({ lastSuccess }) => lastSuccess));

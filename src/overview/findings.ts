@@ -1,7 +1,6 @@
 /** What is wrong with a schedule, or worth knowing. */
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
-import type { HealthReason } from '../api/health-reasons.ts';
-import { type ConditionReason, quoteReason } from '../api/reasons.ts';
+import { type ConditionReason, type HealthReason, quoteReason, type ScheduleReason } from '../api/reasons.ts';
 import { adviceOf, explanationOf } from './advice.ts';
 import { type Finding, type ScheduleOverview, worstFirst } from './model.ts';
 import { known, timeOf } from './records.ts';
@@ -22,7 +21,7 @@ type Rule = (
   nowMs: number,
 ) => Untold | readonly Untold[] | undefined;
 
-const meaning = (reason: HealthReason) => explanationOf(reason)?.meaning ?? '';
+const meaning = (reason: HealthReason | ScheduleReason) => explanationOf(reason)?.meaning ?? '';
 
 const notReady: Rule = ({ status }) => {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
@@ -42,6 +41,20 @@ const lastRunBad: Rule = ({ spec }, { lastRun }) => {
     message: lastRun.message ?? 'It ended without a message.',
     time: lastRun.completionTime,
     object: { kind: 'KmBackup' as const, name: lastRun.name },
+  });
+};
+
+/** The condition stays until somebody approves the archive, whatever runs follow. */
+const suspicious: Rule = ({ status }) => {
+  const condition = status?.conditions?.find(({ type }) => type === 'Suspicious');
+  if (condition?.status !== 'True') return undefined;
+  const backup = status?.suspicions?.backups?.[0];
+  return known({
+    health: 'Suspicious' as const,
+    reason: 'Suspicious' as const,
+    message: condition.message ?? meaning('SuspiciousArchives'),
+    time: timeOf(condition.lastTransitionTime),
+    object: backup === undefined ? undefined : { kind: 'KmBackup' as const, name: backup },
   });
 };
 
@@ -77,15 +90,44 @@ const copiesLate: Rule = ({ spec }, { copies, lastSuccess }, nowMs) =>
     return [{ health: 'CopyLate', reason: 'CopyLate', message, time: lastSuccess.time }];
   });
 
-const drillFailed: Rule = (_, { drill }) => {
+/** Reasons of the condition `Recoverable` that are not about a drill that ended. */
+const NO_DRILLS: ReadonlySet<string | undefined> = new Set(['InvalidDrill', 'DrillRefused']);
+
+const drillFailed: Rule = ({ spec }, { drill }) => {
   const last = drill?.last;
-  if (!last || last.phase === 'Succeeded') return undefined;
+  if (!last || last.phase === 'Succeeded' || spec.suspend) return undefined;
   return {
     health: 'DrillFailed',
-    reason: 'DrillUnsuccessful',
-    message: last.message ?? meaning('DrillUnsuccessful'),
+    reason: quoteReason(last.reason, 'DrillFailed'),
+    message: last.message ?? meaning('DrillFailed'),
     time: last.time,
     object: { kind: 'KmRestore', name: last.name },
+  };
+};
+
+const drillLate: Rule = ({ spec, status }, { drill }, nowMs) => {
+  if (spec.suspend) return undefined;
+  const condition = status?.conditions?.find(({ type }) => type === 'Recoverable');
+  if (condition?.status === 'False' && NO_DRILLS.has(condition.reason)) {
+    const reason = quoteReason(condition.reason, 'InvalidDrill');
+    const time = timeOf(condition.lastTransitionTime);
+    return known({
+      health: 'DrillLate' as const,
+      reason,
+      message: condition.message ?? meaning('DrillLate'),
+      time,
+    });
+  }
+  if (drill?.due === undefined || Date.parse(drill.due) >= nowMs) return undefined;
+  const last =
+    drill.lastSuccess === undefined
+      ? 'None has succeeded yet.'
+      : `The last success was at ${drill.lastSuccess}.`;
+  return {
+    health: 'DrillLate',
+    reason: 'DrillLate',
+    message: `A drill should have ended by ${drill.due}. ${last}`,
+    time: drill.due,
   };
 };
 
@@ -103,7 +145,17 @@ const pending: Rule = ({ metadata, status }, { lastRun }, nowMs) => {
     : { health: 'NotReady', reason: 'NotObserved', message: meaning('NotObserved') };
 };
 
-const RULES: readonly Rule[] = [notReady, lastRunBad, overdue, copiesLate, drillFailed, suspended, pending];
+const RULES: readonly Rule[] = [
+  notReady,
+  lastRunBad,
+  suspicious,
+  overdue,
+  copiesLate,
+  drillFailed,
+  drillLate,
+  suspended,
+  pending,
+];
 
 /** The worst first. Empty if all is well. */
 export function findingsOf(schedule: KmBackupSchedule, facts: Facts, nowMs: number): Finding[] {

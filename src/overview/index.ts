@@ -63,7 +63,7 @@ export function* overviewInSteps(
   const list: ScheduleOverview[] = [];
   for (const schedule of schedules) {
     const key = `${schedule.metadata.namespace}/${schedule.metadata.name}`;
-    const drill = drillOverview(restoresOf.get(key) ?? []);
+    const drill = drillOverview(schedule, restoresOf.get(key) ?? []);
     list.push(scheduleOverview(schedule, runsOf(key), drill, nowMs));
     yield;
   }

@@ -10,10 +10,12 @@ export type Severity = 'critical' | 'warning' | 'idle' | 'ok';
 export const HEALTHS = {
   NotReady: { severity: 'critical', label: 'Not ready' },
   Failed: { severity: 'critical', label: 'Failed' },
+  Suspicious: { severity: 'critical', label: 'Suspicious' },
   Overdue: { severity: 'critical', label: 'Overdue' },
   DrillFailed: { severity: 'critical', label: 'Drill failed' },
   Incomplete: { severity: 'warning', label: 'Incomplete' },
   CopyLate: { severity: 'warning', label: 'Copy late' },
+  DrillLate: { severity: 'warning', label: 'Drill late' },
   Suspended: { severity: 'idle', label: 'Suspended' },
   Pending: { severity: 'idle', label: 'No run yet' },
   OK: { severity: 'ok', label: 'OK' },
@@ -102,20 +104,27 @@ export interface LocationOverview {
   copies?: { count: number; bytes: number };
 }
 
-/** A restore into scratch space, which proves that an archive can be restored. */
+/** Restores into scratch space, which prove that archives can be restored. */
 export interface DrillOverview {
+  /** When drills run, in words; absent if they are made by hand only. */
+  schedule?: string;
   /** The last one that ended. */
   last?: {
     name: string;
     phase: string;
     time: string;
+    reason?: string;
     message?: string;
     archive?: string;
     archiveAgeSeconds?: number;
+    recoverySeconds?: number;
   };
   lastSuccess?: string;
-  succeeded: number;
-  failed: number;
+  next?: string;
+  /** By when one should have ended; absent while none is due or scheduled. */
+  due?: string;
+  /** KmRestore of the drill that runs. */
+  running?: string;
 }
 
 export interface ScheduleOverview {

@@ -33,6 +33,7 @@ const ended = (days: number, status: KmBackupStatus) => {
   return { backups: [run], schedules: [schedule({}, { ...good, lastBackup })] };
 };
 
+const drilled = { drill: { cron: '0 12 * * 5', scratch: { size: '1Gi' } } };
 const copying = { copies: [{ locationRef: { name: 'bucket' } }] };
 
 describe('the health of a schedule', () => {
@@ -113,7 +114,7 @@ describe('the health of a schedule', () => {
       'a drill that failed',
       { schedules: [schedule({}, good)], restores: [drill('d1', 9, 'Succeeded'), drill('d2', 2, 'Failed')] },
       'DrillFailed',
-      { reason: 'DrillUnsuccessful', message: 'drill Failed', object: { kind: 'KmRestore', name: 'd2' } },
+      { reason: 'DrillFailed', message: 'drill Failed', object: { kind: 'KmRestore', name: 'd2' } },
     ],
     [
       'a copy that failed',
@@ -150,6 +151,78 @@ describe('the health of a schedule', () => {
       },
       'CopyLate',
       { reason: 'CopyLate', message: expect.stringContaining('It has none of this schedule.') },
+    ],
+    [
+      'a drill that failed and is gone',
+      {
+        schedules: [
+          schedule(drilled, {
+            ...good,
+            lastDrillTime: daysAgo(2),
+            lastDrillResult: 'Failed',
+            lastSuccessfulDrillTime: daysAgo(9),
+            drill: {
+              cadence: 'c',
+              since: daysAgo(30),
+              last: { name: 'd', reason: 'ArchiveTooOld', message: 'old' },
+            },
+          }),
+        ],
+        restores: [drill('before', 9, 'Succeeded')],
+      },
+      'DrillFailed',
+      { reason: 'ArchiveTooOld', message: 'old', object: { kind: 'KmRestore', name: 'd' } },
+    ],
+    [
+      'an archive that nobody approved',
+      {
+        schedules: [
+          schedule(
+            {},
+            {
+              ...good,
+              conditions: [condition('Suspicious', 'True', 'SuspiciousArchives', '90 % smaller')],
+              suspicions: { backups: ['notes-1'], approvedArchives: [] },
+            },
+          ),
+        ],
+      },
+      'Suspicious',
+      {
+        reason: 'Suspicious',
+        message: '90 % smaller',
+        todo: expect.stringContaining('kubectl annotate kmb notes-1 '),
+        object: { kind: 'KmBackup', name: 'notes-1' },
+      },
+    ],
+    [
+      'no drill for weeks',
+      {
+        schedules: [
+          schedule(drilled, {
+            ...good,
+            lastDrillTime: daysAgo(16),
+            lastDrillResult: 'Succeeded',
+            lastSuccessfulDrillTime: daysAgo(16),
+            drill: { cadence: 'c', since: daysAgo(30) },
+          }),
+        ],
+      },
+      'DrillLate',
+      { reason: 'DrillLate', message: expect.stringContaining(daysAgo(16)) },
+    ],
+    [
+      'drills that cannot be made',
+      {
+        schedules: [
+          schedule(drilled, {
+            ...good,
+            conditions: [condition('Recoverable', 'False', 'DrillRefused', 'a quota')],
+          }),
+        ],
+      },
+      'DrillLate',
+      { reason: 'DrillRefused', message: 'a quota' },
     ],
     [
       'suspended after a failure',
@@ -314,8 +387,6 @@ describe('restores', () => {
     expect(result.schedules[0]!.drill).toMatchObject({
       last: { name: 'by-backup', phase: 'Succeeded' },
       lastSuccess: daysAgo(1),
-      succeeded: 1,
-      failed: 1,
     });
   });
 
@@ -439,6 +510,25 @@ describe('coverage', () => {
       ['archives', ['notes']],
       ['state', []],
     ]);
+  });
+
+  test('a schedule that has shown nothing yet does not hide what another has', () => {
+    const { coverage } = overview({
+      schedules: [schedule({}, copied, { name: 'a' }), schedule({}, {}, { name: 'b' })],
+      restores: [
+        {
+          ...drill('d', 1, 'Succeeded'),
+          spec: { ...drill('d', 1, 'Succeeded').spec, source: { scheduleName: 'a' } },
+        },
+      ],
+      claims: [claim('state')],
+    });
+    expect(coverage!.claims[0]).toMatchObject({
+      lastSuccess: good.lastSuccessfulTime,
+      lastDrill: daysAgo(1),
+      lastCopy: daysAgo(1),
+      gaps: [],
+    });
   });
 
   test('claims of the same name in other namespaces are others', () => {

@@ -59,6 +59,17 @@ const scheduleStatus = {
   archives: { count: 1, bytes: 1 },
   runs: { succeeded: 1, incomplete: 1, failed: 1, skipped: 1 },
   missedSlots: 1,
+  lastDrillTime: daysAgo(9),
+  lastDrillResult: 'Failed',
+  lastSuccessfulDrillTime: daysAgo(16),
+  nextDrillTime: daysAgo(-2),
+  drill: {
+    cadence: 'c',
+    since: daysAgo(30),
+    dueSince: daysAgo(1),
+    last: { name: 'd', reason: 'ArchiveTooOld', message: 'm', archive: 'a', archiveAgeSeconds: 1 },
+    lastSuccessful: { name: 'd', recoverySeconds: 1 },
+  },
   copies: [
     {
       location: 'bucket',
@@ -102,7 +113,10 @@ test('a status may lack anything, and hold any text', () => {
     fc.property(
       fc.array(
         withStatus<KmBackupSchedule>(
-          schedule({ copies: [{ locationRef: { name: 'bucket' } }] }),
+          schedule({
+            copies: [{ locationRef: { name: 'bucket' } }],
+            drill: { cron: '0 12 * * 5', scratch: { size: '1Gi' } },
+          }),
           altered(scheduleStatus),
         ),
         { maxLength: 3 },

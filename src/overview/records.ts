@@ -54,6 +54,14 @@ export function toTime(ms: number | null | undefined): string | undefined {
 export const byTime = (a: string | undefined, b: string | undefined): number =>
   (a === undefined ? 0 : Date.parse(a)) - (b === undefined ? 0 : Date.parse(b));
 
+/** The latest of those that are known. */
+export const latest = (times: readonly (string | undefined)[]): string | undefined =>
+  // A sort puts what is undefined last, whatever it compares by.
+  times
+    .filter((time) => time !== undefined)
+    .sort(byTime)
+    .at(-1);
+
 type Known<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };

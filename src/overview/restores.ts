@@ -1,7 +1,9 @@
+import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { drillDueMs } from '../api/drill-cadence.ts';
 import { isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
 import { adviceOf } from './advice.ts';
 import type { DrillOverview, RestoreOverview } from './model.ts';
-import { byTime, known, timeOf } from './records.ts';
+import { byTime, known, latest, timeOf, toTime } from './records.ts';
 
 const isDrill = ({ spec }: KmRestore) => spec.target.scratch !== undefined && !spec.dryRun;
 
@@ -25,27 +27,71 @@ const timeOfRestore = ({ metadata, status }: KmRestore): string =>
 const endOf = (restore: KmRestore): string =>
   timeOf(restore.status?.completionTime) ?? timeOfRestore(restore);
 
-/** What drills have shown; undefined before the first. */
-export function drillOverview(restores: readonly KmRestore[]): DrillOverview | undefined {
+type LastDrill = NonNullable<DrillOverview['last']>;
+
+function lastOfRestores(restores: readonly KmRestore[]): { last?: LastDrill; lastSuccess?: string } {
   const ended = restores
     .filter((restore) => isDrill(restore) && isRestoreFinished(restore))
     .sort((a, b) => byTime(endOf(a), endOf(b)));
   const last = ended.at(-1);
-  if (!last) return undefined;
-  const succeeded = ended.filter(({ status }) => status?.phase === 'Succeeded');
-  const success = succeeded.at(-1);
+  if (!last) return {};
+  const { status } = last;
+  const success = ended.findLast((restore) => restore.status?.phase === 'Succeeded');
   return known({
     last: known({
       name: last.metadata.name,
-      phase: last.status?.phase ?? 'Failed',
+      phase: status?.phase ?? 'Failed',
       time: endOf(last),
-      message: last.status?.message,
-      archive: last.status?.resolved?.archive?.name,
-      archiveAgeSeconds: last.status?.archiveAgeSeconds,
+      reason: status?.reason,
+      message: status?.message,
+      archive: status?.resolved?.archive?.name,
+      archiveAgeSeconds: status?.archiveAgeSeconds,
+      recoverySeconds: status?.recoverySeconds,
     }),
     lastSuccess: success && endOf(success),
-    succeeded: succeeded.length,
-    failed: ended.length - succeeded.length,
+  });
+}
+
+/** What the status remembers: KmRestores of drills are deleted after a while. */
+function lastOfStatus({ status }: KmBackupSchedule): { last?: LastDrill; lastSuccess?: string } {
+  const time = timeOf(status?.lastDrillTime);
+  const record = status?.drill?.last;
+  const { name, reason, message, archive, archiveAgeSeconds, recoverySeconds } = record ?? {};
+  return known({
+    last:
+      time === undefined
+        ? undefined
+        : known({
+            name: name ?? '',
+            phase: status?.lastDrillResult ?? 'Failed',
+            time,
+            reason,
+            message,
+            archive,
+            archiveAgeSeconds,
+            recoverySeconds,
+          }),
+    lastSuccess: timeOf(status?.lastSuccessfulDrillTime),
+  });
+}
+
+/** What drills of a schedule have shown; undefined if there are none. */
+export function drillOverview(
+  schedule: KmBackupSchedule,
+  restores: readonly KmRestore[],
+): DrillOverview | undefined {
+  const { spec, status } = schedule;
+  const [remembered, seen] = [lastOfStatus(schedule), lastOfRestores(restores)];
+  const last = byTime(remembered.last?.time, seen.last?.time) >= 0 ? remembered.last : seen.last;
+  if (!spec.drill && !last) return undefined;
+  const { cron, every } = spec.drill ?? {};
+  return known({
+    schedule: cron ?? (every === undefined ? undefined : `every ${every} archives`),
+    last,
+    lastSuccess: latest([remembered.lastSuccess, seen.lastSuccess]),
+    next: spec.suspend ? undefined : timeOf(status?.nextDrillTime),
+    due: toTime(drillDueMs(schedule)),
+    running: status?.drill?.active,
   });
 }
 

@@ -44,7 +44,8 @@ ${fact('Destination', placeOf(schedule.destination))}
 ${fact('Runs so far', `${totals.succeeded} succeeded, ${totals.incomplete} incomplete, ${totals.failed} failed, ${totals.skipped} skipped`)}
 ${fact('Missed times', missed)}
 ${fact('Archives removed by retention', totals.pruned.toLocaleString('en'))}
-${fact('Drills', drill ? html`${drill.succeeded} succeeded, ${drill.failed} failed${drill.lastSuccess !== undefined && html`; the last success ${when(drill.lastSuccess, nowMs)}`}` : undefined)}
+${fact('Drills', drill?.schedule)}
+${fact('Next drill', time(drill?.next))}
 </dl>`;
 }
 
@@ -108,10 +109,11 @@ function copiesSection(copies: readonly CopyOverview[] | undefined, nowMs: numbe
 
 function drillSection({ drill }: ScheduleOverview, nowMs: number): Html | undefined {
   if (!drill?.last) return undefined;
-  const { name, phase, time, archive, archiveAgeSeconds, message } = drill.last;
-  const tone = phase === 'Succeeded' ? 'ok' : 'critical';
-  return html`<section><h2 id="drill">Last drill</h2><p>${badge(tone, phase)} ${exactly(time, nowMs)}</p>
-<p class="dim">KmRestore ${name}${archive !== undefined && `, archive ${archive}`}${archiveAgeSeconds !== undefined && `, ${seconds(archiveAgeSeconds)} old at the time`}</p>${message !== undefined && html`<p>${message}</p>`}</section>`;
+  const { name, phase, time, reason, archive, archiveAgeSeconds, recoverySeconds, message } = drill.last;
+  const bad = phase !== 'Succeeded';
+  return html`<section><h2 id="drill">Last drill</h2><p>${badge(bad ? 'critical' : 'ok', phase)} ${exactly(time, nowMs)}</p>
+<dl class="facts after">${fact('Archive', archive)}${fact('Age of the data', archiveAgeSeconds === undefined ? undefined : seconds(archiveAgeSeconds))}${fact('Took', recoverySeconds === undefined ? undefined : seconds(recoverySeconds))}${fact('KmRestore', name)}${bad && fact('Last success', drill.lastSuccess === undefined ? 'none' : exactly(drill.lastSuccess, nowMs))}</dl>
+${bad && html`<p class="after">${reason !== undefined && html`<code>${reason}</code> `}${message}</p>`}</section>`;
 }
 
 export function detailPage(

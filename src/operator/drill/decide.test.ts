@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { KmBackupSchedule, KmBackupScheduleStatus } from '../../api/backup-schedule.ts';
+import { type Drilled, drillDueMs, isDrilled } from '../../api/drill-cadence.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
 import { type KmRestore, KmRestoreSpec, type KmRestoreStatus } from '../../api/restore.ts';
 import { decideSchedule } from '../backupschedule/decide.ts';
 import type { Plan, Step } from '../plan.ts';
 import { at, schedule as fixture } from '../testing/fixtures.ts';
 import { toTime } from '../time.ts';
-import { type Drilled, isDrilled } from './due.ts';
 import { type DrillKey, keyText } from './key.ts';
-import { drillDueMs } from './late.ts';
 import { newDrill, oldestArchiveMs } from './new-drill.ts';
 
 const SCRATCH = { size: '1Gi' };

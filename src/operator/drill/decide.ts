@@ -1,10 +1,11 @@
 /** What the drills of one schedule need next. Pure. */
 import type { DrillStatus } from '../../api/drill.ts';
+import { isDrilled } from '../../api/drill-cadence.ts';
 import { isRestoreFinished, type KmRestore } from '../../api/restore.ts';
 import type { ObservedSchedule } from '../backupschedule/observe.ts';
 import type { ConditionState } from '../conditions.ts';
 import type { EventText, Step } from '../plan.ts';
-import { drillsDue, isDrilled } from './due.ts';
+import { drillsDue } from './due.ts';
 import { newDrill } from './new-drill.ts';
 import { drillSentence, drillStatus, type Ended, finishedDrills, newlyEnded, recoverable } from './status.ts';
 

@@ -1,37 +1,10 @@
 /** When the drill of a schedule is due, and which drills are settled. Pure. */
-import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
-import type { Drill } from '../../api/drill.ts';
+import { type Drilled, drillCadence } from '../../api/drill-cadence.ts';
 import type { KmRestore } from '../../api/restore.ts';
 import { cadenceOf, successDueOf } from '../../api/schedule-cadence.ts';
-import {
-  type Cadence,
-  type CadenceResult,
-  cadenceOf as cadenceOfSpec,
-  nextTime,
-  settle,
-} from '../../schedule/index.ts';
+import { nextTime, settle } from '../../schedule/index.ts';
 import { fromTime } from '../time.ts';
 import { type DrillKey, keyOfDrill } from './key.ts';
-
-/** A schedule that has drills. */
-export type Drilled = KmBackupSchedule & { readonly spec: { readonly drill: Drill } };
-
-export const isDrilled = (schedule: KmBackupSchedule): schedule is Drilled =>
-  schedule.spec.drill !== undefined;
-
-/** The cron of the drills; undefined where they follow the number of archives. */
-export function drillCadence({ spec, metadata }: Drilled): CadenceResult<Cadence> | undefined {
-  const { cron, timeZone } = spec.drill;
-  if (cron === undefined) return undefined;
-  return cadenceOfSpec({
-    cron,
-    timeZone: timeZone ?? spec.timeZone,
-    // Not the minute of the backup.
-    hashSeed: `${metadata.uid}/drill`,
-    intervalMinutes: 1,
-    anchorMs: 0,
-  });
-}
 
 /** The same for equal cadences; `suspended` while suspended. */
 export function describeDrills({ spec }: Drilled): string {

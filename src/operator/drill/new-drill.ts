@@ -1,4 +1,6 @@
 /** The KmRestore of a drill. Pure. */
+
+import type { Drilled } from '../../api/drill-cadence.ts';
 import { durationMs } from '../../api/duration.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { cadenceOf } from '../../api/schedule-cadence.ts';
@@ -6,7 +8,6 @@ import { expectedIntervalSeconds, nextTime } from '../../schedule/index.ts';
 import { drillName, labelValue } from '../naming.ts';
 import type { NewRestore } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
-import type { Drilled } from './due.ts';
 import { type DrillKey, keyText } from './key.ts';
 
 /** How long a backup may take to start, on top of the time that the last one took. */

@@ -1,9 +1,10 @@
 /** What a schedule reports of its drills. Pure. */
 import type { DrillRecord, DrillStatus } from '../../api/drill.ts';
+import type { Drilled } from '../../api/drill-cadence.ts';
 import { isRestoreFinished, type KmRestore } from '../../api/restore.ts';
 import type { ConditionState } from '../conditions.ts';
 import { corrected, fromTime, toTime } from '../time.ts';
-import { type Drilled, type DrillsDue, describeDrills } from './due.ts';
+import { type DrillsDue, describeDrills } from './due.ts';
 import { keyOfDrill } from './key.ts';
 
 /** In the order of creation, which is that of their ends: only one runs at a time. */
