@@ -134,6 +134,7 @@ async function applyRetention(
       policy,
       writer: writerOf(destination).id,
       takeOver: false,
+      localOf: (archive) => path.join(destination, archive),
       graceMs: GRACE_MS,
       now: new Date(),
       dryRun: false,
