@@ -102,6 +102,12 @@ export const RESTORE_REASONS = {
       'The volume to restore into was not made in time: a StorageClass that does not exist, a quota, or a provisioner that failed. The message says which. Nothing was changed.',
     kubectl: 'Correct `storageClassName` or `size`, or free quota.',
   },
+  ScratchScriptFailed: {
+    state: 'ended',
+    meaning:
+      'The script of `spec.target.scratch.script` found something wrong with the restored files. The message has its last words.',
+    kubectl: 'Look at what the script says.',
+  },
   StepFailed: { state: 'ended', meaning: 'A step failed. The message says which, and what is live.' },
   RestoredWithLosses: {
     state: 'ended',

@@ -37,7 +37,7 @@ const HttpStep = z
   })
   .describe('Asks a Service of the same namespace over HTTP.');
 
-const JobStep = z
+export const JobStep = z
   .object({
     configMapKeyRef: z
       .object({ name: ResourceName, key: z.string().min(1).max(253) })

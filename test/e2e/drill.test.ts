@@ -22,10 +22,13 @@ const withDrills = (drill: object): object =>
   });
 
 /** Backs up, and resolves with the schedule once the drill after it has ended. */
-async function drilled(): Promise<KubeObject> {
+const drilled = () => ended(() => runNow(kubectl, 'app'));
+
+/** Resolves with the schedule once another drill has ended. */
+async function ended(cause: () => Promise<unknown>): Promise<KubeObject> {
   const { status } = await kubectl.get('kmbs', 'app');
   const before = status?.drill?.last?.name;
-  await runNow(kubectl, 'app');
+  await cause();
   return kubectl.until(
     'kmbs',
     'app',
@@ -49,6 +52,19 @@ async function leftovers(): Promise<string[]> {
   const claims = (await list('pvc')).filter((name) => name !== 'persistentvolumeclaim/data');
   const others = [...(await list('jobs')), ...(await list('pods'))];
   return [...claims, ...others.filter((name) => name.includes('drill'))];
+}
+
+/** Gives the operator the flag that the chart's value jobs.allowScripts stands for, or takes it away. */
+async function allowScripts(allowed: boolean): Promise<void> {
+  const { operator } = cluster();
+  const system = kubectlIn(operator.namespace);
+  const { spec } = await system.get('deployment', operator.name);
+  const [container] = spec.template.spec.containers;
+  const args = container.args.filter((one: string) => one !== '--allow-scripts');
+  const containers = [{ name: container.name, args: allowed ? [...args, '--allow-scripts'] : args }];
+  const patch = JSON.stringify({ spec: { template: { spec: { containers } } } });
+  await system.run(['patch', 'deployment', operator.name, '--type=strategic', '-p', patch]);
+  await system.run(['rollout', 'status', `deployment/${operator.name}`, '--timeout=180s']);
 }
 
 const nothingLeft = () =>
@@ -103,18 +119,19 @@ describe('a drill', () => {
   });
 
   it('finds an archive that is older than it may be', async () => {
-    await kubectl.apply([withDrills({ maxArchiveAge: '1s' })]);
-    const app = await drilled();
+    const everyMinute = { every: undefined, cron: '* * * * *', maxArchiveAge: '1s' };
+    const app = await ended(() => kubectl.apply([withDrills(everyMinute)]));
     expect(condition(app)).toMatchObject({ status: 'False', reason: 'DrillFailed' });
     expect(app.status.drill.last).toMatchObject({
       reason: 'ArchiveTooOld',
       archive: app.status.lastSuccessfulBackup.archive,
     });
     await nothingLeft();
+    await kubectl.apply([withDrills({})]);
+    await kubectl.until('kmbs', 'app', ({ status }) => status.drill.cadence === 'every 1 archives');
   });
 
   it('finds an SQLite file that was damaged when it was backed up', async () => {
-    await kubectl.apply([withDrills({})]);
     await inData(`import { closeSync, openSync, writeSync } from 'node:fs';
       const file = openSync('${data}/app.db', 'r+'); writeSync(file, Buffer.alloc(9000, 0x5a), 0, 9000, 8192); closeSync(file);`);
     const app = await drilled();
@@ -122,6 +139,32 @@ describe('a drill', () => {
     expect(condition(app)['message']).toMatch(/app\.db/);
     // The success before it is still known.
     expect(app.status.drill.lastSuccessful.recoverySeconds).toBeGreaterThan(0);
+    await nothingLeft();
+  });
+
+  it('runs a script on the restored files where the operator allows that', async () => {
+    const check = [
+      '#!/usr/bin/env node',
+      "const { readFileSync } = require('node:fs');",
+      "const text = readFileSync('7.txt', 'utf8');",
+      "if (text !== 'file 7') { console.error('7.txt says ' + text); process.exit(1); }",
+    ].join('\n');
+    const script = { configMapKeyRef: { name: 'proofs', key: 'check' } };
+    await kubectl.apply([
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'proofs' }, data: { check } },
+      withDrills({ checks: undefined, scratch: { size: '1Gi', script } }),
+    ]);
+    expect((await drilled()).status.drill.last).toMatchObject({ reason: 'ScriptsNotAllowed' });
+    await allowScripts(true);
+    try {
+      expect(condition(await drilled())).toMatchObject({ status: 'True', reason: 'DrillSucceeded' });
+      await inData(`import { writeFileSync } from 'node:fs'; writeFileSync('${data}/7.txt', 'something else');`);
+      const app = await drilled();
+      expect(app.status.drill.last).toMatchObject({ reason: 'ScratchScriptFailed' });
+      expect(condition(app)['message']).toContain('7.txt says something else');
+    } finally {
+      await allowScripts(false);
+    }
     await nothingLeft();
   });
 

@@ -8,9 +8,10 @@ import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
 import { allowElevated, awaitTurn, heedDeadline, makePlan, pinArchive } from './prepare.ts';
 import { inPlace, type Rung } from './rung.ts';
+import { scratchJobs } from './scratch.ts';
 import { fail, finish, quoted, type Said, wait } from './status.ts';
 import { runSteps } from './steps.ts';
-import { discardStaged, goBack, keepOrCommit, makeClaim, scratchJobs, stageTree, swapTree } from './tree.ts';
+import { discardStaged, goBack, keepOrCommit, makeClaim, stageTree, swapTree } from './tree.ts';
 import { putWorkloadsBack, stopWorkloads } from './workloads.ts';
 
 export const RESTORE_FINALIZER = 'km.duskmantle.io/put-back';

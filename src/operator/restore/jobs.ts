@@ -19,6 +19,7 @@ import { accessTo, type LocationAccess } from '../location/access.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import type { RestoreJobKind } from './observed.ts';
+import { SCRIPT_CONTAINER, withScript } from './scratch.ts';
 
 export interface RestoreJobSettings extends JobSettings {
   /** Images that `job` steps may name, besides the operator's own. */
@@ -192,7 +193,7 @@ const literal = (argument: string) => argument.replaceAll('$', '$$$$');
 
 interface JobParts {
   readonly component: string;
-  readonly pod: Pick<V1PodSpec, 'containers' | 'volumes'>;
+  readonly pod: Pick<V1PodSpec, 'initContainers' | 'containers' | 'volumes'>;
   readonly settings: JobSettings;
   readonly elevated: boolean;
   readonly placement?: Placement | undefined;
@@ -231,6 +232,15 @@ function jobOf(
             action: 'FailJob',
             onExitCodes: { containerName: CONTAINER, operator: 'In', values: [...notRetried] },
           },
+          // What the script finds wrong with the files, it would find again.
+          ...(pod.initContainers
+            ? [
+                {
+                  action: 'FailJob',
+                  onExitCodes: { containerName: SCRIPT_CONTAINER, operator: 'NotIn', values: [0] },
+                },
+              ]
+            : []),
           { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
         ],
       },
@@ -306,6 +316,7 @@ export function buildRestoreJob(
   const access = location && needsLocation(restore, kind) ? accessTo(location, true) : undefined;
   const [target, source] = [targetVolume(restore, kind), sourceVolumes(restore, access)];
   const elevated = isElevated(restore);
+  const mount = target.mounts[0] ?? { name: TARGET_VOLUME, mountPath: TARGET_MOUNT };
   return jobOf(restore, {
     component: kind,
     settings,
@@ -313,19 +324,24 @@ export function buildRestoreJob(
     placement,
     labels: access?.labels,
     notRetried: kind === 'find' ? NOT_RETRIED_OF_FIND : NOT_RETRIED,
-    pod: {
-      containers: [
-        {
-          ...container(settings, elevated),
-          command: ['/app/bin/km-backup'],
-          args: restoreArguments(restore, kind, access).map(literal),
-          ...(access && { env: [...access.env] }),
-          resources: { requests: requestsOf(restore, kind) },
-          volumeMounts: [...source.mounts, ...target.mounts],
-        },
-      ],
-      volumes: [...target.volumes, ...source.volumes],
-    },
+    pod: withScript(
+      restore,
+      kind,
+      {
+        containers: [
+          {
+            ...container(settings, elevated),
+            command: ['/app/bin/km-backup'],
+            args: restoreArguments(restore, kind, access).map(literal),
+            ...(access && { env: [...access.env] }),
+            resources: { requests: requestsOf(restore, kind) },
+            volumeMounts: [...source.mounts, ...target.mounts],
+          },
+        ],
+        volumes: [...target.volumes, ...source.volumes],
+      },
+      { mount, base: container(settings, false) },
+    ),
   });
 }
 

@@ -1,12 +1,13 @@
 /** Stages the tree, swaps it in, takes it out again. Pure. */
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { KmRestoreStatus } from '../../api/restore.ts';
-import { NOTHING, type Plan, type Step } from '../plan.ts';
+import { NOTHING, type Plan } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
 import { isPlan, runJob } from './run-job.ts';
 import { inPlace, type Rung } from './rung.ts';
+import { scriptRefusal } from './scratch.ts';
 import { fail, quoted, type Said, wait } from './status.ts';
 import { awaitOwnPods, stopWorkloads } from './workloads.ts';
 
@@ -35,6 +36,8 @@ const RESTORING: Said = {
 export const stageTree: Rung = (observed, settings, nowMs) => {
   const { restore } = observed;
   if (restore.status?.swapTime || restore.status?.restored) return undefined;
+  const refused = scriptRefusal(restore, settings);
+  if (refused !== undefined) return fail(restore, nowMs, 'ScriptsNotAllowed', refused);
   if (restore.status?.phase !== 'Restoring') return wait(restore, nowMs, RESTORING);
   const result = runJob(observed, settings, nowMs, 'stage', RESTORING, (reason, message) =>
     fail(restore, nowMs, reason, message),
@@ -79,15 +82,6 @@ export const stageTree: Rung = (observed, settings, nowMs) => {
     fields,
   );
 };
-
-/** Jobs whose pods hold a scratch volume, which is gone with them. */
-export function scratchJobs({ restore, jobs }: ObservedRestore): Step[] {
-  if (!restore.spec.target.scratch) return [];
-  return (['find', 'plan', 'stage'] as const).flatMap((kind) => {
-    const job = jobs.get(kind) ?? { state: 'none' };
-    return job.state === 'none' ? [] : [{ kind: 'deleteJob' as const, target: job.target }];
-  });
-}
 
 export const swapTree: Rung = (observed, settings, nowMs) => {
   const { restore, mounting, jobs } = observed;
