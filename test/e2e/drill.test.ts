@@ -158,7 +158,9 @@ describe('a drill', () => {
     await allowScripts(true);
     try {
       expect(condition(await drilled())).toMatchObject({ status: 'True', reason: 'DrillSucceeded' });
-      await inData(`import { writeFileSync } from 'node:fs'; writeFileSync('${data}/7.txt', 'something else');`);
+      await inData(
+        `import { writeFileSync } from 'node:fs'; writeFileSync('${data}/7.txt', 'something else');`,
+      );
       const app = await drilled();
       expect(app.status.drill.last).toMatchObject({ reason: 'ScratchScriptFailed' });
       expect(condition(app)['message']).toContain('7.txt says something else');

@@ -55,7 +55,9 @@ export function stateOfRestoreJob(job: Job, pods: readonly Pod[]): RestoreJobSta
       : { state: 'failed', reason: 'JobFailed', message: 'The Job failed and left no pod to ask.', target };
   }
   const outcome = outcomeOf(job, pods);
-  const begun = newestFirst.some((pod) => restoreContainer(pod)?.running ?? restoreContainer(pod)?.terminated);
+  const begun = newestFirst.some(
+    (pod) => restoreContainer(pod)?.running ?? restoreContainer(pod)?.terminated,
+  );
   if (outcome.state !== 'waiting' || begun) return { state: 'active', message: '', target };
   const created = [job, ...pods].map(({ metadata }) => fromTime(metadata.creationTimestamp));
   const start = { sinceMs: Math.max(...created), unexplained: outcome.unexplained };

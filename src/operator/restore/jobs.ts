@@ -291,8 +291,8 @@ const container = (settings: JobSettings, elevated: boolean): Omit<V1Container, 
 
 /** 2 wrong arguments, 5 corrupt archive. */
 const NOT_RETRIED = [2, 5];
-/** Its program has retried by itself, and what it says should be read soon. */
-const NOT_RETRIED_OF_FIND = [1, ...NOT_RETRIED];
+/** Whatever the program fails with: it has retried by itself, or nobody waits for the files. Lost pods are replaced. */
+const NO_FAILURE_RETRIED = [1, ...NOT_RETRIED];
 
 /** The archive is put on the node's disk before it is unpacked: the scheduler finds a node with room for it. */
 function requestsOf({ status, spec }: KmRestore, kind: RestoreJobKind): Record<string, string> {
@@ -323,7 +323,7 @@ export function buildRestoreJob(
     elevated,
     placement,
     labels: access?.labels,
-    notRetried: kind === 'find' ? NOT_RETRIED_OF_FIND : NOT_RETRIED,
+    notRetried: kind === 'find' || restore.spec.target.scratch ? NO_FAILURE_RETRIED : NOT_RETRIED,
     pod: withScript(
       restore,
       kind,

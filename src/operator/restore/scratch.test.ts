@@ -29,7 +29,9 @@ const restoreWith = (script: object | undefined): KmRestore => ({
     target: { scratch: { size: '1Gi', ...(script && { script }) } },
   }),
   status: {
-    resolved: { archive: { name: 'km-backup-x.tgz', claimName: 'state', path: 'backups', sha256: 'a'.repeat(64) } },
+    resolved: {
+      archive: { name: 'km-backup-x.tgz', claimName: 'state', path: 'backups', sha256: 'a'.repeat(64) },
+    },
   },
 });
 const script = { configMapKeyRef: { name: 'proofs', key: 'check.sh' } };
@@ -48,7 +50,13 @@ describe('a script on scratch space', () => {
   });
 
   it('runs after the restore in its pod, on its volume, without its archive', () => {
-    const built = buildRestoreJob(restoreWith({ ...script, image: 'allowed:1' }), 'stage', settings, undefined, undefined);
+    const built = buildRestoreJob(
+      restoreWith({ ...script, image: 'allowed:1' }),
+      'stage',
+      settings,
+      undefined,
+      undefined,
+    );
     const { initContainers, containers, volumes } = built.spec.template.spec!;
     expect(initContainers?.map(({ name }) => name)).toEqual(['km-backup']);
     expect(containers).toMatchObject([
@@ -63,7 +71,7 @@ describe('a script on scratch space', () => {
     expect(containers[0]?.volumeMounts?.map(({ name }) => name)).toEqual(['script', 'target']);
     expect(volumes?.map(({ name }) => name).sort()).toEqual(['archive', 'script', 'target']);
     const [first, second] = built.spec.podFailurePolicy!.rules;
-    expect(first?.onExitCodes?.containerName).toBe('km-backup');
+    expect(first?.onExitCodes).toMatchObject({ containerName: 'km-backup', values: [1, 2, 5] });
     expect(second).toEqual({
       action: 'FailJob',
       onExitCodes: { containerName: 'script', operator: 'NotIn', values: [0] },
@@ -71,8 +79,13 @@ describe('a script on scratch space', () => {
   });
 
   it('leaves the pod as it is without one', () => {
-    const { initContainers, containers } = buildRestoreJob(restoreWith(undefined), 'stage', settings, undefined, undefined)
-      .spec.template.spec!;
+    const { initContainers, containers } = buildRestoreJob(
+      restoreWith(undefined),
+      'stage',
+      settings,
+      undefined,
+      undefined,
+    ).spec.template.spec!;
     expect([initContainers, containers.map(({ name }) => name)]).toEqual([undefined, ['km-backup']]);
   });
 });
@@ -123,7 +136,11 @@ describe('what a Job with a script came to', () => {
       'the script found something wrong',
       job(),
       [pod(restored(), { terminated: { exitCode: 3, message: 'no orders since Friday\n' } })],
-      { state: 'failed', reason: 'ScratchScriptFailed', message: 'The script exited with 3: no orders since Friday' },
+      {
+        state: 'failed',
+        reason: 'ScratchScriptFailed',
+        message: 'The script exited with 3: no orders since Friday',
+      },
     ],
     [
       'the archive is damaged, so no script runs',
@@ -132,7 +149,9 @@ describe('what a Job with a script came to', () => {
       { state: 'failed', reason: 'ArchiveCorrupt', message: 'It is damaged.' },
     ],
   ];
-  it.each(cases)('%s', (_, of, pods, expected) => expect(stateOfRestoreJob(of, pods)).toMatchObject(expected));
+  it.each(cases)('%s', (_, of, pods, expected) =>
+    expect(stateOfRestoreJob(of, pods)).toMatchObject(expected),
+  );
 
   it('has no deadline of its start while it restores, but before', () => {
     expect(stateOfRestoreJob(job(), [pod(running, waiting)])).not.toHaveProperty('start');
