@@ -21,10 +21,13 @@ async function backedUp(scene: OperatorScene, hours = 0): Promise<string> {
 }
 
 /** Pods of backups end at once with a good report, those of drills too unless they never start. */
-const kubelet = (scene: OperatorScene, drill: Partial<RestoreResult> | 'never start' = {}) =>
+const kubelet = (scene: OperatorScene, drill: Partial<RestoreResult> | 'never start' = {}, script?: string) =>
   scene.kubelet(({ metadata: { labels } }) => {
     const component = labels?.[LABELS.component] ?? '';
-    if (component !== 'backup') return drill === 'never start' ? undefined : restoreReport(component, drill);
+    if (component !== 'backup')
+      return drill === 'never start'
+        ? undefined
+        : { ...restoreReport(component, drill), ...(script !== undefined && { script }) };
     const hours = Number.parseInt(labels?.[LABELS.backup] ?? '', 10);
     const time = new Date(Date.now() - hours * HOUR_MS).toISOString().slice(0, 19);
     return { exitCode: 0, result: cleanResult(`km-backup-${time.replace(/[-:]/g, '')}Z.tgz`) };
@@ -204,6 +207,43 @@ describe('a drill against a real API server', () => {
       expect(schedule.status?.drill?.last).toMatchObject({ reason: 'ContentCheckFailed' });
       expect(recoverable(schedule)?.message).toContain('app.db: malformed');
       await nothingLeft(scene);
+    }),
+  );
+
+  it.each([
+    ['all is well', undefined, { lastDrillResult: 'Succeeded' }],
+    [
+      'the orders are gone',
+      'no orders since Friday',
+      { lastDrillResult: 'Failed', drill: { last: { reason: 'ScratchScriptFailed' } } },
+    ],
+  ])(
+    'asks a script whether all is well: %s',
+    inScene(async (scene, _name, words, expected) => {
+      await kubelet(scene, {}, words);
+      const script = { configMapKeyRef: { name: 'proofs', key: 'check' } };
+      await scene.schedule('notes', { drill: { every: 1, scratch: { ...scratch, script } } });
+      await scene.operator({ allowScripts: true });
+      await settled(scene);
+      await backedUp(scene);
+      const schedule = await drilled(scene);
+      expect(schedule.status).toMatchObject(expected);
+      if (words !== undefined) expect(recoverable(schedule)?.message).toContain(words);
+      await nothingLeft(scene);
+    }),
+  );
+
+  it(
+    'runs no script where that is not allowed',
+    inScene(async (scene) => {
+      await kubelet(scene);
+      const script = { configMapKeyRef: { name: 'proofs', key: 'check' } };
+      await scene.schedule('notes', { drill: { every: 1, scratch: { ...scratch, script } } });
+      await scene.operator();
+      await settled(scene);
+      await backedUp(scene);
+      expect((await drilled(scene)).status?.drill?.last).toMatchObject({ reason: 'ScriptsNotAllowed' });
+      expect(scene.jobsEverMade).toHaveLength(1);
     }),
   );
 

@@ -12,7 +12,7 @@ import { Store } from '../../src/kube/store.ts';
 
 export interface Pod extends KubeObject {
   metadata: KubeObject['metadata'] & { namespace: string };
-  spec: { containers: { args?: string[] }[] };
+  spec: { initContainers?: object[]; containers: { args?: string[] }[] };
   status?: { phase?: string };
 }
 
@@ -20,6 +20,8 @@ export interface Pod extends KubeObject {
 export interface StubReport {
   exitCode: number;
   result?: RunResult | RestoreResult;
+  /** What the script after a restore says when it fails; absent: it succeeds. */
+  script?: string;
 }
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -99,6 +101,29 @@ export async function startStubKubelet(
     const body = { status: { ...status, containerStatuses: [container] } };
     return pods.mergePatch(metadata.namespace, metadata.name, body, 'status');
   };
+  /** The pod of a restore whose script runs after it. */
+  const writeScripted = (
+    { metadata }: Pod,
+    status: { phase: string; startTime: string },
+    terminated: { exitCode: number },
+    script: string | undefined,
+  ) => {
+    const common = { image: 'stub', imageID: 'stub', restartCount: 0, ready: false };
+    const ended = {
+      exitCode: script === undefined ? 0 : 1,
+      reason: 'Ended',
+      ...(script !== undefined && { message: script }),
+    };
+    const body = {
+      status: {
+        ...status,
+        initContainerStatuses: [{ ...common, name: 'km-backup', state: { terminated } }],
+        containerStatuses:
+          terminated.exitCode === 0 ? [{ ...common, name: 'script', state: { terminated: ended } }] : [],
+      },
+    };
+    return pods.mergePatch(metadata.namespace, metadata.name, body, 'status');
+  };
   const live = async (pod: Pod) => {
     if (takes) await sleep(systemClock, takes.startMs, stop.signal);
     const startTime = new Date().toISOString();
@@ -118,7 +143,11 @@ export async function startStubKubelet(
       reason: exitCode === 0 ? 'Completed' : 'Error',
       ...(result && { message: JSON.stringify(result) }),
     };
-    const phase = exitCode === 0 ? 'Succeeded' : 'Failed';
+    const phase = exitCode === 0 && reported.script === undefined ? 'Succeeded' : 'Failed';
+    if (pod.spec.initContainers) {
+      await surely(() => writeScripted(pod, { phase, startTime }, terminated, reported.script));
+      return;
+    }
     await surely(() => write(pod, { phase, startTime }, { terminated }));
   };
   const surely = async (act: () => Promise<unknown>) => {
