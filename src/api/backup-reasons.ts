@@ -67,7 +67,7 @@ export const BACKUP_REASONS = {
   StartDeadlineExceeded: {
     state: 'ended',
     meaning:
-      'The Job did not create a pod, or its pod did not start, within `spec.startDeadlineSeconds`. The message says what it waited for.',
+      'The Job did not create a pod, or its pod did not start, within `spec.startDeadlineSeconds` (of a KmRestore: 10 minutes). The message says what it waited for.',
     kubectl: 'Correct the cause; the next scheduled run tries again.',
   },
   DeadlineExceeded: {

@@ -6,7 +6,7 @@ import type { ReuseSettings } from './reuse.ts';
 import type { Source } from './source.ts';
 
 /**
- * - `auto`: clone where blocks can be shared, link where that is safe, copy within the kernel elsewhere.
+ * - `auto`: clone where blocks can be shared, link where that is safe, copy large files within the kernel elsewhere.
  * - `clone`, `link`: only this, and unpack where it is not possible.
  * - `off`: unpack everything.
  */

@@ -18,7 +18,7 @@ export interface ReuseSettings {
   /** See `settledBefore`. */
   readonly settled: bigint;
   readonly clone: boolean;
-  /** Copy the content within the kernel where it cannot be cloned, instead of decompressing it. */
+  /** Copy the content of large files within the kernel where it cannot be cloned, instead of decompressing it. */
   readonly copy: boolean;
   /** The old state is not kept and nobody writes, so that both trees may hold the same files. */
   readonly link: boolean;
@@ -51,7 +51,9 @@ export class Reuse implements Disposable {
    */
   take(recorded: Entry, restored: Entry): boolean {
     if (recorded.type !== 'file' || recorded.inconsistent) return false;
-    const { copy, link } = this.#settings;
+    const { link } = this.#settings;
+    // Small files are unpacked faster: a member brings many of them at once.
+    const copy = this.#settings.copy && recorded.parts !== undefined;
     if (!this.#clones && !copy && !link) return false;
     const fd = this.#open(recorded.path);
     if (fd === undefined) return false;
