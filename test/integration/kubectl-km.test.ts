@@ -241,6 +241,28 @@ describe('kubectl km restore', () => {
     }),
   );
 
+  it(
+    'into scratch space is a drill, with what the schedule says about drills',
+    scene(async (made, run) => {
+      await made.schedule('notes', {
+        drill: { every: 5, scratch: { size: '2Gi' }, checks: { json: ['*.json'] } },
+      });
+      await made.schedule('plain');
+      await backedUp(made);
+      expect((await run('drill notes')).stdout).toMatch(/^Restore notes-drill-\w+ started/);
+      expect((await restores(made))[0]!.spec).toMatchObject({
+        source: { scheduleName: 'notes' },
+        target: { scratch: { size: '2Gi' } },
+        checks: { json: ['*.json'] },
+      });
+      expect((await run('drill first --size 1Gi')).code).toBe(0);
+      const { code, stderr } = await run('drill plain');
+      expect(code).toBe(2);
+      expect(stderr).toContain('pass --size');
+      expect(await restores(made)).toHaveLength(2);
+    }),
+  );
+
   it.each([
     ['restore notes --as-of tomorrow', 'a time is needed'],
     ['restore notes --new-claim copy', '--new-claim and --size go together'],

@@ -27,6 +27,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   diff: { summary: 'say what differs between two archives', load: () => import('./diff.ts') },
   history: { summary: 'show one file through all archives', load: () => import('./history.ts') },
   import: { summary: 'translate variables or a CronJob into a schedule', load: () => import('./import.ts') },
+  drill: { summary: 'prove now that an archive can be restored', load: () => import('./drill.ts') },
   logs: { summary: 'print the log of a run or restore', load: () => import('./logs.ts') },
   suspend: { summary: 'stop the scheduled runs of a schedule', load: () => import('./suspend.ts') },
   resume: { summary: 'start the scheduled runs of a schedule again', load: () => import('./resume.ts') },

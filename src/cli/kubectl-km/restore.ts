@@ -26,7 +26,11 @@ import { addClusterFlags, type ClusterFlags, connect, type PluginContext } from 
 import { addOutputFlags, type OutputFlags, paint, roomOf, write, writeData } from './output.ts';
 import { startTicker } from './progress.ts';
 
-interface Flags extends ClusterFlags, OutputFlags {
+export interface FollowFlags extends ClusterFlags, OutputFlags {
+  readonly wait: boolean;
+}
+
+interface Flags extends FollowFlags {
   readonly asOf?: string;
   readonly to?: string;
   readonly subPath?: string;
@@ -37,7 +41,6 @@ interface Flags extends ClusterFlags, OutputFlags {
   readonly keepOldState?: string;
   readonly plan: boolean;
   readonly yes: boolean;
-  readonly wait: boolean;
 }
 
 export function command(context: PluginContext): Command {
@@ -218,10 +221,11 @@ async function agrees({ signal }: PluginContext): Promise<boolean> {
   }
 }
 
-async function follow(
+/** Says that a restore was started, or waits for its end and says how it ended. */
+export async function follow(
   cluster: Cluster,
   started: KmRestore,
-  flags: Flags,
+  flags: FollowFlags,
   context: PluginContext,
 ): Promise<void> {
   const { name, namespace } = started.metadata;

@@ -104,6 +104,9 @@ function columnsOf(schedules: readonly ScheduleOverview[], nowMs: number, flags:
       weight: 3,
       right: true,
     }),
+    ...(schedules.some(({ copies }) => copies?.length)
+      ? [column('COPIES', (schedule) => copiesText(schedule, nowMs), { weight: 5 })]
+      : []),
     column('DRILL', (schedule) => drillText(schedule, nowMs), { weight: 5 }),
     column('SCHEDULE', ({ schedule }) => schedule, { weight: 2, least: 9 }),
     ...(wide
@@ -114,6 +117,16 @@ function columnsOf(schedules: readonly ScheduleOverview[], nowMs: number, flags:
         ]
       : []),
   ];
+}
+
+/** How old the newest copy is, in the location that is furthest behind. */
+function copiesText({ copies = [] }: ScheduleOverview, nowMs: number): string {
+  const wanted = copies.filter(({ wanted: is }) => is);
+  if (wanted.length === 0) return '-';
+  if (wanted.some(({ phase }) => phase === 'Failed')) return 'failed';
+  const times = wanted.map(({ lastSuccess }) => lastSuccess);
+  if (times.includes(undefined)) return 'none yet';
+  return ago(times.toSorted().at(0), nowMs);
 }
 
 function drillText({ drill }: ScheduleOverview, nowMs: number): string {
