@@ -183,6 +183,12 @@ export const KmBackupScheduleSpec = z
         message: 'a script cannot run elevated: leave podTemplate.elevated out',
         fieldPath: '.script',
       },
+      {
+        rule: '!has(self.drill) || !has(self.drill.from) || !has(self.drill.every) || (has(self.copies) && self.copies.exists(one, one.locationRef.name == self.drill.from.locationRef.name))',
+        message:
+          'drill.every with drill.from counts copies in that location: name it in copies, or use drill.cron',
+        fieldPath: '.drill',
+      },
     ),
   );
 export type KmBackupScheduleSpec = z.output<typeof KmBackupScheduleSpec>;

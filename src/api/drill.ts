@@ -9,7 +9,12 @@ export const Drill = z
   .object({
     cron: Cron.optional().describe('When to drill. `H` stands for a value hashed from the UID.'),
     timeZone: TimeZone.optional().describe("IANA time zone in which cron is read. Default: the schedule's."),
-    every: z.int().min(1).max(10_000).optional().describe('Drill after this many complete archives instead.'),
+    every: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('Drill after this many complete archives instead; with `from`, after this many copies.'),
     maxArchiveAge: Duration.optional().describe(
       'A drill fails if the newest complete archive is older. Default: twice the longest interval between backups.',
     ),

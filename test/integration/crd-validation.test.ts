@@ -128,6 +128,11 @@ describe('what the API server refuses of a schedule, in words that help', () => 
     ['a drill without room', drill({ every: 1, scratch: { size: '0' } }), 'positive quantity'],
     ['a drill without scratch space', { drill: { every: 1 } }, 'spec.drill.scratch: Required value'],
     ['a drill from nowhere', drill({ every: 1, from: {} }), 'spec.drill.from.locationRef: Required value'],
+    [
+      'a drill after copies that are not made',
+      drill({ every: 1, from: { locationRef: { name: 'offsite' } } }),
+      'name it in copies, or use drill.cron',
+    ],
     ['a drill that restores paths', drill({ every: 1, paths: ['a'] }), 'unknown field "spec.drill.paths"'],
     ['a command', { command: ['sh'] }, 'unknown field "spec.command"'],
   ];

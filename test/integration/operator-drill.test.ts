@@ -120,10 +120,19 @@ describe('a drill against a real API server', () => {
         return { exitCode: 0, result: cleanResult(`km-backup-${time.replace(/[-:]/g, '')}Z.tgz`) };
       });
       const from = { locationRef: { name: 'offsite' }, identitySecretRef: { name: 'restore-key' } };
-      await scene.schedule('notes', { drill: { every: 1, from, scratch, maxArchiveAge: '1h' } });
-      await scene.operator();
-      await settled(scene);
+      const clock = new ShiftedClock();
+      await scene.schedule('notes', {
+        // Pods are created by the API server's clock, hours behind.
+        drill: { cron: '0 * * * *', from, scratch, maxArchiveAge: '2h', startDeadlineSeconds: 86_400 },
+      });
+      const operator = await scene.operator({ clock });
       await backedUp(scene);
+      await scene.scheduleUntil(
+        'notes',
+        ({ status }) => status?.drill?.settledUntil !== undefined && status.runs?.succeeded === 1,
+      );
+      clock.offsetMs = HOUR_MS;
+      operator.resync();
       const good = await drilled(scene);
       expect(good.status).toMatchObject({
         lastDrillResult: 'Succeeded',
@@ -132,7 +141,8 @@ describe('a drill against a real API server', () => {
       expect((await drills(scene))[0]?.status?.resolved?.location?.name).toBe('offsite');
       await nothingLeft(scene);
       startedAt = new Date(Date.now() - 2 * HOUR_MS).toISOString();
-      await backedUp(scene);
+      clock.offsetMs = 2 * HOUR_MS;
+      operator.resync();
       const bad = await drilled(scene, ({ status }) => status?.lastDrillResult === 'Failed');
       expect(bad.status?.drill?.last).toMatchObject({ reason: 'ArchiveTooOld', archive: FOUND.archive });
       await nothingLeft(scene);

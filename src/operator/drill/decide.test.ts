@@ -7,6 +7,7 @@ import { decideSchedule } from '../backupschedule/decide.ts';
 import type { Plan, Step } from '../plan.ts';
 import { at, schedule as fixture } from '../testing/fixtures.ts';
 import { toTime } from '../time.ts';
+import { drillsDue } from './due.ts';
 import { type DrillKey, keyText } from './key.ts';
 import { newDrill, oldestArchiveMs } from './new-drill.ts';
 
@@ -209,6 +210,27 @@ describe('which drill of a number of archives is due', () => {
     expect(made(plan)).toEqual(expected);
     expect(statusOf(plan).drill).toMatchObject({ settledArchives });
     expect(statusOf(plan).drill?.dueSince).toBe(expected.length > 0 ? '2026-03-01T00:30:00Z' : undefined);
+  });
+
+  it('counts copies if it draws from a location, because a new archive is not copied yet', () => {
+    const from = { locationRef: { name: 'offsite' } };
+    const copies = (copied: number) => [
+      { location: 'other', phase: 'Copied' as const, copied: 100 },
+      { location: 'offsite', phase: 'Copied' as const, copied },
+    ];
+    const dueAfter = (copied: number) =>
+      drillsDue(
+        drilled(
+          scheduled(
+            { ...every, from },
+            { ...settled(1, 'every 3 copies in offsite'), copies: copies(copied) },
+          ),
+        ),
+        [],
+        at('01:00:00'),
+      );
+    expect(dueAfter(3)).toMatchObject({ due: undefined, settledArchives: 1 });
+    expect(dueAfter(4)).toMatchObject({ due: { kind: 'archives', count: 4 } });
   });
 
   it('none again whose KmRestore exists', () => {

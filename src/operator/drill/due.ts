@@ -8,9 +8,10 @@ import { type DrillKey, keyOfDrill } from './key.ts';
 
 /** The same for equal cadences; `suspended` while suspended. */
 export function describeDrills({ spec }: Drilled): string {
-  const { cron, timeZone, every } = spec.drill;
+  const { cron, timeZone, every, from } = spec.drill;
   if (spec.suspend) return 'suspended';
-  return cron === undefined ? `every ${every} archives` : `${cron} ${timeZone ?? spec.timeZone}`;
+  if (cron !== undefined) return `${cron} ${timeZone ?? spec.timeZone}`;
+  return from ? `every ${every} copies in ${from.locationRef.name}` : `every ${every} archives`;
 }
 
 export type DrillsDue =
@@ -52,13 +53,21 @@ export function drillsDue(schedule: Drilled, drills: readonly KmRestore[], nowMs
     : { ...settled, due: { kind: 'time', atMs: dueMs } };
 }
 
+/** Complete archives so far, or copies in the location of the drills: a new archive is not copied yet. */
+function countOf({ spec, status }: Drilled): number {
+  const { from } = spec.drill;
+  if (!from) return status?.runs?.succeeded ?? 0;
+  return status?.copies?.find(({ location }) => location === from.locationRef.name)?.copied ?? 0;
+}
+
 function byArchives(
-  { spec, status }: Drilled,
+  schedule: Drilled,
   keys: readonly DrillKey[],
   changed: boolean,
 ): { due: DrillKey | undefined; settledArchives: number } {
+  const { spec, status } = schedule;
   const every = spec.drill.every ?? 1;
-  const count = status?.runs?.succeeded ?? 0;
+  const count = countOf(schedule);
   const drilled = keys.flatMap((key) => (key.kind === 'archives' && key.count <= count ? key.count : []));
   const known = changed ? count : Math.min(count, status?.drill?.settledArchives ?? count);
   const settledArchives = Math.max(known, ...drilled);
