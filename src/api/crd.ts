@@ -47,6 +47,13 @@ export const RESOURCES: readonly ResourceDefinition[] = [
       { name: 'Status', type: 'string', jsonPath: '.status.conditions[?(@.type=="Healthy")].reason' },
       { name: 'Drill', type: 'string', jsonPath: '.status.lastDrillResult', priority: 1 },
       { name: 'Last Drill', type: 'date', jsonPath: '.status.lastDrillTime', priority: 1 },
+      {
+        name: 'Copies',
+        type: 'string',
+        description: 'Whether every location of spec.copies has the newest archive.',
+        jsonPath: '.status.conditions[?(@.type=="Copied")].reason',
+        priority: 1,
+      },
       { name: 'Missed', type: 'integer', jsonPath: '.status.missedSlots', priority: 1 },
       {
         name: 'Message',

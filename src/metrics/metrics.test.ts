@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { BackupMetrics } from './backup-metrics.ts';
+import { CopyMetrics } from './copy-metrics.ts';
 import { backupMetricsPage } from './page.ts';
 import { BACKUP_METRICS, type BackupSnapshot } from './snapshot.ts';
 
@@ -128,4 +129,44 @@ test('every metric names its unit and follows the naming of Prometheus', () => {
 test('docs/metrics.md is what "npm run generate" writes', () => {
   const file = join(import.meta.dirname, '../../docs/metrics.md');
   expect(readFileSync(file, 'utf8')).toBe(backupMetricsPage());
+});
+
+describe('the metrics of copies', () => {
+  const copy = { success: 2, failure: 1, uploadedBytes: 900, reusedBytes: 50 };
+
+  test('have a series for each schedule and location, and end with it', async () => {
+    const registry = new Registry();
+    const metrics = new CopyMetrics(registry, { labelled: true });
+    const success = { atMs: 1_700_000_000_000 };
+    metrics.setCopies(
+      'a',
+      'notes',
+      new Map([['offsite', { ...copy, lastSuccess: success, waitingSinceMs: 1000 }]]),
+    );
+    metrics.setAvailable('a', 'offsite', true);
+    const of = 'namespace="a",schedule="notes",location="offsite"';
+    expect(await series(registry)).toEqual([
+      `km_backup_copies_total{${of},result="success"} 2`,
+      `km_backup_copies_total{${of},result="failure"} 1`,
+      `km_backup_copy_last_success_timestamp{${of}} 1700000000`,
+      `km_backup_copy_last_status{${of}} 1`,
+      `km_backup_copy_bytes_uploaded_total{${of}} 900`,
+      `km_backup_copy_bytes_reused_total{${of}} 50`,
+      `km_backup_copy_waiting_since_timestamp{${of}} 1`,
+      'km_backup_location_available{namespace="a",location="offsite"} 1',
+    ]);
+    metrics.setAvailable('a', 'offsite', false);
+    metrics.setCopies('a', 'notes', new Map());
+    expect(await series(registry)).toEqual([
+      'km_backup_location_available{namespace="a",location="offsite"} 0',
+    ]);
+    metrics.setAvailable('a', 'offsite', undefined);
+    expect(await series(registry)).toEqual([]);
+  });
+
+  test('have no labels where one directory is copied', async () => {
+    const registry = new Registry();
+    new CopyMetrics(registry).set(copy);
+    expect(await series(registry)).toContain('km_backup_copy_bytes_uploaded_total 900');
+  });
 });

@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client';
 import { BackupMetrics } from './backup-metrics.ts';
+import { CopyMetrics } from './copy-metrics.ts';
 
 /** A Markdown table of what a registry exposes, in the order of registration. */
 export function renderMetricsPage(registry: Registry): string {
@@ -16,6 +17,8 @@ export function renderMetricsPage(registry: Registry): string {
 export function backupMetricsPage(): string {
   const registry = new Registry();
   new BackupMetrics(registry, { labelled: true });
+  const copies = new Registry();
+  new CopyMetrics(copies, { labelled: true });
   return `# Metrics
 
 <!-- Generated from src/metrics by "npm run generate". Do not edit. -->
@@ -24,5 +27,10 @@ The operator gives each series the labels \`namespace\` and \`schedule\`. \`km-b
 adds no labels. Every value is read from the status of the resources (or the state file) at the scrape, so a restart
 resets nothing, and the series of a schedule end with it.
 
-${renderMetricsPage(registry)}`;
+${renderMetricsPage(registry)}
+## Copies off the cluster
+
+\`km-backup serve\` has the first ones, without labels, if it copies.
+
+${renderMetricsPage(copies)}`;
 }

@@ -1,9 +1,10 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { drillDueMs } from '../api/drill-cadence.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import type { KmRestore } from '../api/restore.ts';
 import { cadenceOf, successDueOf } from '../api/schedule-cadence.ts';
 import type { BackupState } from '../health/index.ts';
-import type { BackupSnapshot } from '../metrics/index.ts';
+import type { BackupSnapshot, CopySnapshot } from '../metrics/index.ts';
 import { type Cadence, expectedIntervalSeconds } from '../schedule/index.ts';
 import { fromTime } from './time.ts';
 
@@ -106,4 +107,29 @@ export function backupStateOf(
       },
     }),
   };
+}
+
+/** What the metrics show of the copies of a schedule, by location. Taken from its status alone. */
+export function copySnapshotsOf({ status }: KmBackupSchedule): Map<string, CopySnapshot> {
+  const at = (time: string | undefined) => (time === undefined ? undefined : { atMs: fromTime(time) });
+  return new Map(
+    (status?.copies ?? []).map((copy) => [
+      copy.location,
+      {
+        success: copy.copied ?? 0,
+        failure: copy.failed ?? 0,
+        uploadedBytes: copy.uploadedBytes ?? 0,
+        reusedBytes: copy.reusedBytes ?? 0,
+        lastSuccess: at(copy.lastSuccessfulTime),
+        lastFailure: at(copy.lastFailureTime),
+        waitingSinceMs: toMs(copy.waitingSince),
+      },
+    ]),
+  );
+}
+
+/** Whether a location is available; undefined if nobody knows. */
+export function isAvailable(location: KmBackupLocation): boolean | undefined {
+  const status = location.status?.conditions?.find(({ type }) => type === 'Available')?.status;
+  return status === 'True' ? true : status === 'False' ? false : undefined;
 }

@@ -1,3 +1,4 @@
+import type { CheckResult, CopyResult } from '../../src/api/location-result.ts';
 import { LABELS, MANAGED_SELECTOR } from '../../src/api/names.ts';
 import type { RestoreResult } from '../../src/api/restore-result.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
@@ -19,7 +20,7 @@ export interface Pod extends KubeObject {
 /** The report with which a run's pod ends. */
 export interface StubReport {
   exitCode: number;
-  result?: RunResult | RestoreResult;
+  result?: RunResult | RestoreResult | CopyResult | CheckResult;
   /** What the script after a restore says when it fails; absent: it succeeds. */
   script?: string;
 }

@@ -133,6 +133,7 @@ async function applyRetention(
       series,
       policy,
       writer: writerOf(destination).id,
+      localOf: (archive) => path.join(destination, archive),
       takeOver: false,
       localOf: (archive) => path.join(destination, archive),
       graceMs: GRACE_MS,

@@ -8,10 +8,10 @@ import { fromKubeconfig, inCluster } from '../../kube/config.ts';
 import { EventRecorder } from '../../kube/events.ts';
 import { LeaderElector, LeadershipLostError } from '../../kube/lease.ts';
 import { createLogger, isLogLevel } from '../../log/index.ts';
-import { BackupMetrics } from '../../metrics/index.ts';
+import { BackupMetrics, CopyMetrics } from '../../metrics/index.ts';
 import { Operator } from '../../operator/operator.ts';
 import { overviewOfCache } from '../../operator/overview.ts';
-import { backupStateOf, snapshotOf } from '../../operator/report.ts';
+import { backupStateOf, copySnapshotsOf, isAvailable, snapshotOf } from '../../operator/report.ts';
 import { pageRoutes } from '../../page/index.ts';
 import type { OperatorArguments } from './arguments.ts';
 import { operatorMetrics } from './self-metrics.ts';
@@ -71,6 +71,7 @@ export async function runOperator(
     : undefined;
 
   const backupMetrics = new BackupMetrics(registry, { labelled: true });
+  const copyMetrics = new CopyMetrics(registry, { labelled: true });
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
   let state: 'syncing' | 'standby' | 'leading' | 'stopped' = 'syncing';
@@ -93,16 +94,24 @@ export async function runOperator(
     events,
     assertLeading: () => elector?.assertLeading(),
     onSchedule: reportSchedule,
+    onLocation: reportLocation,
     metrics: self,
   });
 
   // A standby exports nothing about schedules, because a sum over replicas would count them twice.
   function reportSchedule(key: string): void {
-    const slash = key.indexOf('/');
-    const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
+    const [namespace, name] = partsOf(key);
     const schedule = operator.cache.schedules.get(key);
-    if (schedule && state === 'leading') backupMetrics.set(namespace, name, snapshotOf(schedule));
+    const isReported = schedule && state === 'leading';
+    if (isReported) backupMetrics.set(namespace, name, snapshotOf(schedule));
     else backupMetrics.delete(namespace, name);
+    copyMetrics.setCopies(namespace, name, isReported ? copySnapshotsOf(schedule) : new Map());
+  }
+
+  function reportLocation(key: string): void {
+    const location = operator.cache.locations.get(key);
+    const isReported = location && state === 'leading';
+    copyMetrics.setAvailable(...partsOf(key), isReported ? isAvailable(location) : undefined);
   }
 
   self.watchOperator({ leading: () => state === 'leading', limiter: operator.limiter });
@@ -148,6 +157,7 @@ export async function runOperator(
     if (signal.aborted) return;
     state = 'leading';
     for (const key of operator.cache.schedules.keys()) reportSchedule(key);
+    for (const key of operator.cache.locations.keys()) reportLocation(key);
     await lead(operator, elector, signal, stop);
   } catch (error) {
     lost = error instanceof LeadershipLostError;
@@ -163,6 +173,12 @@ export async function runOperator(
       await Promise.all([client.close(), electionClient.close()]);
     }
   }
+}
+
+/** Namespace and name. */
+function partsOf(key: string): [namespace: string, name: string] {
+  const slash = key.indexOf('/');
+  return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { operatorCommand } from '../../../src/cli/operator/arguments.ts';
-import { BACKUP_METRICS } from '../../../src/metrics/index.ts';
+import { BACKUP_METRICS, CopyMetrics } from '../../../src/metrics/index.ts';
 import type { KubeObject } from '../../support/kubectl.ts';
 import { renderChart } from './render.ts';
 
@@ -195,7 +196,11 @@ describe('the chart', () => {
 
 describe('alerts and dashboard', () => {
   it('ask only for metrics that the operator exposes', async () => {
-    const known: readonly string[] = BACKUP_METRICS.map(({ name }) => name);
+    const copies = new Registry();
+    new CopyMetrics(copies, { labelled: true });
+    const known: readonly string[] = [...BACKUP_METRICS, ...copies.getMetricsAsArray()].map(
+      ({ name }) => name,
+    );
     const objects = await renderChart(ALL);
     for (const kind of ['PrometheusRule', 'ConfigMap']) {
       const used = JSON.stringify(find(objects, kind)).match(/\bkm_backup_[a-z_]+/g) ?? [];
