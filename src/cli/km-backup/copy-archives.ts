@@ -135,7 +135,6 @@ async function applyRetention(
       writer: writerOf(destination).id,
       localOf: (archive) => path.join(destination, archive),
       takeOver: false,
-      localOf: (archive) => path.join(destination, archive),
       graceMs: GRACE_MS,
       now: new Date(),
       dryRun: false,
