@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { application, service } from '../support/application.ts';
 import { checkout } from '../support/backup.ts';
 import { kmBackup } from '../support/km-backup.ts';
-import type { Kubectl } from '../support/kubectl.ts';
+import type { Kubectl, KubeObject } from '../support/kubectl.ts';
 import { machineAddress } from '../support/machine-address.ts';
 import { kmRestore, restored, runNow, schedule } from '../support/resources.ts';
 import { KEYS, S3Server } from '../support/s3-server.ts';
-import { claim, mountOf, toolbox, treeListing } from '../support/volume.ts';
+import { claim, treeListing } from '../support/volume.ts';
 import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
 
 const ROWS = 300;
@@ -27,6 +27,8 @@ let tree: string[];
 /** When the first of the two copies can be told from the second. */
 let between: string;
 let recipient: string;
+/** The schedule after its drill from the location. */
+let drilled: KubeObject;
 
 /** Runs a program of Node.js in the application's pod. */
 async function inApp(kubectl: Kubectl, program: string): Promise<string> {
@@ -42,20 +44,11 @@ const treeOf = async (kubectl: Kubectl) =>
 const rowsOf = async (kubectl: Kubectl) =>
   (await inApp(kubectl, `console.log(await (await fetch('http://localhost:8080/rows')).text())`)).trim();
 
-/** Copies the newest archive, from a pod that mounts the claim. */
-const copy = () =>
-  before.exec('toolbox', [
-    'env',
-    ...Object.entries({ ...server.env, TMPDIR: `${mountOf('archives')}` }).map(
-      ([key, value]) => `${key}=${value}`,
-    ),
-    '/app/bin/km-backup',
-    'copy',
-    URL,
-    '--path-style',
-    `--destination=${mountOf('archives')}/backups/archives`,
-    `--recipient=${recipient}`,
-  ]);
+/** Backs up, and waits until the archive is in the location. */
+async function backedUpAndCopied(): Promise<void> {
+  const { metadata } = await runNow(before, 'app');
+  await before.until('kmbackup', metadata.name, ({ status }) => status?.copies?.[0]?.phase === 'Copied');
+}
 
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'km-disaster-'));
@@ -65,17 +58,44 @@ beforeAll(async () => {
   await server.createBucket('backups');
   const outside = (...args: string[]) => kmBackup(args, { env: server.env, cwd: work });
   recipient = (await outside('location', 'keygen', '-o', 'key.txt')).stdout.trim();
-  expect(await outside('location', 'init', URL, '--path-style')).toMatchObject({ code: 0 });
   await before.apply([
     claim('data'),
     claim('archives'),
     application('app', cluster().image, 'data'),
     service('app'),
-    toolbox('toolbox', cluster().image, ['archives']),
+    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bucket-keys' }, stringData: KEYS },
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'restore-key' },
+      stringData: { identity: await readFile(join(work, 'key.txt'), 'utf8') },
+    },
+    {
+      apiVersion: 'km.duskmantle.io/v1alpha1',
+      kind: 'KmBackupLocation',
+      metadata: { name: 'offsite' },
+      spec: {
+        s3: {
+          endpoint: server.endpoint,
+          bucket: 'backups',
+          prefix: 'cluster-a',
+          forcePathStyle: true,
+          credentialsSecretRef: { name: 'bucket-keys' },
+        },
+        encryption: { age: { recipients: [recipient] } },
+      },
+    },
     schedule('app', {
-      suspend: true,
+      cron: '0 0 1 1 *',
       source: { persistentVolumeClaim: { claimName: 'data' } },
       destination: { persistentVolumeClaim: { claimName: 'archives' } },
+      copies: [{ locationRef: { name: 'offsite' } }],
+      drill: {
+        every: 2,
+        from: { locationRef: { name: 'offsite' }, identitySecretRef: { name: 'restore-key' } },
+        scratch: { size: '1Gi' },
+        checks: { sqlite: ['*.db'] },
+      },
     }),
   ]);
   await inApp(
@@ -86,20 +106,23 @@ beforeAll(async () => {
     for (let i = 0; i < ${ROWS}; i++) insert.run('event ' + i); db.close();
     mkdirSync('/data/files'); for (let i = 0; i < 50; i++) writeFileSync('/data/files/' + i + '.txt', 'file ' + i);`,
   );
-  await runNow(before, 'app');
-  await copy();
+  await backedUpAndCopied();
   between = new Date().toISOString();
   await inApp(
     before,
     `import { writeFileSync } from 'node:fs'; writeFileSync('/data/files/7.txt', 'later');`,
   );
   tree = await treeOf(before);
-  await runNow(before, 'app');
-  await copy();
+  await backedUpAndCopied();
+  drilled = await before.until(
+    'kmbackupschedule',
+    'app',
+    ({ status }) => status?.lastDrillResult !== undefined,
+  );
   // The disaster.
-  await before.run(['delete', 'deployment/app', 'pod/toolbox', 'kmbackupschedule/app', '--wait=true']);
+  await before.run(['delete', 'deployment/app', 'kmbackupschedule/app', '--wait=true']);
   await before.run(['delete', 'pvc', '--all', '--wait=true', '--timeout=120s']);
-  await before.run(['delete', 'kmbackup', '--all', '--wait=false']);
+  await before.run(['delete', 'kmbackup,kmbackuplocation', '--all', '--wait=false']);
 });
 
 afterAll(async () => {
@@ -136,6 +159,13 @@ async function runPage(): Promise<string> {
     ),
   );
 }
+
+it('a drill restores the newest copy into scratch space', () => {
+  expect(drilled.status).toMatchObject({
+    lastDrillResult: 'Succeeded',
+    copies: [{ phase: 'Copied', copied: 2 }],
+  });
+});
 
 describe('a cluster whose claims are gone', () => {
   it('gets the data back by the page, in a fresh namespace, and serves its query again', async () => {
