@@ -1,4 +1,4 @@
-import type { V1Affinity, V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
+import type { V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
@@ -6,6 +6,7 @@ import { NOT_RETRIED } from '../../api/reasons.ts';
 import { destinationOf } from '../../api/schedule-claims.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
+import { podBase } from '../pod.ts';
 import { deadlinesText, destinationText } from '../workloads.ts';
 import { containerSecurity } from './elevated.ts';
 import { identityOf } from './identity.ts';
@@ -116,29 +117,6 @@ function volumes(spec: KmBackupScheduleSpec): Pick<V1PodSpec, 'volumes'> & Pick<
   };
 }
 
-/** The schedule's own affinity, with the required node added to every alternative it allows. */
-export function affinityOn(
-  affinity: V1Affinity | undefined,
-  node: string | undefined,
-): V1Affinity | undefined {
-  if (node === undefined) return affinity;
-  const onNode = { key: 'metadata.name', operator: 'In', values: [node] };
-  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
-    ?.nodeSelectorTerms ?? [{}];
-  return {
-    ...affinity,
-    nodeAffinity: {
-      ...affinity?.nodeAffinity,
-      requiredDuringSchedulingIgnoredDuringExecution: {
-        nodeSelectorTerms: required.map((term) => ({
-          ...term,
-          matchFields: [...(term.matchFields ?? []), onNode],
-        })),
-      },
-    },
-  };
-}
-
 const MAX_SECONDS = 2_147_483_647;
 
 /**
@@ -178,8 +156,6 @@ export function buildJob(
     'kubectl.kubernetes.io/default-container': CONTAINER,
   };
   const { volumes: podVolumes, volumeMounts } = volumes(spec);
-  const tolerations = [...(template.tolerations ?? []), ...placement.tolerations];
-  const affinity = affinityOn(template.affinity as V1Affinity | undefined, placement.nodeName);
   const { securityContext, identity } = identityOf(spec, source);
   const resources = (template.resources ?? {
     requests: { cpu: '100m', memory: '128Mi' },
@@ -225,20 +201,9 @@ export function buildJob(
       template: {
         metadata: { labels, annotations },
         spec: {
-          restartPolicy: 'Never',
-          ...(settings.imagePullSecrets?.length && {
-            imagePullSecrets: settings.imagePullSecrets.map((name) => ({ name })),
-          }),
-          automountServiceAccountToken: false,
-          enableServiceLinks: false,
+          ...podBase(settings, template, placement),
           terminationGracePeriodSeconds: 30,
           securityContext,
-          ...(template.nodeSelector && { nodeSelector: template.nodeSelector }),
-          ...(affinity && { affinity }),
-          ...(tolerations.length > 0 && {
-            tolerations: tolerations as NonNullable<V1PodSpec['tolerations']>,
-          }),
-          ...(template.priorityClassName && { priorityClassName: template.priorityClassName }),
           containers: [
             {
               name: CONTAINER,

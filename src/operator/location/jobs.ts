@@ -1,5 +1,5 @@
 /** Builds the Jobs that check a location and that copy archives to it. Pure. */
-import type { V1Affinity, V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
+import type { V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes/client-node';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import type { CopySpec } from '../../api/copy.ts';
 import type { KmBackupLocation } from '../../api/location.ts';
@@ -8,10 +8,11 @@ import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names
 import { destinationOf } from '../../api/schedule-claims.ts';
 import { containerSecurity } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
-import { affinityOn, type JobSettings, literal } from '../backup/job.ts';
+import { type JobSettings, literal } from '../backup/job.ts';
 import type { Placement } from '../backup/placement.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
+import { podBase } from '../pod.ts';
 import { accessTo, claimOfLocation, type LocationAccess, storingFlags } from './access.ts';
 
 export const CHECK = 'location-check';
@@ -68,8 +69,6 @@ function jobOf(parts: JobParts, settings: JobSettings): NewJob {
     ...access.labels,
   };
   const annotations = { ...template.annotations, 'kubectl.kubernetes.io/default-container': CONTAINER };
-  const affinity = affinityOn(template.affinity as V1Affinity | undefined, placement.nodeName);
-  const tolerations = [...(template.tolerations ?? []), ...placement.tolerations];
   const reference: OwnerReference = {
     apiVersion: API_VERSION,
     kind: owner.kind,
@@ -102,20 +101,9 @@ function jobOf(parts: JobParts, settings: JobSettings): NewJob {
       template: {
         metadata: { labels, annotations },
         spec: {
-          restartPolicy: 'Never',
-          ...(settings.imagePullSecrets?.length && {
-            imagePullSecrets: settings.imagePullSecrets.map((secret) => ({ name: secret })),
-          }),
-          automountServiceAccountToken: false,
-          enableServiceLinks: false,
+          ...podBase(settings, template, placement),
           terminationGracePeriodSeconds: 30,
           securityContext: identityOf({ podTemplate: template }, parts.source).securityContext,
-          ...(template.nodeSelector && { nodeSelector: template.nodeSelector }),
-          ...(affinity && { affinity }),
-          ...(tolerations.length > 0 && {
-            tolerations: tolerations as NonNullable<V1PodSpec['tolerations']>,
-          }),
-          ...(template.priorityClassName && { priorityClassName: template.priorityClassName }),
           containers: [
             {
               name: CONTAINER,

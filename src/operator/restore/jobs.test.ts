@@ -107,6 +107,33 @@ describe('the Jobs of a restore from a location', () => {
     },
   );
 
+  it('run where and as the template says, on the node of the claim', () => {
+    const podTemplate = {
+      labels: { team: 'storage' },
+      annotations: { 'example.com/note': 'x' },
+      nodeSelector: { disk: 'fast' },
+      tolerations: [{ key: 'spot', operator: 'Exists' as const }],
+      priorityClassName: 'high',
+      resources: { limits: { memory: '1Gi' }, requests: { cpu: '1' } },
+    };
+    const restore = restoreOf({ ...fromLocation, podTemplate });
+    const placement = { nodeName: 'node-1', tolerations: [{ key: 'full', operator: 'Exists' }] };
+    const { template } = buildRestoreJob(restore, 'stage', settings, placement, location({ s3 })).spec;
+    expect(template.metadata).toMatchObject({
+      labels: { team: 'storage', [LABELS.component]: 'stage' },
+      annotations: { 'example.com/note': 'x' },
+    });
+    expect(template.spec).toMatchObject({
+      nodeSelector: { disk: 'fast' },
+      priorityClassName: 'high',
+      tolerations: [{ key: 'spot' }, { key: 'full' }],
+    });
+    expect(JSON.stringify(template.spec!.affinity)).toContain('node-1');
+    const { resources } = template.spec!.containers[0]!;
+    expect(resources).toMatchObject({ limits: { memory: '1Gi' }, requests: { cpu: '1' } });
+    expect(resources!.requests).toHaveProperty('ephemeral-storage');
+  });
+
   it('finds without the target, by what the restore asks for', () => {
     const restore = restoreOf(
       { source: { location: { name: 'offsite', series: '--odd', asOf: '2026-02-01T00:00:00Z' } } },

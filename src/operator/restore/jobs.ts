@@ -13,11 +13,12 @@ import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { Step } from '../../api/step.ts';
 import { containerSecurity } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
-import type { JobSettings } from '../backup/job.ts';
+import { type JobSettings, literal } from '../backup/job.ts';
 import type { Placement } from '../backup/placement.ts';
 import { accessTo, type LocationAccess } from '../location/access.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
+import { podBase } from '../pod.ts';
 import type { RestoreJobKind } from './observed.ts';
 import { SCRIPT_CONTAINER, withScript } from './scratch.ts';
 
@@ -188,9 +189,6 @@ function sourceVolumes({ spec, status }: KmRestore, access: LocationAccess | und
   };
 }
 
-/** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
-const literal = (argument: string) => argument.replaceAll('$', '$$$$');
-
 interface JobParts {
   readonly component: string;
   readonly pod: Pick<V1PodSpec, 'initContainers' | 'containers' | 'volumes'>;
@@ -207,7 +205,10 @@ function jobOf(
   { component, pod, settings, elevated, placement, labels: more, notRetried }: JobParts,
 ): NewJob {
   const { name, namespace, uid } = restore.metadata;
+  const template = restore.spec.podTemplate ?? {};
+  const annotations = { ...template.annotations, 'kubectl.kubernetes.io/default-container': CONTAINER };
   const labels = {
+    ...template.labels,
     ...more,
     [LABELS.managedBy]: FIELD_MANAGER,
     [LABELS.name]: 'km-backup',
@@ -220,6 +221,7 @@ function jobOf(
       name: jobName(`${name}-${component}`, `${uid}/${component}`),
       namespace,
       labels,
+      annotations,
       ownerReferences: [{ apiVersion: API_VERSION, kind: 'KmRestore', name, uid, controller: true }],
     },
     spec: {
@@ -245,34 +247,12 @@ function jobOf(
         ],
       },
       template: {
-        metadata: { labels, annotations: { 'kubectl.kubernetes.io/default-container': CONTAINER } },
+        metadata: { labels, annotations },
         spec: {
-          restartPolicy: 'Never',
-          ...(settings.imagePullSecrets?.length && {
-            imagePullSecrets: settings.imagePullSecrets.map((name) => ({ name })),
-          }),
-          automountServiceAccountToken: false,
-          enableServiceLinks: false,
+          ...podBase(settings, template, placement),
           terminationGracePeriodSeconds: 60,
-          securityContext: identityOf(
-            { podTemplate: { ...restore.spec.podTemplate, elevated } },
-            restore.status?.identity,
-          ).securityContext,
-          ...(placement?.nodeName && {
-            affinity: {
-              nodeAffinity: {
-                requiredDuringSchedulingIgnoredDuringExecution: {
-                  nodeSelectorTerms: [
-                    { matchFields: [{ key: 'metadata.name', operator: 'In', values: [placement.nodeName] }] },
-                  ],
-                },
-              },
-            },
-          }),
-          ...(placement &&
-            placement.tolerations.length > 0 && {
-              tolerations: placement.tolerations as NonNullable<V1PodSpec['tolerations']>,
-            }),
+          securityContext: identityOf({ podTemplate: { ...template, elevated } }, restore.status?.identity)
+            .securityContext,
           ...pod,
         },
       },
@@ -280,12 +260,14 @@ function jobOf(
   };
 }
 
+const DEFAULT_RESOURCES: V1ResourceRequirements = { requests: { cpu: '100m', memory: '128Mi' } };
+
 const container = (settings: JobSettings, elevated: boolean): Omit<V1Container, 'args' | 'volumeMounts'> => ({
   name: CONTAINER,
   image: settings.image,
   imagePullPolicy: settings.imagePullPolicy,
   terminationMessagePolicy: 'FallbackToLogsOnError',
-  resources: { requests: { cpu: '100m', memory: '128Mi' } } as V1ResourceRequirements,
+  resources: DEFAULT_RESOURCES,
   securityContext: containerSecurity(elevated ? 'restore' : undefined),
 });
 
@@ -295,11 +277,12 @@ const NOT_RETRIED = [2, 5];
 const NO_FAILURE_RETRIED = [1, ...NOT_RETRIED];
 
 /** The archive is put on the node's disk before it is unpacked: the scheduler finds a node with room for it. */
-function requestsOf({ status, spec }: KmRestore, kind: RestoreJobKind): Record<string, string> {
-  const base = { cpu: '100m', memory: '128Mi' };
+function resourcesOf({ status, spec }: KmRestore, kind: RestoreJobKind): V1ResourceRequirements {
+  const base = (spec.podTemplate?.resources ?? DEFAULT_RESOURCES) as V1ResourceRequirements;
   const { sizeBytes } = status?.resolved?.archive ?? {};
   if (kind !== 'stage' || !spec.source.location || sizeBytes === undefined) return base;
-  return { ...base, 'ephemeral-storage': String(sizeBytes + WORK_RESERVE_BYTES) };
+  const storage = { 'ephemeral-storage': String(sizeBytes + WORK_RESERVE_BYTES) };
+  return { ...base, requests: { ...storage, ...base.requests } };
 }
 
 /**
@@ -334,7 +317,7 @@ export function buildRestoreJob(
             command: ['/app/bin/km-backup'],
             args: restoreArguments(restore, kind, access).map(literal),
             ...(access && { env: [...access.env] }),
-            resources: { requests: requestsOf(restore, kind) },
+            resources: resourcesOf(restore, kind),
             volumeMounts: [...source.mounts, ...target.mounts],
           },
         ],
