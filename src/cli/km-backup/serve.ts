@@ -5,6 +5,7 @@ import { systemClock } from '../../clock/index.ts';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../../log/index.ts';
 import { serve } from '../../standalone/index.ts';
 import { variablesHelp } from '../../standalone/variables.ts';
+import { switchLogLevelBySignal } from '../log-level.ts';
 import type { CliContext } from './context.ts';
 
 interface Flags {
@@ -42,11 +43,13 @@ Exit status: 0 after SIGTERM or SIGINT, 2 if a variable is invalid, 4 if another
 
 async function run(flags: Flags, context: CliContext): Promise<void> {
   const env = flags.listen === undefined ? context.env : { ...context.env, KM_BACKUP_LISTEN: flags.listen };
+  const logger = createLogger({ level: flags.logLevel, name: 'km-backup' });
+  using _level = switchLogLevelBySignal(logger);
   await serve({
     env,
     program: PROGRAM,
     clock: systemClock,
-    logger: createLogger({ level: flags.logLevel, name: 'km-backup' }),
+    logger,
     runNow: flags.runNow,
     signal: context.signal,
   });

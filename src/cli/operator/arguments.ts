@@ -112,7 +112,11 @@ export function operatorCommand(): Command {
     .option('--workers <n>', 'reconcile workers; schedules and runs share twice this many', atLeast(1), 10)
     .option('--api-qps <n>', 'limit of requests a second to the API server', atLeast(1), 200)
     .option('--kubeconfig <file>', 'kubeconfig to use outside a cluster')
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option(
+      '--log-level <level>',
+      'debug, info, warn or error; each SIGUSR2 switches to debug and back',
+      'info',
+    )
     .addHelpText(
       'after',
       '\nAnother command: "km-backup-operator crds" prints or applies the CustomResourceDefinitions.',

@@ -13,6 +13,7 @@ import { Operator } from '../../operator/operator.ts';
 import { overviewOfCache } from '../../operator/overview.ts';
 import { backupStateOf, copySnapshotsOf, isAvailable, snapshotOf } from '../../operator/report.ts';
 import { pageRoutes } from '../../page/index.ts';
+import { switchLogLevelBySignal } from '../log-level.ts';
 import type { OperatorArguments } from './arguments.ts';
 import { operatorMetrics } from './self-metrics.ts';
 
@@ -30,6 +31,7 @@ export async function runOperator(
     level: isLogLevel(options.logLevel) ? options.logLevel : 'info',
     name: FIELD_MANAGER,
   });
+  using _level = switchLogLevelBySignal(logger);
   const identity = `${options.podName ?? hostname()}_${process.pid}_${Date.now().toString(36)}`;
   const server =
     options.kubeconfig === undefined
