@@ -171,7 +171,8 @@ describe('a KmRestore against a real API server', () => {
         },
       });
       const jobs = await scene.all.jobs.list(scene.namespace, {
-        labelSelector: `${LABELS.location}=offsite`,
+        // Of the restore: the location has a Job of its own, which checks it.
+        labelSelector: `${LABELS.location}=offsite,${LABELS.restore}=back`,
       });
       expect(jobs.items.map(({ metadata }) => metadata.labels?.[LABELS.component]).sort()).toEqual([
         'find',
