@@ -9,6 +9,7 @@ import type { PersistentVolumeClaim, Pod } from '../operator/workloads.ts';
 import type { Cluster } from './cluster.ts';
 import { unlessDenied, unlessMissing } from './errors.ts';
 import { type OperatorState, operatorState } from './operator-state.ts';
+import { type Granted, rightsIn } from './rights.ts';
 
 export type Denied = 'denied';
 
@@ -36,20 +37,10 @@ export interface JsonSchema {
   readonly items?: JsonSchema;
 }
 
-/** A right that commands need. */
-export interface Right {
-  readonly verb: string;
-  readonly group: string;
-  readonly resource: string;
-  readonly subresource?: string;
-  /** Commands that need it. */
-  readonly commands: string;
-}
-
 export interface Diagnosed {
   readonly namespace: string;
   readonly nowMs: number;
-  readonly rights: readonly { readonly right: Right; readonly allowed: boolean }[] | Denied;
+  readonly rights: readonly Granted[] | Denied;
   readonly definitions: ReadonlyMap<string, Definition | undefined | Denied>;
   readonly operator: OperatorState;
   readonly quotas: readonly Quota[] | Denied;
@@ -59,37 +50,6 @@ export interface Diagnosed {
   readonly schedules: readonly KmBackupSchedule[] | Denied;
   readonly backups: readonly KmBackup[] | Denied;
 }
-
-const km = (verb: string, plural: string, commands: string): Right => ({
-  verb,
-  group: GROUP,
-  resource: plural,
-  commands,
-});
-
-export const RIGHTS: readonly Right[] = [
-  km('list', 'kmbackupschedules', 'status, why, doctor'),
-  km('list', 'kmbackups', 'list, why'),
-  km('list', 'kmrestores', 'status, why'),
-  km('create', 'kmbackups', 'run'),
-  km('create', 'kmrestores', 'restore, drill'),
-  km('delete', 'kmrestores', 'restore'),
-  km('patch', 'kmbackupschedules', 'suspend, resume'),
-  km('patch', 'kmbackups', 'approve'),
-  { verb: 'list', group: '', resource: 'pods', commands: 'why, logs, ls, cat, get, diff, history, verify' },
-  { verb: 'get', group: '', resource: 'pods', subresource: 'log', commands: 'why, logs' },
-  { verb: 'list', group: 'events.k8s.io', resource: 'events', commands: 'why' },
-  { verb: 'list', group: '', resource: 'persistentvolumeclaims', commands: 'coverage' },
-  { verb: 'create', group: 'batch', resource: 'jobs', commands: 'ls, cat, get, diff, history, verify' },
-  { verb: 'delete', group: 'batch', resource: 'jobs', commands: 'ls, cat, get, diff, history, verify' },
-  {
-    verb: 'create',
-    group: '',
-    resource: 'pods',
-    subresource: 'exec',
-    commands: 'ls, cat, get, diff, history, verify',
-  },
-];
 
 export async function diagnose(cluster: Cluster, namespace: string): Promise<Diagnosed> {
   const { client, resources, clock } = cluster;
@@ -136,32 +96,6 @@ async function unlessMissingKind<T>(asked: Promise<T>): Promise<T | undefined> {
     if ((error as { status?: number }).status === 404) return undefined;
     throw error;
   }
-}
-
-function rightsIn({ client }: Cluster, namespace: string) {
-  return Promise.all(
-    RIGHTS.map(async (right) => {
-      const { verb, group, resource: plural, subresource } = right;
-      const review = await client.request<{ status?: { allowed?: boolean } }>({
-        method: 'POST',
-        path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
-        body: {
-          apiVersion: 'authorization.k8s.io/v1',
-          kind: 'SelfSubjectAccessReview',
-          spec: {
-            resourceAttributes: {
-              namespace,
-              verb,
-              group,
-              resource: plural,
-              ...(subresource && { subresource }),
-            },
-          },
-        },
-      });
-      return { right, allowed: review.status?.allowed === true };
-    }),
-  );
 }
 
 async function definitionsOf({ client }: Cluster): Promise<Diagnosed['definitions']> {

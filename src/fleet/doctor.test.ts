@@ -5,7 +5,8 @@ import { GROUP } from '../api/names.ts';
 import { pod, schedule, scheduledBackup } from '../operator/testing/fixtures.ts';
 import type { Pod } from '../operator/workloads.ts';
 import { doctor } from './doctor.ts';
-import { type Claim, type Definition, type Diagnosed, RIGHTS } from './doctor-observe.ts';
+import type { Claim, Definition, Diagnosed } from './doctor-observe.ts';
+import { RIGHTS } from './rights.ts';
 
 const NOW = Date.parse('2026-03-01T02:00:00Z');
 const meta = (name: string) => ({

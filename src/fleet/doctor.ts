@@ -7,6 +7,7 @@ import type { Claim, Definition, Diagnosed, JsonSchema } from './doctor-observe.
 import { kubernetesCause } from './kubernetes-causes.ts';
 import { operatorTrouble } from './operator-state.ts';
 import { quantityOf } from './quantity.ts';
+import { wordsOf } from './rights.ts';
 
 export interface Check {
   readonly name: string;
@@ -121,15 +122,14 @@ const permissions: Rule = ({ rights, namespace }) => {
   const missing = rights.filter(({ allowed }) => !allowed).map(({ right }) => right);
   if (missing.length === 0)
     return [check(name, 'ok', `You may do all that the plugin does in namespace ${namespace}.`)];
-  return missing.map(({ verb, resource, subresource, commands }) => {
-    const what = subresource ? `${resource}/${subresource}` : resource;
-    return check(
+  return missing.map((right) =>
+    check(
       name,
       'warning',
-      `You may not ${verb} ${what} in namespace ${namespace}, which these commands need: ${commands}.`,
+      `You may not ${wordsOf(right)} in namespace ${namespace}, which these commands need: ${right.commands}.`,
       'Ask for it; the roles view (to look) and edit (to act) of Kubernetes have it.',
-    );
-  });
+    ),
+  );
 };
 
 const COUNTED = /^(pods|count\/|requests\.|limits\.|cpu$|memory$|persistentvolumeclaims)/;

@@ -41,7 +41,7 @@ export function kubeAdvice(error: KubeError): string {
   if (error.status === 401)
     return `The API server does not accept your credentials: ${said}. Log in again, or choose another context.`;
   if (error.status === 403)
-    return `You may not do this: ${said}. Ask for that right in the namespace; the roles edit and view have those of this plugin.`;
+    return `You may not do this: ${said}. Ask for that right in the namespace; the roles view (to look) and edit (to act) of Kubernetes have it.`;
   return `${said}.`;
 }
 

@@ -12,6 +12,7 @@ import { CONTAINER } from './logs.ts';
 import { newestFirst, observedJob } from './observe.ts';
 import { operatorState } from './operator-state.ts';
 import { archivePath, claimsOf, type JobImage, readerJob, WORK } from './reader-job.ts';
+import { requireReading } from './rights.ts';
 import { interrupted } from './wait.ts';
 import { liveState } from './why.ts';
 
@@ -48,7 +49,7 @@ const STUCK_MS = 20_000;
 
 /**
  * Starts a pod that mounts the archives of these backups, lets `use` read them, and removes the pod whatever happens.
- * @throws {FleetError} when a backup has no archive, or the pod cannot be started.
+ * @throws {FleetError} when a backup has no archive, the caller lacks a right, or the pod cannot be started.
  */
 export async function readArchives<T>(
   cluster: Cluster,
@@ -59,6 +60,7 @@ export async function readArchives<T>(
   const { client, resources } = cluster;
   const archives = backups.map((backup) => pathOf(backups, backup));
   const { namespace } = backups[0]!.metadata;
+  await requireReading(cluster, namespace);
   const schedule = await unlessMissing(resources.schedules.get(namespace, backups[0]!.spec.scheduleName));
   const plan = {
     backups,
@@ -87,7 +89,7 @@ function pathOf(backups: readonly KmBackup[], { metadata, status }: KmBackup): s
   if (status?.archive) return archivePath(backups, status.archive);
   throw new FleetError(
     'NotFound',
-    `Backup ${metadata.name} has no archive: ${status?.message ?? 'it has not ended'} Choose another: kubectl km list.`,
+    `Backup ${metadata.name} has no archive: ${status?.message ?? 'it has not ended'} Choose another one.`,
   );
 }
 

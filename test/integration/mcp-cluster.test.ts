@@ -18,20 +18,41 @@ const kubelet = (scene: OperatorScene) =>
     return component === 'backup' ? { exitCode: 0, result: cleanResult(ARCHIVE) } : restoreReport(component);
   });
 
-const open = ({ namespace, kubeconfig }: OperatorScene, person?: Person, file = kubeconfig) =>
-  Session.stdio(['--kubeconfig', file, '--namespace', namespace], { person });
+const open = (
+  { namespace, kubeconfig }: OperatorScene,
+  person?: Person,
+  file = kubeconfig,
+  more: readonly string[] = [],
+) => Session.stdio(['--kubeconfig', file, '--namespace', namespace, ...more], { person });
 
 const restoresOf = async ({ all, namespace }: OperatorScene) => (await all.restores.list(namespace)).items;
 
-/** A kubeconfig of somebody with these rights on our resources in the namespace. */
-async function callerWith(scene: OperatorScene, verbs: readonly string[]): Promise<string> {
+/** The Jobs whose pods read archives; not those that are on their way out. */
+const readersOf = async ({ all, namespace }: OperatorScene) =>
+  (await all.jobs.list(namespace, { labelSelector: `${LABELS.component}=reader` })).items.filter(
+    ({ metadata }) => !metadata.deletionTimestamp,
+  );
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+/** A kubeconfig of somebody with these rights on our resources in the namespace, and with these others. */
+async function callerWith(
+  scene: OperatorScene,
+  verbs: readonly string[],
+  others: readonly Rule[] = [],
+): Promise<string> {
   const { client, namespace } = scene;
   const post = (where: string, body: object) =>
     client.request<{ status: { token: string } }>({ method: 'POST', path: where, body });
   const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
   await post(accounts, { metadata: { name: 'caller' } });
-  const rules = verbs.length > 0 ? [{ apiGroups: ['km.duskmantle.io'], resources: ['*'], verbs }] : [];
+  const ours = verbs.length > 0 ? [{ apiGroups: ['km.duskmantle.io'], resources: ['*'], verbs }] : [];
+  const rules = [...ours, ...others];
   await post(`${rbac}/roles`, { metadata: { name: 'caller' }, rules });
   await post(`${rbac}/rolebindings`, {
     metadata: { name: 'caller' },
@@ -235,6 +256,97 @@ describe('by the own kubeconfig', () => {
       expect(data.backups[0].message).toBe(evil);
       expect(text).toContain('disk\\x1b[2J\\u{202e} full\\nnotes: OK');
     }),
+  );
+});
+
+describe('tools that read archives', () => {
+  const calls = [
+    ['verify', { archives: ['first'] }],
+    ['verify', { archives: ['first'], all: true }],
+    ['diff', { before: 'first', after: 'first' }],
+    ['history', { schedule: 'notes', path: 'a' }],
+  ] as const;
+  const jobs = { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'delete'] };
+  const pods = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
+  const create = { apiGroups: [''], resources: ['pods/exec'], verbs: ['create'] };
+
+  it.each([
+    [[], 'list pods, create jobs, delete jobs, create pods/exec, get pods/exec'],
+    [[pods, { ...jobs, verbs: ['create'] }, create], 'delete jobs, get pods/exec'],
+    [[pods, jobs], 'create pods/exec, get pods/exec'],
+  ])('name the rights that are missing, and start nothing: %j', (others, missing) =>
+    inScene(async (scene) => {
+      await scene.schedule('notes');
+      await backedUp(scene);
+      const file = await callerWith(scene, ['get', 'list'], others);
+      await using session = await open(scene, undefined, file);
+      for (const [name, args] of calls) {
+        const { failed, text } = await session.call(name, args);
+        expect([name, failed, text]).toEqual([name, true, expect.stringMatching(/^Denied: /)]);
+        expect(text).toContain(
+          `You may not do this: reading an archive starts a pod for a moment, and in namespace ${scene.namespace} you may not ${missing}. Ask for that`,
+        );
+      }
+      expect(await readersOf(scene)).toEqual([]);
+    })(),
+  );
+
+  it(
+    'say what is not there',
+    inScene(async (scene) => {
+      await scene.schedule('notes');
+      await backedUp(scene);
+      await using session = await open(scene, undefined, scene.kubeconfig, ['--image', 'km-backup:test']);
+      for (const [name, args, words] of [
+        ['verify', { archives: ['first', 'none'] }, 'There is no backup none in namespace'],
+        ['diff', { after: 'first' }, 'There is no archive before that of first in schedule notes'],
+        ['history', { schedule: 'none', path: 'a' }, 'There is no backup none in namespace'],
+      ] as const) {
+        const { failed, text } = await session.call(name, args);
+        expect([name, failed, text]).toEqual([name, true, expect.stringContaining(`NotFound: ${words}`)]);
+      }
+      for (const archives of [[], ['']])
+        expect((await session.call('verify', { archives })).failed).toBe(true);
+      expect(await readersOf(scene)).toEqual([]);
+    }),
+  );
+
+  it.each(calls)('%s %j removes its pod when it is cancelled, and when the server ends', (name, args) =>
+    inScene(async (scene) => {
+      await scene.schedule('notes');
+      await backedUp(scene);
+      const session = await open(scene, undefined, scene.kubeconfig, ['--image', 'km-backup:test']);
+      const started = () =>
+        eventually(
+          () => readersOf(scene),
+          (readers) => readers.length === 1,
+          (last) => `one Job, not ${last?.length}`,
+        );
+      const gone = () =>
+        eventually(
+          () => readersOf(scene),
+          (readers) => readers.length === 0,
+          (last) => `no Job, not ${last?.length}`,
+        );
+      const controller = new AbortController();
+      const messages: string[] = [];
+      const cancelled = session.call(name, args, {
+        signal: controller.signal,
+        onprogress: ({ message = '' }) => {
+          messages.push(message);
+          controller.abort('enough');
+        },
+      });
+      await expect(cancelled).rejects.toThrow();
+      // Said only once the Job is there.
+      expect(messages[0]).toMatch(/^Pod that reads the archive /);
+      await gone();
+      const ended = session.call(name, args).catch(() => undefined);
+      await started();
+      await session[Symbol.asyncDispose]();
+      await ended;
+      await gone();
+    })(),
   );
 });
 

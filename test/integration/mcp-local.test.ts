@@ -216,7 +216,7 @@ describe('tools', () => {
       totals: { added: { entries: 1 }, removed: { entries: 0 }, changed: { entries: 0 } },
       byTime: false,
     });
-    expect(diff.text).toMatch(/^\+ new, 1 bytes$/m);
+    expect(diff.text).toMatch(/^\+ new, 1 B$/m);
     expect(diff.data.differences).toContainEqual({ change: 'added', path: 'new', sizeAfter: 1 });
     const limited = await session.call('diff', { limit: 0 });
     expect(limited.data.differences).toEqual([]);

@@ -22,6 +22,7 @@ import { collect } from './option-values.ts';
 import { say, warn } from './output.ts';
 
 interface Flags extends ClusterFlags {
+  image?: string;
   source?: string;
   destination?: string;
   target: string[];
@@ -57,6 +58,10 @@ export function command(context: CliContext): Command {
     )
     .option('--context <name>', 'context of the kubeconfig (default: the current one)')
     .option('--kubeconfig <file>', 'kubeconfig to use (default: $KUBECONFIG, else ~/.kube/config)')
+    .option(
+      '--image <image>',
+      'image that has km-backup, for pods that read archives (default: that of the Jobs of the operator)',
+    )
     .optionsGroup('Options:')
     .option(
       '--http <[host:]port>',
@@ -109,8 +114,8 @@ async function run(flags: Flags, context: CliContext): Promise<void> {
   }
 }
 
-function isForCluster({ cluster, namespace, context, kubeconfig }: Flags): boolean {
-  return cluster || [namespace, context, kubeconfig].some((flag) => flag !== undefined);
+function isForCluster({ cluster, namespace, context, kubeconfig, image }: Flags): boolean {
+  return cluster || [namespace, context, kubeconfig, image].some((flag) => flag !== undefined);
 }
 
 /** Loaded only here: the client of a cluster costs time and memory. */
@@ -127,7 +132,8 @@ async function clusterOf(
   ]);
   const onEnd: (() => Promise<unknown>)[] = [];
   try {
-    const caller = await connect(flags, { env, signal, exitCode: 0, onEnd });
+    const connected = await connect(flags, { env, signal, exitCode: 0, onEnd }, 'km-backup-mcp');
+    const caller = { ...connected, image: flags.image };
     return { service: clusterService(caller), close: () => Promise.all(onEnd.map((end) => end())) };
   } catch (error) {
     if (error instanceof KubeConfigError) throw new ArchiveError('Usage', error.message, { cause: error });

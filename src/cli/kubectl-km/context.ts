@@ -49,10 +49,14 @@ export function addClusterFlags(command: Command): Command {
 export const ALL_NAMESPACES = new Option('-A, --all-namespaces', 'of all namespaces').default(false);
 
 /** @throws {KubeConfigError} when nothing says how to reach a cluster. */
-export async function connect(flags: ClusterFlags, context: PluginContext): Promise<Connected> {
+export async function connect(
+  flags: ClusterFlags,
+  context: PluginContext,
+  program = 'kubectl-km',
+): Promise<Connected> {
   const chosen = await contextOf(flags, context);
   const client = new KubeClient(chosen.server, {
-    userAgent: `kubectl-km/${packageJson.version}`,
+    userAgent: `${program}/${packageJson.version}`,
     // A person waits: two tries, and then the reason.
     attempts: 2,
   });

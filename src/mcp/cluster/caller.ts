@@ -8,6 +8,8 @@ export interface Caller {
   readonly cluster: Cluster;
   /** The only one that the tools reach. */
   readonly namespace: string;
+  /** For pods that read archives. Default: that of the operator's Jobs. The person chooses it, not the assistant. */
+  readonly image?: string | undefined;
 }
 
 export const placeOf = ({ namespace }: Caller, name: string): Place => ({ namespace, name });

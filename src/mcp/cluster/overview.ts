@@ -1,8 +1,9 @@
 /** Tools that look at a namespace: status, list and coverage. */
 import { z } from 'zod';
 import { readOverview } from '../../fleet/overview.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { ClaimOverview, RunOverview, ScheduleOverview } from '../../overview/index.ts';
-import { counted, lines, size } from '../text.ts';
+import { counted, lines } from '../text.ts';
 import { defineTool, type Tool } from '../tool.ts';
 import type { Caller } from './caller.ts';
 
@@ -107,7 +108,7 @@ function scheduleLines({
     schedule,
     lastSuccess === undefined ? 'never succeeded' : `last success ${lastSuccess}`,
     ...(next === undefined ? [] : [`next ${next}`]),
-    ...(archives ? [`${counted(archives.count, 'archive')}, ${size(archives.bytes)}`] : []),
+    ...(archives ? [`${counted(archives.count, 'archive')}, ${formatBytes(archives.bytes)}`] : []),
   ];
   return [
     `${name}: ${health}; ${parts.join('; ')}`,
@@ -178,7 +179,9 @@ function runData(
 
 function runLine({ name, phase, time, archive, sizeBytes, message }: Run): string {
   const made =
-    archive === undefined ? '' : `, ${archive}${sizeBytes === undefined ? '' : `, ${size(sizeBytes)}`}`;
+    archive === undefined
+      ? ''
+      : `, ${archive}${sizeBytes === undefined ? '' : `, ${formatBytes(sizeBytes)}`}`;
   const why = phase === 'Succeeded' || message === undefined ? '' : `: ${message}`;
   return `${name}: ${phase}, ${time}${made}${why}`;
 }

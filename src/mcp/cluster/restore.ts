@@ -5,7 +5,8 @@ import { RestorePlan } from '../../api/restore-result.ts';
 import { FleetError } from '../../fleet/errors.ts';
 import { restoreOf } from '../../fleet/find.ts';
 import { applyRestore, awaitRestore, planRestore } from '../../fleet/restore.ts';
-import { lines, size } from '../text.ts';
+import { formatBytes } from '../../log/units.ts';
+import { lines } from '../text.ts';
 import { type Call, defineDestructiveTool, defineTool, type Tool } from '../tool.ts';
 import { type Caller, placeOf } from './caller.ts';
 
@@ -145,12 +146,12 @@ function planLines({ metadata, spec, status }: KmRestore): string[] {
   if (!plan) return [];
   const { added, changed, removed, kept, samples, bytesToWrite, spaceNeededBytes, spaceFreeBytes } = plan;
   const { claimName, subPath } = spec.target.persistentVolumeClaim ?? { claimName: '-' };
-  const free = spaceFreeBytes === undefined ? '' : `, ${size(spaceFreeBytes)} free`;
+  const free = spaceFreeBytes === undefined ? '' : `, ${formatBytes(spaceFreeBytes)} free`;
   const archive = status?.resolved?.archive.name ?? 'the archive';
   return [
     `Restore claim ${claimName}${subPath === undefined ? '' : `, folder ${subPath},`} in namespace ${metadata.namespace} from ${archive}: ${added} added, ${changed} changed, ${removed} removed, ${kept} kept.`,
     ...samples,
-    `To write: ${size(bytesToWrite)}. Space needed: ${size(spaceNeededBytes)}${free}.`,
+    `To write: ${formatBytes(bytesToWrite)}. Space needed: ${formatBytes(spaceNeededBytes)}${free}.`,
     spec.quiesce
       ? 'The workloads that use the claim are stopped meanwhile, and started again.'
       : 'No workload is stopped: the restore is refused while a pod uses the claim.',

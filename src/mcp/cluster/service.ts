@@ -6,6 +6,7 @@ import { readOverview } from '../../fleet/overview.ts';
 import type { Service } from '../server.ts';
 import { lines } from '../text.ts';
 import type { Tool } from '../tool.ts';
+import { diffTool, historyTool, verifyTool } from './archives.ts';
 import { type Caller, explainError, placeOf } from './caller.ts';
 import { coverageTool, listTool, scheduleStatus, statusTool } from './overview.ts';
 import { restoreTools } from './restore.ts';
@@ -24,6 +25,9 @@ export function clusterTools(caller: Caller): Tool[] {
     listTool(caller),
     whyTool(caller),
     coverageTool(caller),
+    historyTool(caller),
+    diffTool(caller),
+    verifyTool(caller),
     backupTool(caller),
     ...restoreTools(caller),
   ];

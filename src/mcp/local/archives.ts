@@ -1,14 +1,9 @@
 /** Tools that look at archives: list and verify. */
 import { z } from 'zod';
-import {
-  type ArchiveInfo,
-  isUnapproved,
-  listArchives,
-  type Verification,
-  type VerificationState,
-  verifyArchive,
-} from '../../archive/index.ts';
-import { counted, lines, size } from '../text.ts';
+import { type ArchiveInfo, isUnapproved, listArchives, verifyArchive } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
+import { Verified, verdict } from '../archive-answers.ts';
+import { counted, lines } from '../text.ts';
 import { defineTool, type Tool } from '../tool.ts';
 import { archiveOf, type LocalSettings, newestOf } from './settings.ts';
 
@@ -85,17 +80,8 @@ function toLine(archive: ArchiveInfo): string {
   const suspicious = suspicionIn(archive) === undefined ? '' : ', suspicious';
   const files = summary ? `, ${counted(summary.files, 'file')}` : '';
   const why = problem === undefined ? '' : ` (${problem})`;
-  return `${name}: ${state}${suspicious}${why}, ${timestamp.toISOString()}, ${size(sizeBytes)}${files}`;
+  return `${name}: ${state}${suspicious}${why}, ${timestamp.toISOString()}, ${formatBytes(sizeBytes)}${files}`;
 }
-
-const Verified = z.object({
-  name: z.string(),
-  state: z.enum(['sound', 'damaged', 'unreadable', 'missing']),
-  against: z.enum(['manifest', 'manifest-deep', 'structure']).optional(),
-  entries: z.int(),
-  bytes: z.int(),
-  problem: z.string().optional(),
-});
 
 export function verifyTool(settings: LocalSettings): Tool {
   return defineTool({
@@ -115,45 +101,27 @@ export function verifyTool(settings: LocalSettings): Tool {
         ? listArchives(settings.destination)
         : (names?.map((name) => archiveOf(settings, name)) ?? [newestOf(settings)]);
       const total = chosen.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-      const results: { name: string; verification: Verification }[] = [];
+      const results: Verified[] = [];
       let before = 0;
       for (const { name, path, sizeBytes } of chosen) {
         const message = `verifying ${counted(chosen.length, 'archive')}`;
-        const verification = await verifyArchive(path, {
+        const { state, against, entries, bytes, problem } = await verifyArchive(path, {
           deep,
           signal,
-          progress: (bytes) => progress({ done: before + bytes, total, message }),
+          progress: (read) => progress({ done: before + read, total, message }),
         });
         before += sizeBytes;
-        results.push({ name, verification });
+        results.push({ name, state, against, entries, bytes, problem });
       }
-      const sound = results.every(({ verification }) => verification.sound);
+      const sound = results.every(({ state }) => state === 'sound');
       return {
-        data: { sound, archives: results.map(({ name, verification }) => verified(name, verification)) },
+        data: { sound, archives: results },
         text: lines(
           results.length === 0 ? `${settings.destination} has no archives.` : undefined,
-          results.map(({ name, verification }) => verdict(name, verification)),
+          results.map((result) => verdict(result.name, result)),
         ),
         failed: !sound,
       };
     },
   });
-}
-
-function verified(name: string, { state, against, entries, bytes, problem }: Verification) {
-  return { name, state, against: against, entries, bytes, problem: problem };
-}
-
-const words: Record<VerificationState, string> = {
-  sound: 'sound',
-  damaged: 'DAMAGED',
-  unreadable: 'unreadable, so nothing is known about its content',
-  missing: 'missing',
-};
-
-function verdict(name: string, { state, entries, bytes, problem, against }: Verification): string {
-  if (problem !== undefined) return `${name}: ${words[state]}: ${problem}`;
-  const basis =
-    against === 'structure' ? 'by structure and checksums only: it has no manifest' : 'against its manifest';
-  return `${name}: ${words[state]}, ${entries} entries, ${size(bytes)}, checked ${basis}`;
 }

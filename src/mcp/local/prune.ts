@@ -1,8 +1,9 @@
 /** Retention in two steps: a plan, and its removal by digest. */
 import { z } from 'zod';
 import { lockDestination, type PruneOutcome, pruneUnderLock } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
-import { counted, firstOf, lines, size } from '../text.ts';
+import { counted, firstOf, lines } from '../text.ts';
 import { defineDestructiveTool, defineTool, type Tool } from '../tool.ts';
 import { ArchiveState } from './archives.ts';
 import type { LocalSettings } from './settings.ts';
@@ -135,7 +136,7 @@ function planLines(destination: string, outcome: PruneOutcome): string[] {
   const gone = outcome.rows.filter(({ keep }) => !keep);
   const kept = outcome.rows.length - gone.length;
   return [
-    `${destination}: remove ${counted(gone.length, 'archive')} (${size(bytesOf(outcome))}) and keep ${kept}. Removed archives cannot be brought back.`,
+    `${destination}: remove ${counted(gone.length, 'archive')} (${formatBytes(bytesOf(outcome))}) and keep ${kept}. Removed archives cannot be brought back.`,
     ...firstOf(
       gone.map(({ name, archive, reasons }) => `remove ${name} (${archive.class}): ${reasons.join('; ')}`),
     ),

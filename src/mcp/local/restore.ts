@@ -8,7 +8,8 @@ import {
   type RestoreReport,
   restore,
 } from '../../archive/index.ts';
-import { lines, size } from '../text.ts';
+import { formatBytes } from '../../log/units.ts';
+import { lines } from '../text.ts';
 import { type Call, defineDestructiveTool, defineTool, type Tool } from '../tool.ts';
 import { archiveOf, type LocalSettings, newestOf, targetOf } from './settings.ts';
 
@@ -132,11 +133,11 @@ function passOn(progress: Call['progress']): (state: RestoreProgress) => void {
 
 function planLines(archive: string, { target: directory, plan, warnings, note }: PlanReport): string[] {
   const { added, changed, removed, kept, samples, bytesToWrite, spaceNeededBytes, spaceFreeBytes } = plan;
-  const free = spaceFreeBytes === undefined ? '' : `, ${size(spaceFreeBytes)} free`;
+  const free = spaceFreeBytes === undefined ? '' : `, ${formatBytes(spaceFreeBytes)} free`;
   return [
     `Restore ${directory} from ${archive}: ${added} added, ${changed} changed, ${removed} removed, ${kept} kept.`,
     ...samples,
-    `To write: ${size(bytesToWrite)}. Space needed: ${size(spaceNeededBytes)}${free}.`,
+    `To write: ${formatBytes(bytesToWrite)}. Space needed: ${formatBytes(spaceNeededBytes)}${free}.`,
     ...warnings.samples.map((sample) => `warning: ${sample}`),
     ...(note === undefined ? [] : [`warning: checked by structure and checksums only, because ${note}`]),
   ];
@@ -168,7 +169,7 @@ function restored(archive: string, report: RestoreReport): string[] {
   const what =
     outcome === 'already-restored'
       ? `${directory}: this restore was already done.`
-      : `Restored ${directory} from ${archive}${entries === undefined ? '' : `: ${entries} entries, ${size(bytes ?? 0)}`}.`;
+      : `Restored ${directory} from ${archive}${entries === undefined ? '' : `: ${entries} entries, ${formatBytes(bytes ?? 0)}`}.`;
   return [
     what,
     ...warnings.samples.map((sample) => `warning: ${sample}`),

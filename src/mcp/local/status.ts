@@ -2,10 +2,11 @@
 import { z } from 'zod';
 import { type ArchiveInfo, listArchives, restoreStatus } from '../../archive/index.ts';
 import { type BackupCheck, backupCheck } from '../../health/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import { describeSchedule, scheduleOf } from '../../standalone/environment.ts';
 import { type State, StateFile } from '../../standalone/state.ts';
 import { healthOf, upcoming } from '../../standalone/transitions.ts';
-import { counted, firstOf, lines, size } from '../text.ts';
+import { counted, firstOf, lines } from '../text.ts';
 import { defineTool, type Tool } from '../tool.ts';
 import { ArchiveState, suspicionIn } from './archives.ts';
 import type { LocalSettings } from './settings.ts';
@@ -156,7 +157,7 @@ export function statusText(status: LocalStatus): string {
     `Schedule: ${schedule.enabled ? `${schedule.every}${next}` : 'disabled (KM_BACKUP_ENABLED)'}; keeps ${schedule.retentionLimit}.`,
     schedule.running === undefined ? undefined : `A run is under way since ${schedule.running}.`,
     `Last run: ${lastRun.status}${lastRun.last_success === undefined ? '' : `; last success ${lastRun.last_success}`}.`,
-    `Archives: ${counted(archives.total, 'archive')}, ${size(archives.bytes)}${newest ? `; newest ${newest.name} (${newest.state})` : ''}.`,
+    `Archives: ${counted(archives.total, 'archive')}, ${formatBytes(archives.bytes)}${newest ? `; newest ${newest.name} (${newest.state})` : ''}.`,
     restore?.text,
   );
 }
