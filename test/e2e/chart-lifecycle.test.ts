@@ -26,9 +26,10 @@ async function helm(...args: string[]): Promise<string> {
 }
 
 async function install(): Promise<void> {
-  const { kubectl: program, kubeconfig, image, helm: helmProgram } = cluster();
+  const { kubectl: program, kubeconfig, image, helm: helmProgram, elevatedNamespace } = cluster();
   const asHelm = (args: readonly string[]) => run(helmProgram, args, { env: { KUBECONFIG: kubeconfig } });
-  await installChart({ kubectl: program, helm: asHelm }, kubeconfig, image);
+  const values = [`elevated.namespaces={${elevatedNamespace}}`];
+  await installChart({ kubectl: program, helm: asHelm }, kubeconfig, image, values);
   installed = true;
 }
 

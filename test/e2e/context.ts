@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { inject } from 'vitest';
+import { run } from '../cluster/process.ts';
 import { Kubectl } from '../support/kubectl.ts';
 
 /** What setup.ts hands to the test files. */
@@ -25,6 +27,17 @@ export const cluster = (): EndToEndCluster => inject('cluster');
 
 export const kubectlIn = (namespace: string): Kubectl =>
   new Kubectl(cluster().kubectl, cluster().kubeconfig, namespace);
+
+/** Changes values of the release that all tests share, as `helm upgrade --set`, and waits for the operator. */
+export async function setChartValues(...values: string[]): Promise<void> {
+  const { helm, kubeconfig, operator } = cluster();
+  const chart = join(import.meta.dirname, '../../charts/km-backup-operator');
+  const flags = ['--namespace', operator.namespace, '--reset-then-reuse-values', '--no-hooks'];
+  const set = values.flatMap((value) => ['--set', value]);
+  await run(helm, ['upgrade', operator.name, chart, ...flags, ...set], { env: { KUBECONFIG: kubeconfig } });
+  const status = ['rollout', 'status', `deployment/${operator.name}`, '--timeout=180s'];
+  await kubectlIn(operator.namespace).run(status);
+}
 
 /** A namespace that enforces Pod Security `restricted`, and its end. */
 export async function restrictedNamespace(

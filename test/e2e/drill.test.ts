@@ -4,7 +4,7 @@ import { eventually } from '../support/kubectl.ts';
 import { forwardOperatorHttp, type OperatorHttp, sample } from '../support/operator-http.ts';
 import { runNow, schedule } from '../support/resources.ts';
 import { claim, mountOf, nodeIn, toolbox } from '../support/volume.ts';
-import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
+import { cluster, kubectlIn, restrictedNamespace, setChartValues } from './context.ts';
 
 let kubectl: Kubectl;
 let http: OperatorHttp;
@@ -52,19 +52,6 @@ async function leftovers(): Promise<string[]> {
   const claims = (await list('pvc')).filter((name) => name !== 'persistentvolumeclaim/data');
   const others = [...(await list('jobs')), ...(await list('pods'))];
   return [...claims, ...others.filter((name) => name.includes('drill'))];
-}
-
-/** Gives the operator the flag that the chart's value jobs.allowScripts stands for, or takes it away. */
-async function allowScripts(allowed: boolean): Promise<void> {
-  const { operator } = cluster();
-  const system = kubectlIn(operator.namespace);
-  const { spec } = await system.get('deployment', operator.name);
-  const [container] = spec.template.spec.containers;
-  const args = container.args.filter((one: string) => one !== '--allow-scripts');
-  const containers = [{ name: container.name, args: allowed ? [...args, '--allow-scripts'] : args }];
-  const patch = JSON.stringify({ spec: { template: { spec: { containers } } } });
-  await system.run(['patch', 'deployment', operator.name, '--type=strategic', '-p', patch]);
-  await system.run(['rollout', 'status', `deployment/${operator.name}`, '--timeout=180s']);
 }
 
 const nothingLeft = () =>
@@ -155,7 +142,7 @@ describe('a drill', () => {
       withDrills({ checks: undefined, scratch: { size: '1Gi', script } }),
     ]);
     expect((await drilled()).status.drill.last).toMatchObject({ reason: 'ScriptsNotAllowed' });
-    await allowScripts(true);
+    await setChartValues('jobs.allowScripts=true');
     try {
       expect(condition(await drilled())).toMatchObject({ status: 'True', reason: 'DrillSucceeded' });
       await inData(
@@ -165,7 +152,7 @@ describe('a drill', () => {
       expect(app.status.drill.last).toMatchObject({ reason: 'ScratchScriptFailed' });
       expect(condition(app)['message']).toContain('7.txt says something else');
     } finally {
-      await allowScripts(false);
+      await setChartValues('jobs.allowScripts=false');
     }
     await nothingLeft();
   });

@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clusterOpen, elapsedLog } from '../cluster/index.ts';
-import { run } from '../cluster/process.ts';
 import { CLUSTER_NAME } from '../support/install.ts';
 import { eventually, type Kubectl } from '../support/kubectl.ts';
 import {
@@ -17,7 +16,7 @@ import {
 } from '../support/prometheus-operator.ts';
 import { runNow, schedule } from '../support/resources.ts';
 import { claim, mountOf, nodeIn, toolbox } from '../support/volume.ts';
-import { cluster, restrictedNamespace } from './context.ts';
+import { cluster, restrictedNamespace, setChartValues } from './context.ts';
 
 const CHART = join(import.meta.dirname, '../../charts/km-backup-operator');
 const INTERVAL = '2s';
@@ -38,20 +37,6 @@ async function namespace(purpose: string): Promise<Kubectl> {
   const { kubectl, remove } = await restrictedNamespace(purpose);
   removals.push(remove);
   return kubectl;
-}
-
-/** Changes the release that all end-to-end tests share; the operator itself stays as it is. */
-async function setMonitoring(...values: string[]): Promise<void> {
-  const { helm, kubeconfig } = cluster();
-  const { namespace: installed, name } = cluster().operator;
-  await run(
-    helm,
-    [
-      ...['upgrade', name, CHART, '--namespace', installed, '--reset-then-reuse-values'],
-      ...values.flatMap((value) => ['--set', value]),
-    ],
-    { env: { KUBECONFIG: kubeconfig } },
-  );
 }
 
 async function query(expression: string): Promise<Series[]> {
@@ -139,7 +124,7 @@ beforeAll(async () => {
     cluster().operator.namespace,
   ]);
   await monitoring.apply(prometheus());
-  await setMonitoring(
+  await setChartValues(
     'serviceMonitor.enabled=true',
     `serviceMonitor.interval=${INTERVAL}`,
     'serviceMonitor.labels.prometheus=km-e2e',
@@ -159,7 +144,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await setMonitoring(
+  await setChartValues(
     'serviceMonitor.enabled=false',
     'podMonitor.enabled=false',
     'prometheusRule.enabled=false',
@@ -215,7 +200,7 @@ describe('the Prometheus Operator', () => {
   });
 
   it('scrapes by the PodMonitor instead', async () => {
-    await setMonitoring(
+    await setChartValues(
       'serviceMonitor.enabled=false',
       'podMonitor.enabled=true',
       `podMonitor.interval=${INTERVAL}`,
