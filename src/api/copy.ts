@@ -1,7 +1,7 @@
 /** Copies of archives in a KmBackupLocation: what a schedule wants, and what came of it. */
 import { z } from 'zod';
 import { Retention } from './retention-fields.ts';
-import { ResourceName, rules, Time } from './schema.ts';
+import { ResourceName, rules, Time, unique } from './schema.ts';
 
 export const CopySpec = z.object({
   locationRef: z.object({
@@ -16,12 +16,7 @@ export type CopySpec = z.output<typeof CopySpec>;
 export const CopySpecs = z
   .array(CopySpec)
   .max(8)
-  .meta(
-    rules({
-      rule: 'self.all(one, self.exists_one(other, other.locationRef.name == one.locationRef.name))',
-      message: 'must name each location once',
-    }),
-  )
+  .meta(rules(unique('locationRef.name', 'must name each location once')))
   .describe(
     'Locations that every complete archive is copied to, by a Job of its own after the run. A copy that fails is tried again; the run stays what it was.',
   );

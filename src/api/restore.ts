@@ -3,7 +3,7 @@ import { PodTemplate, SourceIdentity } from './backup-schedule.ts';
 import { Duration } from './duration.ts';
 import type { ObjectMeta } from './metadata.ts';
 import { ContentCheck, RestorePlan } from './restore-result.ts';
-import { Conditions, Quantity, RelativePath, ResourceName, rules, Time } from './schema.ts';
+import { Conditions, exactlyOne, Quantity, RelativePath, ResourceName, rules, Time } from './schema.ts';
 import { ContentChecks, Scratch } from './scratch.ts';
 import { SCALABLE_KINDS, StepStatus, Steps, StoppedWorkload } from './step.ts';
 
@@ -59,10 +59,7 @@ const Source = z
   })
   .meta(
     rules(
-      {
-        rule: '(has(self.backupName) ? 1 : 0) + (has(self.scheduleName) ? 1 : 0) + (has(self.archive) ? 1 : 0) + (has(self.location) ? 1 : 0) == 1',
-        message: 'must have exactly one of backupName, scheduleName, archive, location',
-      },
+      exactlyOne('backupName', 'scheduleName', 'archive', 'location'),
       {
         rule: '!has(self.asOf) || has(self.scheduleName)',
         message: 'asOf needs scheduleName',
@@ -99,12 +96,7 @@ const Target = z
       .describe('Restore into a new claim, which is deleted again when the restore fails.'),
     scratch: Scratch.optional().describe('Restore into an ephemeral volume and keep nothing: a drill.'),
   })
-  .meta(
-    rules({
-      rule: '(has(self.persistentVolumeClaim) ? 1 : 0) + (has(self.newClaim) ? 1 : 0) + (has(self.scratch) ? 1 : 0) == 1',
-      message: 'must have exactly one of persistentVolumeClaim, newClaim, scratch',
-    }),
-  )
+  .meta(rules(exactlyOne('persistentVolumeClaim', 'newClaim', 'scratch')))
   .describe('Where to restore to.');
 
 const Quiesce = z

@@ -14,6 +14,30 @@ export function rules(...list: ValidationRule[]): Record<string, unknown> {
   return { 'x-kubernetes-validations': list };
 }
 
+/** Requires exactly one of some optional fields. */
+export function exactlyOne(...fields: readonly string[]): ValidationRule {
+  const counted = fields.map((field) => `(has(self.${field}) ? 1 : 0)`).join(' + ');
+  return { rule: `${counted} == 1`, message: `must have exactly one of ${fields.join(', ')}` };
+}
+
+/** Requires the items of a list to differ in a field. */
+export function unique(field: string, message: string): ValidationRule {
+  return { rule: `self.all(one, self.exists_one(other, other.${field} == one.${field}))`, message };
+}
+
+/** Names an item of a list within its resource. */
+export const itemName = (longest: number) =>
+  z
+    .string()
+    .min(1)
+    .max(longest)
+    .meta(
+      rules({
+        rule: "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        message: 'must be lower-case letters, digits and "-"',
+      }),
+    );
+
 export const Time = z.string().meta({ format: 'date-time' });
 
 export const ResourceName = z

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Duration } from './duration.ts';
-import { ResourceName, rules } from './schema.ts';
+import { exactlyOne, itemName, ResourceName, rules, unique } from './schema.ts';
 
 /** Kinds that `scale` and `quiesce` know how to stop and start again. */
 export const SCALABLE_KINDS = ['Deployment', 'StatefulSet', 'ReplicaSet'] as const;
@@ -56,39 +56,20 @@ export const JobStep = z
 /** One named action around a backup or restore; exactly one of `scale`, `http`, `job`. */
 export const Step = z
   .object({
-    name: z
-      .string()
-      .min(1)
-      .max(63)
-      .meta(
-        rules({
-          rule: "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-          message: 'must be lower-case letters, digits and "-"',
-        }),
-      ),
+    name: itemName(63),
     timeout: Duration.default('5m').describe('The step has failed when it is not done by then.'),
     onError: z.enum(['Fail', 'Continue']).default('Fail'),
     scale: ScaleStep.optional(),
     http: HttpStep.optional(),
     job: JobStep.optional(),
   })
-  .meta(
-    rules({
-      rule: '(has(self.scale) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.job) ? 1 : 0) == 1',
-      message: 'must have exactly one of scale, http, job',
-    }),
-  );
+  .meta(rules(exactlyOne('scale', 'http', 'job')));
 export type Step = z.output<typeof Step>;
 
 export const Steps = z
   .array(Step)
   .max(20)
-  .meta(
-    rules({
-      rule: 'self.all(one, self.exists_one(other, other.name == one.name))',
-      message: 'every step needs a name of its own',
-    }),
-  );
+  .meta(rules(unique('name', 'every step needs a name of its own')));
 
 export const StepStatus = z.object({
   name: z.string(),

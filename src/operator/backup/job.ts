@@ -4,6 +4,7 @@ import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { NOT_RETRIED } from '../../api/reasons.ts';
 import { destinationOf } from '../../api/schedule-claims.ts';
+import { literal, option, retentionOptions } from '../arguments.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { podBase } from '../pod.ts';
@@ -30,29 +31,16 @@ const SCRIPT_MOUNT = '/script';
 const NOTIFY_MOUNT = '/notify';
 const LOCK_WAIT_SECONDS = 3600;
 
-/** The kubelet expands `$(NAME)` in arguments; doubling every `$` makes them literal. */
-export function literal(argument: string): string {
-  return argument.replaceAll('$', '$$$$');
-}
-
-/** Every option as `--name=value`, so that a value cannot be parsed as an option. */
 function programArguments(backup: KmBackup, schedule: KmBackupSchedule): string[] {
   const { source, retention, compression, script, notifications = [] } = schedule.spec;
   const { subPath } = source.persistentVolumeClaim;
-  const option = (name: string, value: string | number | undefined) =>
-    value === undefined ? [] : [`--${name}=${value}`];
   const common = [
     ...option('source', subPath === undefined ? SOURCE_MOUNT : `${SOURCE_MOUNT}/${subPath}`),
     ...option('source-volume', SOURCE_MOUNT),
     ...option('destination', `${DESTINATION_MOUNT}/${destinationOf(schedule.spec).path}`),
     ...option('destination-volume', DESTINATION_MOUNT),
     ...option('series', `${schedule.metadata.namespace}/${schedule.metadata.name}`),
-    ...option('retention-limit', retention.limit),
-    ...option('keep-daily', retention.keepDaily),
-    ...option('keep-weekly', retention.keepWeekly),
-    ...option('keep-monthly', retention.keepMonthly),
-    ...option('keep-yearly', retention.keepYearly),
-    ...option('max-age', retention.maxAge),
+    ...retentionOptions(retention),
     ...option('lock-wait', LOCK_WAIT_SECONDS),
     ...option('run-id', `${schedule.metadata.namespace}/${backup.metadata.name}`),
     ...notifications.flatMap(({ name, webhook }) =>

@@ -198,18 +198,7 @@ export function decideLocation(observed: ObservedLocation, settings: JobSettings
   const refused = elevated ? elevatedProblem(location.metadata.namespace, settings) : undefined;
   if (refused || !placement.ok) {
     const { reason, message } = refused ?? (placement as Extract<PlacementResult, { ok: false }>);
-    return {
-      steps: record(
-        location,
-        {
-          available: available('False', reason, message),
-          fields: {},
-          failures: (location.status?.failures ?? 0) + 1,
-          generation: location.metadata.generation,
-        },
-        nowMs,
-      ),
-    };
+    return notChecked(location, reason, message, nowMs);
   }
   const job = buildCheckJob(location, settings, placement.placement);
   return { steps: [said, ...cleanUp, { kind: 'createJob', owner: location, job }] };
@@ -219,6 +208,16 @@ export function decideLocation(observed: ObservedLocation, settings: JobSettings
 export function decideLocationRefused(
   location: KmBackupLocation,
   { reason, message }: { reason: ConditionReason; message: string },
+  nowMs: number,
+): Plan {
+  return notChecked(location, reason, message, nowMs);
+}
+
+/** No Job could be made for a check. */
+function notChecked(
+  location: KmBackupLocation,
+  reason: ConditionReason,
+  message: string,
   nowMs: number,
 ): Plan {
   return {

@@ -6,9 +6,10 @@ import type { KmBackupLocation } from '../../api/location.ts';
 import type { OwnerReference } from '../../api/metadata.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { destinationOf } from '../../api/schedule-claims.ts';
+import { literal, option, retentionOptions } from '../arguments.ts';
 import { containerSecurity } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
-import { type JobSettings, literal } from '../backup/job.ts';
+import type { JobSettings } from '../backup/job.ts';
 import type { Placement } from '../backup/placement.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
@@ -25,9 +26,6 @@ const COPY_RETRY_SECONDS = 120;
 /** Schedules may share a folder, and one copy at a time reads it. */
 const LOCK_WAIT_SECONDS = 3600;
 const CHECK_SECONDS = 900;
-
-const option = (name: string, value: string | number | undefined) =>
-  value === undefined ? [] : [`--${name}=${value}`];
 
 interface JobParts {
   readonly owner: KmBackupSchedule | KmBackupLocation;
@@ -205,12 +203,7 @@ export function buildCopyJob(copy: CopyJob, settings: JobSettings): NewJob {
         ...option('series', `${schedule.metadata.namespace}/${schedule.metadata.name}`),
         ...storingFlags(location),
         ...option('expect-id', locationId),
-        ...option('retention-limit', retention.limit),
-        ...option('keep-daily', retention.keepDaily),
-        ...option('keep-weekly', retention.keepWeekly),
-        ...option('keep-monthly', retention.keepMonthly),
-        ...option('keep-yearly', retention.keepYearly),
-        ...option('max-age', retention.maxAge),
+        ...retentionOptions(retention),
         ...option('lock-wait', LOCK_WAIT_SECONDS),
         ...option('retry-seconds', COPY_RETRY_SECONDS),
         ...option('result-file', '/dev/termination-log'),

@@ -11,9 +11,10 @@ import { IDENTITY_KEY, type KmBackupLocation } from '../../api/location.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
 import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { Step } from '../../api/step.ts';
+import { literal, option } from '../arguments.ts';
 import { containerSecurity } from '../backup/elevated.ts';
 import { identityOf } from '../backup/identity.ts';
-import { type JobSettings, literal } from '../backup/job.ts';
+import type { JobSettings } from '../backup/job.ts';
 import type { Placement } from '../backup/placement.ts';
 import { accessTo, type LocationAccess } from '../location/access.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
@@ -47,9 +48,6 @@ const READS_SOURCE: ReadonlySet<RestoreJobKind> = new Set(['find', 'plan', 'stag
 /** Whether a Job needs the location of a restore from one. */
 export const needsLocation = ({ spec }: KmRestore, kind: RestoreJobKind): boolean =>
   spec.source.location !== undefined && READS_SOURCE.has(kind);
-
-const option = (name: string, value: string | number | undefined) =>
-  value === undefined ? [] : [`--${name}=${value}`];
 
 /** The folder to restore, as the pod sees it. */
 function targetPath({ spec }: KmRestore): string {
