@@ -1,6 +1,5 @@
 /** The only door of the off-site room. */
 
-export { Retrier } from '../clock/retry.ts';
 export { generateKeyPair, Opener, Sealer } from './age.ts';
 export { type CopyOptions, type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
 export { type FetchOptions, fetchArchive, fetchManifest, fetchMembers, findList } from './fetch.ts';

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Retrier } from '../../src/clock/retry.ts';
 import {
   checkLocation,
   initLocation,
@@ -12,7 +13,6 @@ import {
   listedArchives,
   locationAt,
   pruneCopies,
-  Retrier,
   readList,
   verifyCopies,
   writerOf,

@@ -1,16 +1,10 @@
 import { Command } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
-import { HELP } from '../help.ts';
-import type { CliContext, MakeCommand } from './context.ts';
+import { addSubcommands, type Subcommands } from '../subcommands.ts';
+import type { CliContext } from './context.ts';
 import { ESCAPED_ERRORS } from './output.ts';
 
-interface Subcommand {
-  readonly summary: string;
-  /** Called only for the command that runs: a repeat backup takes a fraction of a second, so start-up time matters. */
-  readonly load: () => Promise<{ readonly command: MakeCommand }>;
-}
-
-export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
+export const SUBCOMMANDS: Subcommands<CliContext> = {
   create: { summary: 'make an archive of a directory', load: () => import('./create.ts') },
   list: { summary: 'list the archives of a destination', load: () => import('./list.ts') },
   ls: { summary: 'list what an archive holds', load: () => import('./ls.ts') },
@@ -42,15 +36,7 @@ export async function programFor(argv: readonly string[], context: CliContext): 
     'Backs up a directory into full, plain .tgz archives; a repeat run costs what changed.',
   );
   program.configureOutput(ESCAPED_ERRORS).exitOverride().showHelpAfterError('(km-backup --help lists all)');
-  const [first = ''] = argv;
-  const chosen = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
-  if (chosen) {
-    const { command } = await chosen.load();
-    return program.addCommand(
-      command(context).configureHelp(HELP).configureOutput(ESCAPED_ERRORS).exitOverride(),
-    );
-  }
-  for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) program.command(name).description(summary);
+  if (await addSubcommands(program, SUBCOMMANDS, argv, context)) return program;
   program.version(packageJson.version);
   const { bareCommand } = await import('./bare.ts');
   return bareCommand(program, context);

@@ -1,5 +1,4 @@
 import { type Stats, statSync } from 'node:fs';
-import type { Command } from 'commander';
 import { RUN_REASONS } from '../../api/reasons.ts';
 import { ArchiveError, type ExitCode, readError } from '../../archive/index.ts';
 import { destinationOf, sourceOf, switchOf, variableWarnings } from '../../standalone/variables.ts';
@@ -19,9 +18,6 @@ export interface CliContext {
 export const SOURCE_HELP = 'directory to back up (default: $KM_BACKUP_SOURCE, else $KM_STATE_PATH)';
 export const DESTINATION_HELP =
   'directory of the archives (default: $KM_BACKUP_DEST, else $KM_BACKUP_DEST_PATH)';
-
-/** What the file of each subcommand exports as `command`. */
-export type MakeCommand = (context: CliContext) => Command;
 
 /**
  * The directory to back up.

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import type { CopyResult } from '../../api/location-result.ts';
 import { ArchiveError, ExitCode, listArchives } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { CopyProgress, CopyReport, Location } from '../../offsite/index.ts';
 import type { RetentionPolicy } from '../../retention/index.ts';
 import type { CliContext } from './context.ts';
@@ -24,7 +25,6 @@ import { print, printJson, warn } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import { checkResultFile, writeCopyResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
-import { formatBytes } from './table.ts';
 
 interface Flags extends LocationFlags, LockFlags, RecipientFlags, RetentionFlags {
   readonly destination?: string;

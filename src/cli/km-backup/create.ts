@@ -10,6 +10,7 @@ import {
   type RunOptions,
   runBackup,
 } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import {
   allowEmptyOf,
   type CliContext,
@@ -27,7 +28,6 @@ import { printArchive, say, warn } from './output.ts';
 import { addProgressOption, type Ending, type ProgressMode, startProgress } from './progress.ts';
 import { checkResultFile, writeResult } from './result-file.ts';
 import { addRetentionOptions } from './retention-options.ts';
-import { formatBytes } from './table.ts';
 
 interface Flags extends RetentionFlags, GuardFlags, NoticeFlags {
   source?: string;

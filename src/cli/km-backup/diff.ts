@@ -11,12 +11,13 @@ import {
   ExitCode,
   encodeEntry,
 } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import { addPlaceFlags, archivesAt, chooseArchive, type PlaceFlags, splitArguments } from './archives-at.ts';
 import type { CliContext } from './context.ts';
 import { LOCATION_HELP } from './location-flags.ts';
 import { collect } from './option-values.ts';
 import { print, printJson, printJsonText, warn } from './output.ts';
-import { formatBytes, table } from './table.ts';
+import { table } from './table.ts';
 
 interface Flags extends PlaceFlags {
   readonly include: readonly string[];

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { display, type ExtractProgress, extractEntries } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { CliContext } from './context.ts';
 import { existingDirectory } from './context.ts';
 import { addAsOfFlag, addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { print, warn } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
-import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
   directory: string;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { ArchiveError } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { CliContext } from './context.ts';
 import {
   addAsOfFlag,
@@ -11,7 +12,6 @@ import {
 } from './location-flags.ts';
 import { print } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
-import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
   readonly output?: string;

@@ -1,12 +1,12 @@
 /** `km-backup restore --find LOCATION`: which copy a restore would take, after every check that needs no target. */
 import { ArchiveError, digestOf, listEntries } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import { verifyCopies } from '../../offsite/index.ts';
 import { chosenAt } from './choose-copy.ts';
 import type { CliContext } from './context.ts';
 import { LocalView } from './local-view.ts';
 import type { CopyFlags } from './location-flags.ts';
 import { type Outcome, succeeded } from './restore-outcome.ts';
-import { formatBytes } from './table.ts';
 
 /** @throws {ArchiveError} as `chooseCopy`; PackMissing when a pack is gone or cut, IdentityMismatch */
 export async function findCopy(url: string, flags: CopyFlags, context: CliContext): Promise<Outcome> {

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
 import { ArchiveError, encodeEntry, historyOf, type Version } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import { addPlaceFlags, archivesAt, type PlaceFlags, splitArguments } from './archives-at.ts';
 import type { CliContext } from './context.ts';
 import { LOCATION_HELP } from './location-flags.ts';
 import { printJsonText, warn } from './output.ts';
-import { formatBytes, formatTime, table } from './table.ts';
+import { formatTime, table } from './table.ts';
 
 interface Flags extends PlaceFlags {
   readonly json: boolean;

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
 import { type ArchiveInfo, isUnapproved, listArchives, type Suspicion } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import { addLocationFlags, checkLocation, LOCATION_HELP, type LocationFlags } from './location-flags.ts';
 import { printJsonText, warn } from './output.ts';
-import { formatBytes, table } from './table.ts';
+import { table } from './table.ts';
 
 interface Flags extends LocationFlags {
   readonly destination?: string;

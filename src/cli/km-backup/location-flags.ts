@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ArchiveError } from '../../archive/index.ts';
+import { Retrier } from '../../clock/retry.ts';
 import type { Location, LocationOptions, Opener, Sealer } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
@@ -127,7 +128,7 @@ export async function openAt(
   flags: LocationFlags & Partial<LockFlags>,
   { env, signal }: CliContext,
 ): Promise<Location> {
-  const { locationAt, Retrier, Throttle } = await import('../../offsite/index.ts');
+  const { locationAt, Throttle } = await import('../../offsite/index.ts');
   const options: LocationOptions = {
     forcePathStyle: flags.pathStyle,
     // Servers other than AWS take any region, and the SDK must have one.

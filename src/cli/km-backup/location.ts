@@ -2,13 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { CheckResult } from '../../api/location-result.ts';
 import { ArchiveError } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { Location } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
 import { addLocationFlags, LOCATION_HELP, type LocationFlags, openAt } from './location-flags.ts';
 import { print, say, warn } from './output.ts';
 import { checkResultFile, writeCheckResult } from './result-file.ts';
-import { formatBytes } from './table.ts';
 
 interface CheckFlags extends LocationFlags {
   readonly init: boolean;

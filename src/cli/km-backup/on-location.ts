@@ -1,6 +1,7 @@
 /** What list, verify and prune do when they are given a location instead of a path. */
 import path from 'node:path';
 import { ArchiveError, ExitCode, isUnapproved } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import {
   destinationError,
   existingWriterOf,
@@ -20,7 +21,7 @@ import { chooseCopy, noCopy } from './choose-copy.ts';
 import type { CliContext } from './context.ts';
 import { type CopyFlags, type LocationFlags, openAt, openerFor } from './location-flags.ts';
 import { print, printJson, printJsonText, warn } from './output.ts';
-import { formatBytes, table } from './table.ts';
+import { table } from './table.ts';
 
 /** `km-backup list LOCATION` */
 export async function listLocation(

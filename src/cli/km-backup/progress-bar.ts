@@ -1,4 +1,4 @@
-import { formatBytes, formatSeconds } from './table.ts';
+import { formatBytes, formatSeconds } from '../../log/units.ts';
 
 /** How far a command has come. */
 export interface Measure {

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { printableJson } from '../../log/printable.ts';
+import { formatBytes, formatSeconds } from '../../log/units.ts';
 import { barLine, type Measure } from './progress-bar.ts';
-import { formatBytes, formatSeconds } from './table.ts';
 
 const modes = ['auto', 'bar', 'json', 'none'] as const;
 export type ProgressMode = (typeof modes)[number];

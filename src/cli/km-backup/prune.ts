@@ -6,6 +6,7 @@ import {
   type PruneOutcome,
   pruneUnderLock,
 } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import { destinationOf } from '../../standalone/variables.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
@@ -13,7 +14,7 @@ import { addLocationFlags, checkLocation, LOCATION_HELP, type LocationFlags } fr
 import { digest, type RetentionFlags, retentionOf, wholeNumber } from './option-values.ts';
 import { printJson, warn } from './output.ts';
 import { addRetentionOptions } from './retention-options.ts';
-import { formatBytes, table } from './table.ts';
+import { table } from './table.ts';
 
 interface Flags extends RetentionFlags, LocationFlags {
   destination?: string;

@@ -2,8 +2,8 @@ import path from 'node:path';
 import type { RunReason } from '../../api/reasons.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import { ArchiveError, ContentCheckError, type PlanReport, type RestoreReport } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import { isSystemError } from '../../posix/system-error.ts';
-import { formatBytes } from './table.ts';
 
 /*
  * What a restore came to, in words for people and as the result for whoever started it.

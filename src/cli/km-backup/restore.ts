@@ -18,6 +18,7 @@ import {
   rollbackRestore,
   type WantedCheck,
 } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { CliContext } from './context.ts';
 import type { LocalView, Part } from './local-view.ts';
 import { addAsOfFlag, addCopyFlags, type CopyFlags, checkLocation, isLocation } from './location-flags.ts';
@@ -39,7 +40,6 @@ import {
   succeeded,
 } from './restore-outcome.ts';
 import { checkResultFile, writeRestoreResult } from './result-file.ts';
-import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
   find: boolean;

@@ -1,7 +1,5 @@
 import { printable } from '../../log/printable.ts';
 
-export { formatBytes, formatSeconds } from '../../log/units.ts';
-
 /** A table as text, with columns padded to their widest cell. Cells are escaped. */
 export function table(head: readonly string[], raw: readonly (readonly string[])[]): string {
   const rows = raw.map((row) => row.map((cell) => printable(cell, Number.POSITIVE_INFINITY)));

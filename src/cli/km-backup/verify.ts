@@ -9,13 +9,13 @@ import {
   type VerifiedAgainst,
   verifyArchive,
 } from '../../archive/index.ts';
+import { formatBytes } from '../../log/units.ts';
 import type { CliContext } from './context.ts';
 import { DESTINATION_HELP, existingDirectory, requiredDestination } from './context.ts';
 import { addCopyFlags, type CopyFlags, isLocation, LOCATION_HELP } from './location-flags.ts';
 import { print, printJson } from './output.ts';
 import { addProgressOption, type ProgressMode, startProgress } from './progress.ts';
 import type { Measure } from './progress-bar.ts';
-import { formatBytes } from './table.ts';
 
 interface Flags extends CopyFlags {
   all: boolean;

@@ -1,16 +1,10 @@
 import { Command } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
-import { HELP } from '../help.ts';
 import { ESCAPED_ERRORS } from '../km-backup/output.ts';
-import type { MakeCommand, PluginContext } from './context.ts';
+import { addSubcommands, type Subcommands } from '../subcommands.ts';
+import type { PluginContext } from './context.ts';
 
-interface Subcommand {
-  readonly summary: string;
-  /** Called only for the command that runs. */
-  readonly load: () => Promise<{ readonly command: MakeCommand }>;
-}
-
-export const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
+export const SUBCOMMANDS: Subcommands<PluginContext> = {
   status: { summary: 'all schedules, what is wrong first', load: () => import('./status.ts') },
   why: { summary: 'explain a schedule, a run or a restore', load: () => import('./why.ts') },
   run: { summary: 'start a backup now', load: () => import('./run.ts') },
@@ -46,14 +40,6 @@ export async function programFor(argv: readonly string[], context: PluginContext
     .configureOutput(ESCAPED_ERRORS)
     .exitOverride()
     .showHelpAfterError('(kubectl km --help lists all)');
-  const [first = ''] = argv;
-  const chosen = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
-  if (chosen) {
-    const { command } = await chosen.load();
-    return program.addCommand(
-      command(context).configureHelp(HELP).configureOutput(ESCAPED_ERRORS).exitOverride(),
-    );
-  }
-  for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) program.command(name).description(summary);
+  if (await addSubcommands(program, SUBCOMMANDS, argv, context)) return program;
   return program.version(packageJson.version);
 }

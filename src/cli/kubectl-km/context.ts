@@ -22,9 +22,6 @@ export interface PluginContext {
   readonly onEnd: (() => Promise<unknown>)[];
 }
 
-/** What the file of each command exports as `command`. */
-export type MakeCommand = (context: PluginContext) => Command;
-
 export interface ClusterFlags {
   readonly namespace?: string;
   readonly context?: string;

@@ -3,27 +3,9 @@ import { FleetError } from '../../fleet/errors.ts';
 import { readOverview } from '../../fleet/overview.ts';
 import type { ClaimOverview, Coverage } from '../../overview/index.ts';
 import { type Column, wrapped } from '../km-backup/fitted-table.ts';
-import {
-  ALL_NAMESPACES,
-  addClusterFlags,
-  type ClusterFlags,
-  connect,
-  type PluginContext,
-} from './context.ts';
-import {
-  addOutputFlags,
-  ago,
-  type OutputFlags,
-  paint,
-  roomOf,
-  write,
-  writeData,
-  writeTable,
-} from './output.ts';
-
-interface Flags extends ClusterFlags, OutputFlags {
-  readonly allNamespaces: boolean;
-}
+import { ALL_NAMESPACES, addClusterFlags, connect, type PluginContext } from './context.ts';
+import { columnsFor, type ListFlags, listed } from './list-output.ts';
+import { addOutputFlags, ago, paint, roomOf, write, writeData, writeTable } from './output.ts';
 
 export function command(context: PluginContext): Command {
   const coverage = new Command('coverage')
@@ -31,25 +13,27 @@ export function command(context: PluginContext): Command {
       'show which claims are protected: those without a schedule, stale or never drilled come first',
     )
     .addOption(ALL_NAMESPACES);
-  return addOutputFlags(addClusterFlags(coverage), ['wide', 'json', 'yaml']).action(async (flags: Flags) => {
-    const { cluster, namespace } = await connect(flags, context);
-    const where = flags.allNamespaces ? undefined : namespace;
-    const found = (await readOverview(cluster, where, { runs: 'unsuccessful', claims: true })).coverage;
-    if (!found) {
-      throw new FleetError(
-        'Denied',
-        `You may not list the claims ${where === undefined ? 'of all namespaces' : `of namespace ${where}`}.`,
-      );
-    }
-    if (flags.output === 'json' || flags.output === 'yaml') return writeData(flags.output, found);
-    print(found, cluster.clock.now(), flags, context);
-  });
+  return addOutputFlags(addClusterFlags(coverage), ['wide', 'json', 'yaml']).action(
+    async (flags: ListFlags) => {
+      const { cluster, namespace } = await connect(flags, context);
+      const where = listed(flags, namespace);
+      const found = (await readOverview(cluster, where, { runs: 'unsuccessful', claims: true })).coverage;
+      if (!found) {
+        throw new FleetError(
+          'Denied',
+          `You may not list the claims ${where === undefined ? 'of all namespaces' : `of namespace ${where}`}.`,
+        );
+      }
+      if (flags.output === 'json' || flags.output === 'yaml') return writeData(flags.output, found);
+      print(found, cluster.clock.now(), flags, context);
+    },
+  );
 }
 
 function print(
   { claims, covered, gaps }: Coverage,
   nowMs: number,
-  flags: Flags,
+  flags: ListFlags,
   context: PluginContext,
 ): void {
   const room = roomOf(context);
@@ -63,16 +47,8 @@ function print(
   }
 }
 
-function columnsOf(claims: readonly ClaimOverview[], nowMs: number, flags: Flags): Column[] {
-  const column = (
-    title: string,
-    cell: (claim: ClaimOverview) => string,
-    rest: Partial<Column> = {},
-  ): Column => ({
-    title,
-    cells: claims.map(cell),
-    ...rest,
-  });
+function columnsOf(claims: readonly ClaimOverview[], nowMs: number, flags: ListFlags): Column[] {
+  const column = columnsFor(claims);
   return [
     ...(flags.allNamespaces ? [column('NAMESPACE', ({ namespace }) => namespace, { least: 12 })] : []),
     column('CLAIM', ({ name }) => name, { least: 20 }),

@@ -4,8 +4,8 @@ import { ExitCode } from '../../api/exit-codes.ts';
 import { chosenBackup } from '../../fleet/archives.ts';
 import { FleetError } from '../../fleet/errors.ts';
 import { KM_BACKUP, type Reader } from '../../fleet/read-archives.ts';
+import { formatBytes } from '../../log/units.ts';
 import { print } from '../km-backup/output.ts';
-import { formatBytes } from '../km-backup/table.ts';
 import { connect, type PluginContext } from './context.ts';
 import { addReadFlags, passOn, type ReadFlags, reading, refuseFailure } from './reading.ts';
 

@@ -2,31 +2,12 @@ import { Command } from 'commander';
 import { archiveTimeOf } from '../../api/archive-time.ts';
 import type { KmBackup } from '../../api/backup.ts';
 import { scheduleOf } from '../../fleet/find.ts';
+import { formatBytes, formatSeconds } from '../../log/units.ts';
 import type { Column } from '../km-backup/fitted-table.ts';
 import { wrapped } from '../km-backup/fitted-table.ts';
-import { formatBytes, formatSeconds } from '../km-backup/table.ts';
-import {
-  ALL_NAMESPACES,
-  addClusterFlags,
-  type ClusterFlags,
-  connect,
-  type PluginContext,
-} from './context.ts';
-import {
-  addOutputFlags,
-  ago,
-  type OutputFlags,
-  paint,
-  roomOf,
-  write,
-  writeData,
-  writeNames,
-  writeTable,
-} from './output.ts';
-
-interface Flags extends ClusterFlags, OutputFlags {
-  readonly allNamespaces: boolean;
-}
+import { ALL_NAMESPACES, addClusterFlags, connect, type PluginContext } from './context.ts';
+import { columnsFor, type ListFlags, listed, placeText } from './list-output.ts';
+import { addOutputFlags, ago, paint, roomOf, write, writeData, writeNames, writeTable } from './output.ts';
 
 export function command(context: PluginContext): Command {
   const list = new Command('list')
@@ -34,9 +15,9 @@ export function command(context: PluginContext): Command {
     .argument('[schedule]', 'only those of this schedule')
     .addOption(ALL_NAMESPACES);
   return addOutputFlags(addClusterFlags(list), ['wide', 'json', 'yaml', 'name']).action(
-    async (schedule: string | undefined, flags: Flags) => {
+    async (schedule: string | undefined, flags: ListFlags) => {
       const { cluster, namespace } = await connect(flags, context);
-      const where = flags.allNamespaces ? undefined : namespace;
+      const where = listed(flags, namespace);
       const fieldSelector = schedule === undefined ? undefined : `spec.scheduleName=${schedule}`;
       const { items } = await cluster.resources.backups.list(where, { fieldSelector, pageSize: 500 });
       if (items.length === 0 && schedule !== undefined && where !== undefined)
@@ -53,15 +34,14 @@ async function print(
   backups: readonly KmBackup[],
   nowMs: number,
   namespace: string | undefined,
-  flags: Flags,
+  flags: ListFlags,
   context: PluginContext,
 ): Promise<void> {
   if (flags.output === 'json' || flags.output === 'yaml')
     return writeData(flags.output, { apiVersion: 'v1', kind: 'List', items: backups });
   if (flags.output === 'name') return writeNames('kmbackup.km.duskmantle.io', backups);
   if (backups.length === 0) {
-    const where = namespace === undefined ? 'in this cluster' : `in namespace ${namespace} (-A shows all)`;
-    return write(wrapped(`No backups ${where}.`, roomOf(context), ''));
+    return write(wrapped(`No backups ${placeText(namespace)}.`, roomOf(context), ''));
   }
   writeTable(columnsOf(backups, nowMs, flags), flags, context);
 }
@@ -74,12 +54,8 @@ const COLOUR: Readonly<Record<string, 'red' | 'yellow' | 'green' | 'dim'>> = {
   Found: 'dim',
 };
 
-function columnsOf(backups: readonly KmBackup[], nowMs: number, flags: Flags): Column[] {
-  const column = (title: string, cell: (backup: KmBackup) => string, rest: Partial<Column> = {}): Column => ({
-    title,
-    cells: backups.map(cell),
-    ...rest,
-  });
+function columnsOf(backups: readonly KmBackup[], nowMs: number, flags: ListFlags): Column[] {
+  const column = columnsFor(backups);
   return [
     ...(flags.allNamespaces
       ? [column('NAMESPACE', ({ metadata }) => metadata.namespace, { least: 12 })]

@@ -3,8 +3,8 @@ import { gzipSync } from 'node:zlib';
 import { Command } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { collectReport } from '../../fleet/report.ts';
+import { formatBytes } from '../../log/units.ts';
 import { print } from '../km-backup/output.ts';
-import { formatBytes } from '../km-backup/table.ts';
 import { addClusterFlags, type ClusterFlags, connect, type PluginContext } from './context.ts';
 import { tarOf } from './tar.ts';
 

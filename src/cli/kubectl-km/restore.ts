@@ -18,10 +18,10 @@ import {
   restoreElsewhere,
 } from '../../fleet/restore.ts';
 import { why } from '../../fleet/why.ts';
+import { formatBytes, formatSeconds } from '../../log/units.ts';
 import { wrapped } from '../km-backup/fitted-table.ts';
 import { collect } from '../km-backup/option-values.ts';
 import { say } from '../km-backup/output.ts';
-import { formatBytes, formatSeconds } from '../km-backup/table.ts';
 import { addClusterFlags, type ClusterFlags, connect, type PluginContext } from './context.ts';
 import { addOutputFlags, type OutputFlags, paint, roomOf, write, writeData } from './output.ts';
 import { startTicker } from './progress.ts';

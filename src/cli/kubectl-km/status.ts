@@ -1,31 +1,11 @@
 import { Command } from 'commander';
 import { readOverview } from '../../fleet/overview.ts';
+import { formatBytes } from '../../log/units.ts';
 import { HEALTHS, type Overview, type ScheduleOverview, type Severity } from '../../overview/index.ts';
 import { type Column, wrapped } from '../km-backup/fitted-table.ts';
-import { formatBytes } from '../km-backup/table.ts';
-import {
-  ALL_NAMESPACES,
-  addClusterFlags,
-  type ClusterFlags,
-  connect,
-  type PluginContext,
-} from './context.ts';
-import {
-  addOutputFlags,
-  age,
-  ago,
-  ahead,
-  type OutputFlags,
-  paint,
-  roomOf,
-  write,
-  writeData,
-  writeTable,
-} from './output.ts';
-
-interface Flags extends ClusterFlags, OutputFlags {
-  readonly allNamespaces: boolean;
-}
+import { ALL_NAMESPACES, addClusterFlags, connect, type PluginContext } from './context.ts';
+import { columnsFor, type ListFlags, listed, placeText } from './list-output.ts';
+import { addOutputFlags, age, ago, ahead, paint, roomOf, write, writeData, writeTable } from './output.ts';
 
 export function command(context: PluginContext): Command {
   const status = new Command('status')
@@ -33,9 +13,9 @@ export function command(context: PluginContext): Command {
     .argument('[schedules...]', 'only these')
     .addOption(ALL_NAMESPACES);
   return addOutputFlags(addClusterFlags(status), ['wide', 'json', 'yaml']).action(
-    async (names: string[], flags: Flags) => {
+    async (names: string[], flags: ListFlags) => {
       const { cluster, namespace } = await connect(flags, context);
-      const where = flags.allNamespaces ? undefined : namespace;
+      const where = listed(flags, namespace);
       const all = await readOverview(cluster, where, { runs: 'unsuccessful' });
       const overview = names.length === 0 ? all : only(all, names);
       if (flags.output === 'json' || flags.output === 'yaml') return writeData(flags.output, overview);
@@ -52,13 +32,12 @@ function print(
   overview: Overview,
   nowMs: number,
   namespace: string | undefined,
-  flags: Flags,
+  flags: ListFlags,
   context: PluginContext,
 ): void {
   const { schedules } = overview;
   if (schedules.length === 0) {
-    const where = namespace === undefined ? 'in this cluster' : `in namespace ${namespace} (-A shows all)`;
-    write(wrapped(`No schedules ${where}.`, roomOf(context), ''));
+    write(wrapped(`No schedules ${placeText(namespace)}.`, roomOf(context), ''));
     return;
   }
   writeTable(columnsOf(schedules, nowMs, flags), flags, context);
@@ -72,16 +51,8 @@ export const COLOUR: Readonly<Record<Severity, 'red' | 'yellow' | 'green' | 'dim
   ok: 'green',
 };
 
-function columnsOf(schedules: readonly ScheduleOverview[], nowMs: number, flags: Flags): Column[] {
-  const column = (
-    title: string,
-    cell: (schedule: ScheduleOverview) => string,
-    rest: Partial<Column> = {},
-  ) => ({
-    title,
-    cells: schedules.map(cell),
-    ...rest,
-  });
+function columnsOf(schedules: readonly ScheduleOverview[], nowMs: number, flags: ListFlags): Column[] {
+  const column = columnsFor(schedules);
   const severityOf = new Map(
     Object.values(HEALTHS).map(({ label, severity }) => [label as string, severity]),
   );
