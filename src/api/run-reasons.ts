@@ -93,7 +93,7 @@ export const RUN_REASONS = {
   },
   ArchiveMissing: {
     exit: 'failure',
-    meaning: 'There is no archive of that name or path.',
+    meaning: 'No archive has this name or path.',
     kubectl: 'Check the name with `kubectl get kmb`.',
     shell: 'Check the path with `km-backup list`.',
   },

@@ -7,7 +7,7 @@ import { backupOf, scheduleOf } from './find.ts';
 
 /**
  * Suspends or resumes a schedule. A time that passed meanwhile starts no run.
- * @throws {FleetError} when there is no such schedule.
+ * @throws {FleetError} when the schedule does not exist.
  */
 export async function suspend(cluster: Cluster, place: Place, on: boolean): Promise<KmBackupSchedule> {
   const schedule = await scheduleOf(cluster, place);
@@ -17,7 +17,7 @@ export async function suspend(cluster: Cluster, place: Place, on: boolean): Prom
 
 /**
  * Approves a backup that the guard calls suspicious.
- * @throws {FleetError} when there is no such backup.
+ * @throws {FleetError} when the backup does not exist.
  */
 export async function approve(cluster: Cluster, place: Place): Promise<KmBackup> {
   await backupOf(cluster, place);

@@ -14,20 +14,20 @@ export type Subject =
   | { readonly kind: 'KmBackup'; readonly object: KmBackup }
   | { readonly kind: 'KmRestore'; readonly object: KmRestore };
 
-/** @throws {FleetError} when there is no such schedule. */
+/** @throws {FleetError} when the schedule does not exist. */
 export const scheduleOf = (cluster: Cluster, place: Place): Promise<KmBackupSchedule> =>
   found(cluster.resources.schedules, place, 'schedule');
 
-/** @throws {FleetError} when there is no such backup. */
+/** @throws {FleetError} when the backup does not exist. */
 export const backupOf = (cluster: Cluster, place: Place): Promise<KmBackup> =>
   found(cluster.resources.backups, place, 'backup');
 
-/** @throws {FleetError} when there is no such restore. */
+/** @throws {FleetError} when the restore does not exist. */
 export const restoreOf = (cluster: Cluster, place: Place): Promise<KmRestore> =>
   found(cluster.resources.restores, place, 'restore');
 
 /**
- * The schedule, run or restore of that name, looked for in this order.
+ * The schedule, run or restore with this name, looked for in this order.
  * @throws {FleetError} when there is none.
  */
 export async function subjectOf({ resources }: Cluster, { namespace, name }: Place): Promise<Subject> {

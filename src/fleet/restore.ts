@@ -60,7 +60,7 @@ export async function discardPlan({ resources }: Cluster, { namespace, name }: P
 /**
  * Starts the restore that was planned: of the archive that the plan pinned, and only if the plan still is the one with
  * this digest. Deletes the plan.
- * @throws {FleetError} when there is no such plan, or its digest is another.
+ * @throws {FleetError} when the plan does not exist, or has another digest.
  */
 export async function applyRestore(cluster: Cluster, plan: Place, digest: string): Promise<KmRestore> {
   const planned = await restoreOf(cluster, plan);

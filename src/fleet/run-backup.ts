@@ -17,7 +17,7 @@ export function generatedName(name: string, purpose: string): string {
 
 /**
  * Starts a run of a schedule now, as `kubectl create` of a KmBackup does. Also while the schedule is suspended.
- * @throws {FleetError} when there is no such schedule.
+ * @throws {FleetError} when the schedule does not exist.
  */
 export async function runBackup(cluster: Cluster, place: Place): Promise<KmBackup> {
   const { metadata }: KmBackupSchedule = await scheduleOf(cluster, place);

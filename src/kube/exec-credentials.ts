@@ -19,7 +19,7 @@ interface Credential {
   readonly expirationTimestamp?: string;
 }
 
-/** A token is fetched anew this long before it expires. */
+/** A token is fetched again this long before it expires. */
 const MARGIN_MS = 30_000;
 
 /**

@@ -89,7 +89,7 @@ export async function chooseArchive(
   if (!first) {
     throw new ArchiveError(
       isLocal ? 'ArchiveMissing' : 'CopyMissing',
-      `There is no archive ${wanted}: pass a name that km-backup list shows, a path, newest, or previous.`,
+      `No archive is called ${wanted}: pass a name that km-backup list shows, a path, newest, or previous.`,
     );
   }
   if (found.length === 1) return first;
