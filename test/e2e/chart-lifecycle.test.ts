@@ -6,7 +6,7 @@ import { run } from '../cluster/process.ts';
 import { installChart } from '../support/install.ts';
 import { eventually, type Kubectl, type KubeObject } from '../support/kubectl.ts';
 import { isFinished, runNow, schedule } from '../support/resources.ts';
-import { claim, mountOf, nodeIn, toolbox } from '../support/volume.ts';
+import { applyDataClaimWithNote, mountOf, nodeIn } from '../support/volume.ts';
 import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -51,13 +51,7 @@ const nodes = () => kubectl.run(['get', 'nodes', '-o', 'name']).then((names) => 
 beforeAll(async () => {
   ({ kubectl, remove } = await restrictedNamespace('chart'));
   operator = kubectlIn(cluster().operator.namespace);
-  await kubectl.apply([claim('data'), toolbox('toolbox', cluster().image, ['data'])]);
-  await kubectl.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
-  await nodeIn(
-    kubectl,
-    'toolbox',
-    `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(`${mountOf('data')}/note`)}, 'state')`,
-  );
+  await applyDataClaimWithNote(kubectl, cluster().image);
   const source = { persistentVolumeClaim: { claimName: 'data' } };
   await kubectl.apply([
     schedule('live', { source, suspend: true }),

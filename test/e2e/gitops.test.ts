@@ -4,7 +4,7 @@ import { stringify } from 'yaml';
 import { ensureKstatus, kstatusOf } from '../support/kstatus.ts';
 import type { Kubectl, KubeObject } from '../support/kubectl.ts';
 import { kmRestore, restored, runNow, schedule } from '../support/resources.ts';
-import { claim, mountOf, nodeIn, toolbox } from '../support/volume.ts';
+import { applyDataClaimWithNote, claim } from '../support/volume.ts';
 import { cluster, restrictedNamespace } from './context.ts';
 
 const source = { persistentVolumeClaim: { claimName: 'data' } };
@@ -19,13 +19,7 @@ let kubectl: Kubectl;
 let remove: () => Promise<void>;
 beforeAll(async () => {
   ({ kubectl, remove } = await restrictedNamespace('gitops'));
-  await kubectl.apply([claim('data'), toolbox('toolbox', cluster().image, ['data'])]);
-  await kubectl.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
-  await nodeIn(
-    kubectl,
-    'toolbox',
-    `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(`${mountOf('data')}/note`)}, 'state')`,
-  );
+  await applyDataClaimWithNote(kubectl, cluster().image);
   await kubectl.apply([nightly]);
   expect((await runNow(kubectl, 'nightly')).status?.phase).toBe('Succeeded');
   expect((await restored(kubectl, check)).status?.phase).toBe('Planned');

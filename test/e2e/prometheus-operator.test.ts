@@ -15,7 +15,7 @@ import {
   startPrometheusOperator,
 } from '../support/prometheus-operator.ts';
 import { runNow, schedule } from '../support/resources.ts';
-import { claim, mountOf, nodeIn, toolbox } from '../support/volume.ts';
+import { applyDataClaim, mountOf, nodeIn } from '../support/volume.ts';
 import { cluster, restrictedNamespace, setChartValues } from './context.ts';
 
 const CHART = join(import.meta.dirname, '../../charts/km-backup-operator');
@@ -132,8 +132,7 @@ beforeAll(async () => {
     'prometheusRule.labels.prometheus=km-e2e',
     'prometheusRule.runbookBaseUrl=https://example.com/alerts',
   );
-  await shop.apply([claim('data'), toolbox('toolbox', cluster().image, ['data'])]);
-  await shop.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
+  await applyDataClaim(shop, cluster().image);
   await shop.apply([
     schedule('orders', {
       source: { persistentVolumeClaim: { claimName: 'data' } },

@@ -7,7 +7,7 @@ import { eventually } from '../support/kubectl.ts';
 import { forwardOperatorHttp, type OperatorHttp } from '../support/operator-http.ts';
 import { ensurePrometheus, type Prometheus, startPrometheus } from '../support/prometheus.ts';
 import { runNow, schedule } from '../support/resources.ts';
-import { claim, mountOf, nodeIn, toolbox } from '../support/volume.ts';
+import { applyDataClaimWithNote } from '../support/volume.ts';
 import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
 
 let kubectl: Kubectl;
@@ -18,13 +18,7 @@ let folder: string;
 
 beforeAll(async () => {
   ({ kubectl, remove } = await restrictedNamespace('prometheus'));
-  await kubectl.apply([claim('data'), toolbox('toolbox', cluster().image, ['data'])]);
-  await kubectl.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
-  await nodeIn(
-    kubectl,
-    'toolbox',
-    `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(`${mountOf('data')}/note`)}, 'state')`,
-  );
+  await applyDataClaimWithNote(kubectl, cluster().image);
   await kubectl.apply([
     schedule('scraped', { source: { persistentVolumeClaim: { claimName: 'data' } }, suspend: true }),
   ]);

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { KmBackupLocation } from '../../src/api/location.ts';
 import type { CheckResult, CopyResult } from '../../src/api/location-result.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
+import { type Kill, runKills } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
 import { cleanResult, type StubKubeletOptions, type StubReport } from '../support/stub-kubelet.ts';
@@ -251,11 +252,6 @@ describe('a location', () => {
   );
 });
 
-interface Kill {
-  readonly write: number;
-  readonly when: 'before' | 'after';
-}
-
 describe('an operator killed at a write', () => {
   const run = inScene(async (scene, kill: Kill | undefined): Promise<number> => {
     const { proxy, file } = await scene.proxied();
@@ -299,17 +295,6 @@ describe('an operator killed at a write', () => {
 
   it('makes one check and one copy, whichever write it was', async () => {
     const writes = await run(undefined);
-    const kills = Array.from({ length: writes }, (_, index) => index + 1).flatMap((write) =>
-      (['before', 'after'] as const).map((when): Kill => ({ write, when })),
-    );
-    const failures: string[] = [];
-    const worker = async () => {
-      for (let kill = kills.shift(); kill; kill = kills.shift()) {
-        const { write, when } = kill;
-        await run(kill).catch((error) => failures.push(`killed ${when} write ${write}: ${error}`));
-      }
-    };
-    await Promise.all(Array.from({ length: 4 }, worker));
-    expect(failures).toEqual([]);
+    expect(await runKills({ writes, parallel: 4 }, run)).toEqual([]);
   }, 900_000);
 });

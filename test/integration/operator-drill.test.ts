@@ -5,6 +5,7 @@ import { KmBackupLocationSpec } from '../../src/api/location.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import type { KmRestore } from '../../src/api/restore.ts';
 import type { RestoreResult } from '../../src/api/restore-result.ts';
+import { type Kill, runKills } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
@@ -360,55 +361,42 @@ it(
 
 describe('an operator that is killed during a drill', () => {
   /** One drill, with one kill of the operator; gives how many writes there were. */
-  const run = inScene(
-    async (scene, kill: { write: number; when: 'before' | 'after' } | undefined): Promise<number> => {
-      const { proxy, file } = await scene.proxied();
-      await kubelet(scene);
-      await scene.schedule('notes', { drill: { every: 1, scratch } });
-      let writes = 0;
-      let killed = false;
-      let begun = false;
-      const underway = new Map<number, number>();
-      const start = () => scene.spawnOperator({ kubeconfig: file });
-      let operator = start();
-      const exited = once(operator, 'exit');
-      await settled(scene);
-      proxy.onWrite(async ({ phase, connection, path }) => {
-        // From the creation of the drill on.
-        begun ||= path.includes('/kmrestores');
-        if (!begun || path.includes('/events')) return;
-        if (phase === 'before') underway.set(connection, ++writes);
-        if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
-        killed = true;
-        operator.kill('SIGKILL');
-        await exited;
-        throw new Error('killed');
-      });
-      await backedUp(scene);
-      const done = story(scene);
-      if (kill) {
-        await Promise.race([exited, done]);
-        if (killed) operator = start();
-      }
-      await done;
-      return writes;
-    },
-  );
+  const run = inScene(async (scene, kill: Kill | undefined): Promise<number> => {
+    const { proxy, file } = await scene.proxied();
+    await kubelet(scene);
+    await scene.schedule('notes', { drill: { every: 1, scratch } });
+    let writes = 0;
+    let killed = false;
+    let begun = false;
+    const underway = new Map<number, number>();
+    const start = () => scene.spawnOperator({ kubeconfig: file });
+    let operator = start();
+    const exited = once(operator, 'exit');
+    await settled(scene);
+    proxy.onWrite(async ({ phase, connection, path }) => {
+      // From the creation of the drill on.
+      begun ||= path.includes('/kmrestores');
+      if (!begun || path.includes('/events')) return;
+      if (phase === 'before') underway.set(connection, ++writes);
+      if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
+      killed = true;
+      operator.kill('SIGKILL');
+      await exited;
+      throw new Error('killed');
+    });
+    await backedUp(scene);
+    const done = story(scene);
+    if (kill) {
+      await Promise.race([exited, done]);
+      if (killed) operator = start();
+    }
+    await done;
+    return writes;
+  });
 
   it('makes one drill with one Job and one result, whichever write it was', async () => {
     const writes = await run(undefined);
     expect(writes).toBeGreaterThan(8);
-    const kills = Array.from({ length: writes }, (_, index) => index + 1).flatMap((write) =>
-      (['before', 'after'] as const).map((when) => ({ write, when })),
-    );
-    const failures: string[] = [];
-    const worker = async () => {
-      for (let kill = kills.shift(); kill; kill = kills.shift()) {
-        const { write, when } = kill;
-        await run(kill).catch((error) => failures.push(`killed ${when} write ${write}: ${error}`));
-      }
-    };
-    await Promise.all(Array.from({ length: 6 }, worker));
-    expect(failures).toEqual([]);
+    expect(await runKills({ writes, parallel: 6 }, run)).toEqual([]);
   }, 900_000);
 });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { type Kill, runKills } from '../support/kills.ts';
 import { inScene } from '../support/operator-scene.ts';
 
 /** Runs of this length after the slot must be over before the next one is due. */
@@ -15,12 +16,6 @@ interface Round {
   readonly options: readonly string[];
   /** Pods end at once, or not before every Job was made. */
   readonly podsEnd: 'at once' | 'after the last Job';
-}
-
-interface Kill {
-  /** Counted from 1, in order of arrival at the API server. */
-  readonly write: number;
-  readonly when: 'before' | 'after';
 }
 
 /** One slot of every schedule, with one kill of the operator; gives the writes seen, each as `POST /path`. */
@@ -69,19 +64,8 @@ const run = inScene(async (scene, round: Round, kill: Kill | undefined): Promise
 });
 
 /** Runs the round once for every kill; gives what went wrong. */
-async function runAll(round: Round, writes: number): Promise<string[]> {
-  const kills = Array.from({ length: writes }, (_, index) => index + 1).flatMap((write) =>
-    (['before', 'after'] as const).map((when): Kill => ({ write, when })),
-  );
-  const failures: string[] = [];
-  const worker = async () => {
-    for (let kill = kills.shift(); kill; kill = kills.shift()) {
-      const { write, when } = kill;
-      await run(round, kill).catch((error) => failures.push(`killed ${when} write ${write}: ${error}`));
-    }
-  };
-  await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return failures;
+function runAll(round: Round, writes: number): Promise<string[]> {
+  return runKills({ writes, parallel: PARALLEL }, (kill) => run(round, kill));
 }
 
 describe('an operator killed at a write', () => {

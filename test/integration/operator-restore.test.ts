@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
 import type { KubeObject } from '../../src/kube/object.ts';
+import { type Kill, runKills } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
 import { ARCHIVE, backedUp, FOUND, restoreReport } from '../support/restore-scene.ts';
@@ -271,55 +272,42 @@ describe.each(stories)('a KmRestore that %s', (_, spec, end, from) => {
   );
 
   /** One restore, with one kill of the operator; gives how many writes there were. */
-  const run = inScene(
-    async (scene, kill: { write: number; when: 'before' | 'after' } | undefined): Promise<number> => {
-      const { proxy, file } = await scene.proxied();
-      await prepared(scene);
-      await backedUp(scene);
-      let writes = 0;
-      let killed = false;
-      const underway = new Map<number, number>();
-      const start = () => scene.spawnOperator({ kubeconfig: file });
-      let operator = start();
-      const exited = once(operator, 'exit');
-      proxy.onWrite(async ({ phase, connection, path }) => {
-        if (!path.includes('kmrestores') && !path.includes('/jobs') && !path.includes('/scale')) return;
-        if (phase === 'before') underway.set(connection, ++writes);
-        if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
-        killed = true;
-        operator.kill('SIGKILL');
-        await exited;
-        throw new Error('killed');
-      });
-      await create(scene, 'back', spec);
-      const done = ended(scene, 'back');
-      if (kill) {
-        await Promise.race([exited, done]);
-        if (killed) operator = start();
-      }
-      expect((await done).status).toMatchObject(end!);
-      await eventually(
-        () => replicasOf(scene),
-        (replicas) => replicas === REPLICAS,
-        (last) => `${REPLICAS} replicas, not ${last}`,
-      );
-      return writes;
-    },
-  );
+  const run = inScene(async (scene, kill: Kill | undefined): Promise<number> => {
+    const { proxy, file } = await scene.proxied();
+    await prepared(scene);
+    await backedUp(scene);
+    let writes = 0;
+    let killed = false;
+    const underway = new Map<number, number>();
+    const start = () => scene.spawnOperator({ kubeconfig: file });
+    let operator = start();
+    const exited = once(operator, 'exit');
+    proxy.onWrite(async ({ phase, connection, path }) => {
+      if (!path.includes('kmrestores') && !path.includes('/jobs') && !path.includes('/scale')) return;
+      if (phase === 'before') underway.set(connection, ++writes);
+      if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
+      killed = true;
+      operator.kill('SIGKILL');
+      await exited;
+      throw new Error('killed');
+    });
+    await create(scene, 'back', spec);
+    const done = ended(scene, 'back');
+    if (kill) {
+      await Promise.race([exited, done]);
+      if (killed) operator = start();
+    }
+    expect((await done).status).toMatchObject(end!);
+    await eventually(
+      () => replicasOf(scene),
+      (replicas) => replicas === REPLICAS,
+      (last) => `${REPLICAS} replicas, not ${last}`,
+    );
+    return writes;
+  });
 
   it('ends the same when the operator is killed before or after any of its writes', async () => {
     const writes = await run(undefined);
-    const kills = Array.from({ length: writes - from + 1 }, (_, index) => index + from).flatMap((write) =>
-      (['before', 'after'] as const).map((when) => ({ write, when })),
-    );
-    const failures: string[] = [];
-    const worker = async () => {
-      for (let kill = kills.shift(); kill; kill = kills.shift()) {
-        const { write, when } = kill;
-        await run(kill).catch((error) => failures.push(`killed ${when} write ${write}: ${error}`));
-      }
-    };
-    await Promise.all(Array.from({ length: 6 }, worker));
-    expect(failures).toEqual([]);
+    expect(await runKills({ from, writes, parallel: 6 }, run)).toEqual([]);
   }, 900_000);
 });

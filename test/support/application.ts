@@ -1,3 +1,5 @@
+import { JOB_USER } from './volume.ts';
+
 /** An application with an SQLite database on a claim: `/healthz`, and `/rows`, which counts what is in it. */
 const SERVER = `
 const { createServer } = require('node:http');
@@ -34,13 +36,7 @@ export function application(name: string, image: string, claimName: string): obj
         spec: {
           automountServiceAccountToken: false,
           terminationGracePeriodSeconds: 2,
-          securityContext: {
-            runAsNonRoot: true,
-            runAsUser: 65532,
-            runAsGroup: 65532,
-            fsGroup: 65532,
-            seccompProfile: { type: 'RuntimeDefault' },
-          },
+          securityContext: JOB_USER,
           containers: [
             {
               name: 'app',

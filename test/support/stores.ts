@@ -1,3 +1,5 @@
+import { JOB_USER } from './volume.ts';
+
 /** Two stores and a gateway that reads both, as real processes: each holds a generation, which it keeps on its claim. */
 
 const SERVE = (lines: string) => `
@@ -63,13 +65,7 @@ function workload(kind: 'Deployment' | 'StatefulSet', name: string, image: strin
         spec: {
           automountServiceAccountToken: false,
           terminationGracePeriodSeconds: 2,
-          securityContext: {
-            runAsNonRoot: true,
-            runAsUser: 65532,
-            runAsGroup: 65532,
-            fsGroup: 65532,
-            seccompProfile: { type: 'RuntimeDefault' },
-          },
+          securityContext: JOB_USER,
           containers: [
             {
               name,

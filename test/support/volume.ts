@@ -15,6 +15,15 @@ const MOUNT_ROOT = '/claims';
 /** Where `toolbox` mounts a claim. */
 export const mountOf = (claimName: string): string => `${MOUNT_ROOT}/${claimName}`;
 
+/** Of a pod that runs as the Jobs do, in a namespace that enforces `restricted`. */
+export const JOB_USER = {
+  runAsNonRoot: true,
+  runAsUser: 65532,
+  runAsGroup: 65532,
+  fsGroup: 65532,
+  seccompProfile: { type: 'RuntimeDefault' },
+} as const;
+
 /** An idle pod with claims mounted, as the user of the Jobs, to look into volumes. */
 export function toolbox(name: string, image: string, claims: readonly string[]): object {
   return {
@@ -24,13 +33,7 @@ export function toolbox(name: string, image: string, claims: readonly string[]):
     spec: {
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 0,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: 65532,
-        runAsGroup: 65532,
-        fsGroup: 65532,
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
+      securityContext: JOB_USER,
       containers: [
         {
           name: 'toolbox',
@@ -51,6 +54,23 @@ export function toolbox(name: string, image: string, claims: readonly string[]):
 /** Runs a Node.js program in a toolbox. Resolves with its output. */
 export function nodeIn(kubectl: Kubectl, pod: string, program: string): Promise<string> {
   return kubectl.exec(pod, ['node', '--input-type=module', '-'], program);
+}
+
+/** Applies a claim `data` with a pod `toolbox` on it, and waits for the pod. */
+export async function applyDataClaim(kubectl: Kubectl, image: string): Promise<void> {
+  await kubectl.apply([claim('data'), toolbox('toolbox', image, ['data'])]);
+  await kubectl.run(['wait', 'pod/toolbox', '--for=condition=Ready', '--timeout=180s']);
+}
+
+/** The same with a file in the claim. */
+export async function applyDataClaimWithNote(kubectl: Kubectl, image: string): Promise<void> {
+  await applyDataClaim(kubectl, image);
+  const file = JSON.stringify(`${mountOf('data')}/note`);
+  await nodeIn(
+    kubectl,
+    'toolbox',
+    `import { writeFileSync } from 'node:fs'; writeFileSync(${file}, 'state')`,
+  );
 }
 
 /** Program that fills `root` with an SQLite database, `files` small files, links and odd names. */
