@@ -303,16 +303,17 @@ export class Operator {
       return;
     }
     const { clock, jobs } = this.#options;
+    const nowMs = clock.now();
     const observed = await observeBackup(
       backup,
       this.cache,
       this.#resources,
       this.limiter,
       this.#podsOnNodes,
-      clock.now(),
+      nowMs,
     );
     try {
-      const plan = decideBackup(observed, jobs, clock.now());
+      const plan = decideBackup(observed, jobs, nowMs);
       await this.#apply(workOf('KmBackup', key), priority, plan);
       if (plan.steps.some((step) => step.kind === 'createJob')) this.#observeLag(backup);
     } catch (error) {
@@ -330,9 +331,10 @@ export class Operator {
     const restore = this.cache.restores.get(key);
     if (!restore) return;
     const { clock, jobs } = this.#options;
-    const observed = await observeRestore(restore, this.cache, this.#resources, clock.now());
+    const nowMs = clock.now();
+    const observed = await observeRestore(restore, this.cache, this.#resources, nowMs);
     try {
-      const plan = decideRestore(observed, jobs, clock.now());
+      const plan = decideRestore(observed, jobs, nowMs);
       await this.#apply(workOf('KmRestore', key), priority, plan);
     } catch (error) {
       if (!(error instanceof StepRefusedError)) throw error;

@@ -54,6 +54,14 @@ const drilled = (scene: OperatorScene, ended: (schedule: KmBackupSchedule) => bo
 const settled = (scene: OperatorScene) =>
   scene.scheduleUntil('notes', ({ status }) => status?.drill?.settledArchives !== undefined);
 
+/** Resolves once the drill says that the API server refuses its Job. */
+const refusedWith = (scene: OperatorScene, words: string) =>
+  eventually(
+    () => drills(scene),
+    ([drill]) => drill?.status?.conditions?.some(({ message }) => message.includes(words)) === true,
+    (last) => `the drill to say ${words}: ${JSON.stringify(last?.[0]?.status)}`,
+  );
+
 /** No Job, pod or claim of a drill is left, and nothing holds its KmRestore. */
 async function nothingLeft(scene: OperatorScene): Promise<void> {
   await eventually(
@@ -320,14 +328,19 @@ describe('a drill against a real API server', () => {
   it.each(hindrances)(
     'fails because of %s, and leaves nothing behind',
     inScene(async (scene, _name, quota, reason, words) => {
+      const clock = new ShiftedClock();
       await kubelet(scene, 'never start');
       // What the claim and the backup use is within the quota.
       if (quota) await scene.forbid(...quota);
       const target = { ...scratch, ...(!quota && { storageClassName: 'missing' }) };
-      await scene.schedule('notes', { drill: { every: 1, scratch: target, startDeadlineSeconds: 10 } });
-      await scene.operator();
+      await scene.schedule('notes', { drill: { every: 1, scratch: target, startDeadlineSeconds: 600 } });
+      const operator = await scene.operator({ clock });
       await settled(scene);
       await backedUp(scene);
+      if (reason === 'JobForbidden') await refusedWith(scene, words);
+      else await scene.warned(words);
+      clock.offsetMs = 600_000;
+      operator.resync();
       const schedule = await drilled(scene);
       expect(schedule.status).toMatchObject({ lastDrillResult: 'Failed', drill: { last: { reason } } });
       expect(recoverable(schedule)?.message).toContain(words);

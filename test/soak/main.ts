@@ -135,7 +135,8 @@ async function carryThrough({ cluster, dir, client, all, replicas }: Stage): Pro
   const random = seeded(seed);
   const faults = await inflictFaults({ cluster, replicas, random, log }, Date.now() + minutes * MINUTE_MS);
   log('no more faults; new processes, whose clock all but stands still so that no more scheduled times come');
-  const stoppedMs = Date.now();
+  // No end of a run then lies in the future, where the operator rightly would not believe it.
+  const stoppedMs = Math.max(...replicas.map((replica) => replica.latestMs()));
   for (const replica of replicas) {
     replica.proxy.clear();
     replica.setClock({ stoppedMs });

@@ -29,6 +29,8 @@ export class Replica {
   #child: ChildProcess | undefined;
   #wall: WallClock = { offsetMs: 0 };
   #clockSetRight: NodeJS.Timeout | undefined;
+  /** The latest time that its wall clock has shown; epoch milliseconds. */
+  #latestMs = 0;
   #wanted = true;
   /** How often it ended by itself because it lost the Lease, as it must. */
   lost = 0;
@@ -92,8 +94,17 @@ export class Replica {
   /** Sets its wall clock, now and after restarts. */
   setClock(wall: WallClock): void {
     clearTimeout(this.#clockSetRight);
+    this.#latestMs = this.latestMs();
     this.#wall = wall;
     if (this.#child?.connected) this.#child.send(wall, () => {});
+  }
+
+  /** The latest time that its wall clock has shown up to now; epoch milliseconds. */
+  latestMs(): number {
+    return Math.max(
+      this.#latestMs,
+      'stoppedMs' in this.#wall ? this.#wall.stoppedMs : Date.now() + this.#wall.offsetMs,
+    );
   }
 
   /** Sets its wall clock wrong for a while. */

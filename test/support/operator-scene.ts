@@ -207,6 +207,15 @@ export class OperatorScene {
     await this.all.pods.mergePatch(this.namespace, name, { status }, 'status');
   }
 
+  /** Resolves once a Warning of this namespace says `words`. */
+  async warned(words: string): Promise<void> {
+    await eventually(
+      () => this.core('events', 'Event').list(this.namespace),
+      ({ items }) => items.some(({ type, message }) => type === 'Warning' && String(message).includes(words)),
+      () => `a Warning that says ${words}`,
+    );
+  }
+
   /** Resolves once `count` Jobs exist. */
   async jobCount(count: number): Promise<void> {
     await eventually(

@@ -230,6 +230,20 @@ describe('which scheduled time a schedule runs', () => {
     expect(settledNow).toEqual(status);
   });
 
+  it.each([
+    ['Succeeded', 'lastSuccessfulTime'],
+    ['Failed', 'lastFailureTime'],
+  ] as const)('counts a run that %s by a clock that was ahead as ended by now', (phase, field) => {
+    const ahead = scheduledBackup(at('02:00:00'), { phase, completionTime: '2026-03-01T02:05:00Z' });
+    const before = settled('02:00:00', { [field]: '2026-03-01T01:00:07Z' });
+    const status = statusOf(decide(schedule({}, before), at('02:01:00'), [ahead]));
+    expect(status[field]).toBe('2026-03-01T02:01:00Z');
+    const still = statusOf(decide(schedule({}, status), at('02:01:30'), [ahead]));
+    expect(still).toEqual(status);
+    const later = statusOf(decide(schedule({}, still), at('02:06:00'), [ahead]));
+    expect(later[field]).toBe('2026-03-01T02:05:00Z');
+  });
+
   it('runs an interval schedule that was created while the clock was ahead', () => {
     const interval = schedule({ cron: undefined, intervalMinutes: 30 });
     interval.metadata.creationTimestamp = '2027-03-01T00:10:00Z';

@@ -149,6 +149,17 @@ function later(recorded: string | undefined, observed: string | undefined, nowMs
   return known !== recorded || observed > known ? observed : known;
 }
 
+/** When the newest run of a kind ended. One that the status has not seen yet has ended by now, whatever its clock says. */
+function endedAt(
+  recorded: string | undefined,
+  run: FinishedRun | undefined,
+  isNew: boolean,
+  nowMs: number,
+): string | undefined {
+  const time = run?.status?.completionTime;
+  return later(recorded, isNew && time !== undefined ? corrected(time, nowMs) : time, nowMs);
+}
+
 export interface Runs {
   /** Whether KmBackups are still to be created: until then a refusal to create one stays in the status. */
   creating: boolean;
@@ -210,8 +221,18 @@ export function statusOf(
     ...known({
       observedGeneration: schedule.metadata.generation,
       lastScheduleTime: later(before?.lastScheduleTime, time(latestSlotMs), nowMs),
-      lastSuccessfulTime: later(before?.lastSuccessfulTime, success?.status?.completionTime, nowMs),
-      lastFailureTime: later(before?.lastFailureTime, failure?.status?.completionTime, nowMs),
+      lastSuccessfulTime: endedAt(
+        before?.lastSuccessfulTime,
+        success,
+        before?.lastSuccessfulBackup?.name !== success?.metadata.name,
+        nowMs,
+      ),
+      lastFailureTime: endedAt(
+        before?.lastFailureTime,
+        failure,
+        failure === last && before?.lastBackup?.name !== failure?.metadata.name,
+        nowMs,
+      ),
       missedCountedTime: due.missed > 0 ? toTime(nowMs) : before?.missedCountedTime,
       lastMissedTime: time(due.lastMissedMs) ?? before?.lastMissedTime,
       nextScheduleTime: validity.ok && !schedule.spec.suspend ? toTime(validity.nextMs) : undefined,

@@ -244,10 +244,12 @@ async function explained(
 ): Promise<RestoreJobState> {
   const state = stateOfRestoreJob(job, pods);
   if (state.state !== 'active' || !state.start) return state;
-  const { scratch } = spec.target;
+  const { target, startDeadlineSeconds } = spec;
+  const { scratch } = target;
   // The scheduler says that the scratch volume is missing, not why.
   if (!state.start.unexplained && !scratch) return state;
-  if (nowMs < state.start.sinceMs + USUAL_START_MS) return state;
+  const neededAfterMs = Math.min(USUAL_START_MS, startDeadlineSeconds * 1000);
+  if (nowMs < state.start.sinceMs + neededAfterMs) return state;
   const { namespace } = job.metadata;
   const volumes = await Promise.all(
     (scratch ? pods : []).map(({ metadata }) =>
