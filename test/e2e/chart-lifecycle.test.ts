@@ -3,11 +3,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../cluster/process.ts';
-import { installChart } from '../support/install.ts';
 import { eventually, type Kubectl, type KubeObject } from '../support/kubectl.ts';
 import { isFinished, runNow, schedule } from '../support/resources.ts';
 import { applyDataClaimWithNote, mountOf, nodeIn } from '../support/volume.ts';
-import { cluster, kubectlIn, restrictedNamespace } from './context.ts';
+import { cluster, installOperator, kubectlIn, restrictedNamespace } from './context.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** The CustomResourceDefinitions of the release before. */
@@ -26,10 +25,7 @@ async function helm(...args: string[]): Promise<string> {
 }
 
 async function install(): Promise<void> {
-  const { kubectl: program, kubeconfig, image, helm: helmProgram, elevatedNamespace } = cluster();
-  const asHelm = (args: readonly string[]) => run(helmProgram, args, { env: { KUBECONFIG: kubeconfig } });
-  const values = [`elevated.namespaces={${elevatedNamespace}}`];
-  await installChart({ kubectl: program, helm: asHelm }, kubeconfig, image, values);
+  await installOperator();
   installed = true;
 }
 

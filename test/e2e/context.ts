@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { run } from '../cluster/process.ts';
+import { installChart } from '../support/install.ts';
 import { Kubectl } from '../support/kubectl.ts';
 
 /** What setup.ts hands to the test files. */
@@ -27,6 +28,15 @@ export const cluster = (): EndToEndCluster => inject('cluster');
 
 export const kubectlIn = (namespace: string): Kubectl =>
   new Kubectl(cluster().kubectl, cluster().kubeconfig, namespace);
+
+/** Installs the release that all tests share, with its values. */
+export async function installOperator(): Promise<void> {
+  const { kubectl, helm, kubeconfig, image, elevatedNamespace } = cluster();
+  const asHelm = (args: readonly string[]) => run(helm, args, { env: { KUBECONFIG: kubeconfig } });
+  await installChart({ kubectl, helm: asHelm }, kubeconfig, image, [
+    `elevated.namespaces={${elevatedNamespace}}`,
+  ]);
+}
 
 /** Changes values of the release that all tests share, as `helm upgrade --set`, and waits for the operator. */
 export async function setChartValues(...values: string[]): Promise<void> {

@@ -1,12 +1,11 @@
 /** The whole disaster: copies in a bucket, every claim gone, and the page brings the data back in a fresh namespace. */
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { application, service } from '../support/application.ts';
-import { checkout } from '../support/backup.ts';
+import { runPage, shellBlocks } from '../support/doc-blocks.ts';
 import { kmBackup } from '../support/km-backup.ts';
 import type { Kubectl, KubeObject } from '../support/kubectl.ts';
 import { machineAddress } from '../support/machine-address.ts';
@@ -133,31 +132,19 @@ afterAll(async () => {
 });
 
 /** Runs the commands of the page as a person would. */
-async function runPage(): Promise<string> {
-  const page = await readFile(join(checkout, 'docs/disaster-recovery.md'), 'utf8');
-  const section = page.slice(page.indexOf('## On a new cluster'), page.indexOf('## What can go wrong'));
-  const blocks = [...section.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
+async function followPage(): Promise<string> {
+  const blocks = shellBlocks('disaster-recovery.md', 'On a new cluster');
   expect(blocks.length).toBeGreaterThan(3);
-  // The page chooses a namespace in the kubeconfig: in a copy of it.
-  const kubeconfig = join(work, 'kubeconfig');
-  await copyFile(cluster().kubeconfig, kubeconfig);
-  await symlink(cluster().kubectl, join(work, 'kubectl'));
-  const env = {
-    ...KEYS,
-    HOME: work,
-    PATH: `${work}:${process.env['PATH']}`,
-    KUBECONFIG: kubeconfig,
-    NAMESPACE: after.namespace,
-    AWS_ENDPOINT_URL_S3: server.endpoint,
-    BUCKET: 'backups',
-    RECIPIENT: recipient,
-    SERIES: `${before.namespace}/app`,
-  };
-  return await new Promise((resolve, reject) =>
-    execFile('sh', ['-euc', blocks.join('\n')], { cwd: work, env }, (error, stdout, stderr) =>
-      error ? reject(new Error(`${error.message}\n${stdout}\n${stderr}`)) : resolve(stdout),
-    ),
-  );
+  return await runPage(blocks, cluster(), work, {
+    env: {
+      ...KEYS,
+      NAMESPACE: after.namespace,
+      AWS_ENDPOINT_URL_S3: server.endpoint,
+      BUCKET: 'backups',
+      RECIPIENT: recipient,
+      SERIES: `${before.namespace}/app`,
+    },
+  });
 }
 
 it('a drill restores the newest copy into scratch space', () => {
@@ -170,7 +157,7 @@ it('a drill restores the newest copy into scratch space', () => {
 describe('a cluster whose claims are gone', () => {
   it('gets the data back by the page, in a fresh namespace, and serves its query again', async () => {
     expect(await before.list('pvc')).toEqual([]);
-    expect(await runPage()).toContain('Succeeded');
+    expect(await followPage()).toContain('Succeeded');
     const { status } = await after.get('kmrestore', 'back');
     expect(status).toMatchObject({
       phase: 'Succeeded',
