@@ -107,6 +107,6 @@ function drawing(file, alt) {
   const dark = /@media \(prefers-color-scheme: dark\) \{ (svg \{[^}]*\}) \}/;
   if (!dark.test(svg)) throw new Error(`${file} has no dark scheme`);
   const image = (scheme, text) =>
-    `<img class="drawing ${scheme}" alt="${alt}" src="data:image/svg+xml;base64,${Buffer.from(text).toString('base64')}">`;
-  return image('light-only', svg.replace(dark, '')) + image('dark-only', svg.replace(dark, '$1'));
+    `<img class="${scheme}" alt="${alt}" src="data:image/svg+xml;base64,${Buffer.from(text).toString('base64')}">`;
+  return `<span class="drawing">${image('light-only', svg.replace(dark, ''))}${image('dark-only', svg.replace(dark, '$1'))}</span>`;
 }

@@ -150,7 +150,9 @@ export function scheduleFromCronJob(job: CronJob, options: ImportOptions): Trans
       !word.includes('=') &&
       word !== ''
     )
-      untranslated.push(`The script also runs ${word}: a schedule does not. Hooks or a copy may replace it.`);
+      untranslated.push(
+        `The script also runs ${word}: a schedule does not. A dump stays a CronJob of its own; spec.copies replaces an upload.`,
+      );
   for (const { name } of others) untranslated.push(`The container ${name} is left out.`);
   for (const { name } of pod.initContainers ?? [])
     untranslated.push(`The init container ${name} is left out.`);
