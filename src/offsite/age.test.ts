@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Decrypter, Encrypter } from 'age-encryption';
 import { describe, expect, test } from 'vitest';
 import { generateKeyPair, Opener, Sealer } from './age.ts';
+import { sealObject } from './growing-object.ts';
 
 const keys = await generateKeyPair();
 const other = await generateKeyPair();
@@ -13,7 +14,7 @@ describe.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])('%i bytes', (size)
   test('are sealed so that the library opens them, and the other way round', async () => {
     const decrypter = new Decrypter();
     decrypter.addIdentity(keys.identity);
-    const sealed = await new Sealer([other.recipient, keys.recipient]).seal(plain);
+    const sealed = await sealObject(new Sealer([other.recipient, keys.recipient]), plain);
     expect(Buffer.from(await decrypter.decrypt(sealed)).equals(plain)).toBe(true);
     const encrypter = new Encrypter();
     encrypter.addRecipient(keys.recipient);
@@ -22,7 +23,7 @@ describe.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])('%i bytes', (size)
   });
 
   test('are opened in parts', async () => {
-    const sealed = await new Sealer([keys.recipient]).seal(plain);
+    const sealed = await sealObject(new Sealer([keys.recipient]), plain);
     const part = await new Opener([keys.identity]).openPart(sealed.subarray(0, 8192), sealed.length, 'x');
     for (const [from, to] of [
       [0, 1],
@@ -43,7 +44,7 @@ describe.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])('%i bytes', (size)
   });
 
   test('cut or altered anywhere, they are refused', async () => {
-    const sealed = await new Sealer([keys.recipient]).seal(plain);
+    const sealed = await sealObject(new Sealer([keys.recipient]), plain);
     const opener = new Opener([keys.identity]);
     for (const at of [5, 60, 150, sealed.length - 20, sealed.length - 1]) {
       const altered = Buffer.from(sealed);
@@ -59,7 +60,7 @@ describe.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])('%i bytes', (size)
 });
 
 test('without an identity that fits, the message says whose fault it is', async () => {
-  const sealed = await new Sealer([keys.recipient]).seal(Buffer.from('x'));
+  const sealed = await sealObject(new Sealer([keys.recipient]), Buffer.from('x'));
   await expect(new Opener([other.identity]).open(sealed, 'pack 1')).rejects.toMatchObject({
     reason: 'IdentityMismatch',
     message: expect.stringContaining('pack 1 is encrypted for other recipients'),

@@ -2,14 +2,11 @@
  * Encrypts and decrypts whole objects as age files (https://age-encryption.org/v1). The library makes and reads the
  * header; the payload goes through OpenSSL, which is several times faster than the library's own JavaScript.
  */
-import { createCipheriv, createDecipheriv, hash, hkdfSync } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { ArchiveError } from '../archive/index.ts';
+import { CHUNK, chunksOf, damaged, NONCE, openChunks, payloadKey, SEALED_CHUNK, TAG } from './age-payload.ts';
 import type { ByteRange } from './location.ts';
-
-const CHUNK = 64 * 1024;
-const TAG = 16;
-const NONCE = 16;
 
 /** A pair made by `km-backup location keygen`. */
 export interface KeyPair {
@@ -46,8 +43,8 @@ export class Sealer {
     }
   }
 
-  /** @param into used for the result if it is large enough */
-  async seal(plain: Uint8Array, into?: Buffer): Promise<Buffer> {
+  /** A new object: its header with the nonce, and the key for its payload. */
+  async start(): Promise<{ readonly header: Uint8Array; readonly key: Buffer }> {
     const encrypter = new Encrypter();
     for (const recipient of this.#recipients) encrypter.addRecipient(recipient);
     let fileKey: Uint8Array | undefined;
@@ -61,7 +58,7 @@ export class Sealer {
     const empty = await encrypter.encrypt(new Uint8Array());
     // The empty payload is one tag; before it stands the nonce from which the payload's key is derived.
     const header = empty.subarray(0, empty.length - TAG);
-    return encryptPayload(plain, payloadKey(fileKey!, header.subarray(-NONCE)), header, into);
+    return { header, key: payloadKey(fileKey!, header.subarray(-NONCE)) };
   }
 }
 
@@ -87,7 +84,8 @@ export class Opener {
   /** @throws {ArchiveError} IdentityMismatch when no identity fits, ArchiveCorrupt when the object is damaged. */
   async open(sealed: Uint8Array, what: string): Promise<Buffer> {
     const { key, start } = await this.#payload(sealed, what);
-    return decryptPayload(sealed.subarray(start), key, what);
+    const payload = sealed.subarray(start);
+    return openChunks(payload, key, { first: 0, chunks: chunksOf(payload.length) }, what);
   }
 
   /**
@@ -141,100 +139,18 @@ export class SealedPart {
   rangeOf({ offset, length }: ByteRange): ByteRange {
     const first = Math.floor(offset / CHUNK);
     const end = Math.floor((offset + length - 1) / CHUNK) + 1;
-    const from = this.#start + first * (CHUNK + TAG);
-    const to = Math.min(this.#sizeBytes, this.#start + end * (CHUNK + TAG));
+    const from = this.#start + first * SEALED_CHUNK;
+    const to = Math.min(this.#sizeBytes, this.#start + end * SEALED_CHUNK);
     return { offset: from, length: Math.max(1, to - from) };
   }
 
   /** @param sealed the bytes of `rangeOf` the same range */
   open(sealed: Uint8Array, { offset, length }: ByteRange): Buffer {
     const first = Math.floor(offset / CHUNK);
-    const chunks = Math.max(1, Math.ceil((this.#sizeBytes - this.#start) / (CHUNK + TAG)));
-    const plain = decryptChunks(sealed, this.#key, { first, chunks }, this.#what);
+    const chunks = chunksOf(this.#sizeBytes - this.#start);
+    const plain = openChunks(sealed, this.#key, { first, chunks }, this.#what);
     return plain.subarray(offset - first * CHUNK, offset - first * CHUNK + length);
   }
-}
-
-/** Length of a sealed object in addition to the header: nonce and a tag for each chunk. */
-export function sealedOverhead(plainBytes: number): number {
-  return NONCE + TAG * Math.max(1, Math.ceil(plainBytes / CHUNK));
-}
-
-function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', fileKey, nonce, 'payload', 32));
-}
-
-/** STREAM: an 11-byte counter, then 1 for the last chunk. */
-function chunkNonce(index: number, isLast: boolean): Buffer {
-  const nonce = Buffer.alloc(12);
-  nonce.writeUInt32BE(index, 7);
-  nonce[11] = isLast ? 1 : 0;
-  return nonce;
-}
-
-function encryptPayload(
-  plain: Uint8Array,
-  key: Buffer,
-  header: Uint8Array,
-  into: Buffer = Buffer.alloc(0),
-): Buffer {
-  const chunks = Math.max(1, Math.ceil(plain.length / CHUNK));
-  const length = header.length + plain.length + chunks * TAG;
-  const sealed = into.length < length ? Buffer.allocUnsafe(length) : into.subarray(0, length);
-  sealed.set(header);
-  let at = header.length;
-  for (let index = 0; index < chunks; index++) {
-    const cipher = createCipheriv('chacha20-poly1305', key, chunkNonce(index, index === chunks - 1), {
-      authTagLength: TAG,
-    });
-    at += cipher.update(plain.subarray(index * CHUNK, (index + 1) * CHUNK)).copy(sealed, at);
-    cipher.final();
-    at += cipher.getAuthTag().copy(sealed, at);
-  }
-  return sealed;
-}
-
-function decryptPayload(payload: Uint8Array, key: Buffer, what: string): Buffer {
-  const chunks = Math.max(1, Math.ceil(payload.length / (CHUNK + TAG)));
-  return decryptChunks(payload, key, { first: 0, chunks }, what);
-}
-
-/** @param at index of the first chunk in `sealed`, and how many chunks the whole payload has */
-function decryptChunks(
-  sealed: Uint8Array,
-  key: Buffer,
-  at: { readonly first: number; readonly chunks: number },
-  what: string,
-): Buffer {
-  const count = Math.max(1, Math.ceil(sealed.length / (CHUNK + TAG)));
-  const lastLength = sealed.length - (count - 1) * (CHUNK + TAG);
-  const isWhole = at.first + count === at.chunks || lastLength === CHUNK + TAG;
-  if (lastLength < TAG || (lastLength === TAG && at.chunks > 1) || !isWhole) {
-    throw damaged(what, 'it is cut short');
-  }
-  const plain = Buffer.allocUnsafe(sealed.length - count * TAG);
-  let done = 0;
-  for (let index = 0; index < count; index++) {
-    const start = index * (CHUNK + TAG);
-    const end = Math.min(sealed.length, start + CHUNK + TAG) - TAG;
-    const number = at.first + index;
-    const decipher = createDecipheriv(
-      'chacha20-poly1305',
-      key,
-      chunkNonce(number, number === at.chunks - 1),
-      {
-        authTagLength: TAG,
-      },
-    );
-    decipher.setAuthTag(sealed.subarray(end, end + TAG));
-    done += decipher.update(sealed.subarray(start, end)).copy(plain, done);
-    try {
-      decipher.final();
-    } catch {
-      throw damaged(what, `its content was altered or cut (chunk ${number + 1} of ${at.chunks})`);
-    }
-  }
-  return plain;
 }
 
 /** Whether the first bytes of an age file hold its header and nonce. */
@@ -250,8 +166,4 @@ function headerEnd(sealed: Uint8Array): number | undefined {
   const mac = head.indexOf('\n--- ');
   const end = mac < 0 ? -1 : head.indexOf('\n', mac + 1);
   return end < 0 ? undefined : end + 1;
-}
-
-function damaged(what: string, why: string): ArchiveError {
-  return new ArchiveError('ArchiveCorrupt', `${what} is damaged: ${why}.`);
 }

@@ -14,10 +14,11 @@ import { codeOf } from '../posix/system-error.ts';
 import type { Sealer } from './age.ts';
 import { addToCatalog } from './catalog.ts';
 import { unmarkDead } from './dead-packs.ts';
+import { GrowingObject } from './growing-object.ts';
 import { indexKey, listKey, manifestKey, packName, packsPrefix } from './keys.ts';
 import { appendRun, encodeList, type Run } from './list-file.ts';
 import type { Location } from './location.ts';
-import { IndexWriter, memberDigest } from './member-index.ts';
+import { IndexWriter, MemberDigests } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
 import { knownMembers, packsWorthKeeping } from './previous-copies.ts';
 import { readList, sizesOfPacks } from './stored-archives.ts';
@@ -37,7 +38,7 @@ export interface CopyOptions {
   readonly lockWaitMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: CopyProgress) => void) | undefined;
-  /** Packs under way at once; each takes about 16 MiB of memory. */
+  /** Packs under way at once; each takes about 9 MB of memory. */
   readonly uploads?: number | undefined;
   /** Bytes after which a pack is closed. */
   readonly packBytes?: number | undefined;
@@ -65,8 +66,9 @@ export interface CopyReport {
 
 /** A long manifest is stored in parts of this many bytes. */
 const MANIFEST_PART = 16 * 1024 * 1024;
+const MANIFEST_SLICE = 1024 * 1024;
 const UPLOADS = 3;
-const PACK_BYTES = 16 * 1024 * 1024;
+const PACK_BYTES = 8 * 1024 * 1024;
 
 /**
  * The list is stored last: until then the location holds no trace of the archive but packs that nothing names.
@@ -144,13 +146,14 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   await unmarkDead(location, series, new Set(resumed.map(({ pack }) => pack)));
 
   const index = new IndexWriter(writer.salt);
+  const digests = new MemberDigests(writer.salt);
   const runs: Run[] = [];
   let reusedBytes = 0;
   const done = { members: 0, bytes: 0 };
   try {
     for await (const { member } of readMemberLines(manifest)) {
       signal?.throwIfAborted();
-      const digest = memberDigest(writer.salt, member.sha256);
+      const digest = digests.of(member.sha256);
       const stored = known.get(digest);
       let place = uploader.placeOf(digest);
       if (place === undefined && stored?.length === member.size && worthKeeping.has(stored.pack))
@@ -265,15 +268,20 @@ async function putManifest(
   archive: string,
 ): Promise<number> {
   const fd = fs.openSync(manifest, 'r');
+  const slice = Buffer.allocUnsafe(MANIFEST_SLICE);
+  let room: Buffer = Buffer.alloc(0);
   try {
     for (let part = 0; ; part++) {
-      const bytes = Buffer.allocUnsafe(MANIFEST_PART);
-      const count = fs.readSync(fd, bytes, 0, MANIFEST_PART, part * MANIFEST_PART);
-      if (count === 0) return part;
-      const plain = bytes.subarray(0, count);
+      const object = await GrowingObject.start(sealer, room);
+      for (let read = -1; read !== 0 && object.plainBytes < MANIFEST_PART; ) {
+        read = fs.readSync(fd, slice, 0, MANIFEST_SLICE, part * MANIFEST_PART + object.plainBytes);
+        object.append(slice.subarray(0, read));
+      }
+      if (object.plainBytes === 0) return part;
       const key = manifestKey(series, archive, part, sealer !== undefined);
-      await location.put(key, sealer ? await sealer.seal(plain) : plain, { retainUntil });
-      if (count < MANIFEST_PART) return part + 1;
+      await location.put(key, object.finish(), { retainUntil });
+      if (object.plainBytes < MANIFEST_PART) return part + 1;
+      room = object.room;
     }
   } finally {
     fs.closeSync(fd);

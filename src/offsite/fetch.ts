@@ -175,9 +175,13 @@ export async function fetchMembers(
   const fd = fs.openSync(file, 'wx', 0o600);
   try {
     fs.ftruncateSync(fd, list.sizeBytes);
-    const packs = await readPieces(options, list, pieces, ({ position }, bytes) =>
-      writeAll(fd, bytes, position),
-    );
+    const ofBytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    let done = 0;
+    const packs = await readPieces(options, list, pieces, ({ position }, bytes) => {
+      writeAll(fd, bytes, position);
+      done += bytes.length;
+      options.progress?.(done, ofBytes);
+    });
     return { packs };
   } finally {
     fs.closeSync(fd);

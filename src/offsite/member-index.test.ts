@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { KnownMembers } from './known-members.ts';
-import { IndexWriter, isOfSalt, memberDigest, type PlacedMember, placedMembers } from './member-index.ts';
+import { IndexWriter, isOfSalt, MemberDigests, type PlacedMember, placedMembers } from './member-index.ts';
 
 const salt = Buffer.alloc(32, 7);
 const member = fc.record({
@@ -72,5 +72,14 @@ test('another salt has other digests, and says so', () => {
   const index = new IndexWriter(salt).bytes();
   expect([isOfSalt(index, salt), isOfSalt(index, other)]).toEqual([true, false]);
   const sha = 'ab'.repeat(32);
-  expect(memberDigest(salt, sha).equals(memberDigest(other, sha))).toBe(false);
+  expect(new MemberDigests(salt).of(sha).equals(new MemberDigests(other).of(sha))).toBe(false);
+});
+
+test('digests are HMACs, one after the other', () => {
+  const digests = new MemberDigests(salt);
+  for (let at = 0; at < 20; at++) {
+    const sha = randomBytes(32);
+    const wanted = createHmac('sha256', salt).update(sha).digest().subarray(0, 16);
+    expect(digests.of(sha.toString('hex')).equals(wanted)).toBe(true);
+  }
 });

@@ -2,7 +2,7 @@
  * The index of an archive: a keyed digest and the length of each member, in the archive's order. With the list it says
  * what a series has stored, without telling a reader of the location what the members hold.
  */
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { ArchiveError } from '../archive/index.ts';
 import type { Run } from './list-file.ts';
 
@@ -11,15 +11,36 @@ const SALT_ID = 8;
 /** 128 bits of the HMAC: no two members of a series meet by chance, and nobody without the salt can make one. */
 export const DIGEST = 16;
 const RECORD = DIGEST + 4;
+const HMAC_BLOCK = 64;
+const SHA256 = 32;
 
 /** Names the salt without telling it. */
 export function saltId(salt: Uint8Array): Buffer {
   return createHash('sha256').update('km-backup salt id').update(salt).digest().subarray(0, SALT_ID);
 }
 
-/** @param sha256 hex digest of a member's compressed bytes */
-export function memberDigest(salt: Uint8Array, sha256: string): Buffer {
-  return createHmac('sha256', salt).update(sha256, 'hex').digest().subarray(0, DIGEST);
+/**
+ * HMAC-SHA-256 of digests. One object of `node:crypto` for each member would hold more memory, until it is collected,
+ * than everything else that is known of the member.
+ */
+export class MemberDigests {
+  readonly #inner: Buffer;
+  readonly #outer: Buffer;
+
+  /** @param salt at most 64 bytes */
+  constructor(salt: Uint8Array) {
+    const padded = Buffer.alloc(HMAC_BLOCK);
+    padded.set(salt);
+    this.#inner = Buffer.concat([padded.map((byte) => byte ^ 0x36), Buffer.alloc(SHA256)]);
+    this.#outer = Buffer.concat([padded.map((byte) => byte ^ 0x5c), Buffer.alloc(SHA256)]);
+  }
+
+  /** @param sha256 hex digest of a member's compressed bytes */
+  of(sha256: string): Buffer {
+    this.#inner.write(sha256, HMAC_BLOCK, 'hex');
+    this.#outer.set(hash('sha256', this.#inner, 'buffer'), HMAC_BLOCK);
+    return hash('sha256', this.#outer, 'buffer').subarray(0, DIGEST);
+  }
 }
 
 /** Collects the records of an archive's members. */

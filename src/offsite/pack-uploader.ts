@@ -1,5 +1,6 @@
 /** Gathers members into packs and stores these, a few at a time. */
 import type { Sealer } from './age.ts';
+import { GrowingObject } from './growing-object.ts';
 import { KnownMembers } from './known-members.ts';
 import type { Location } from './location.ts';
 import type { PlacedMember } from './member-index.ts';
@@ -14,8 +15,8 @@ interface PackUploaderOptions {
   readonly uploads: number;
   /** A pack is closed once it holds this much; its last member may take it beyond. */
   readonly packBytes: number;
-  /** Told of each pack that the location has confirmed. */
-  readonly confirmed: (pack: ConfirmedPack) => void;
+  /** Told of each pack that the location has confirmed, and awaited. */
+  readonly confirmed: (pack: ConfirmedPack) => Promise<void>;
 }
 
 /** More than the header of an age file with 20 recipients. */
@@ -24,7 +25,7 @@ const SEAL_BYTES = 16 * 1024;
 interface OpenPack {
   readonly name: string;
   readonly members: [digest: string, length: number][];
-  length: number;
+  readonly object: GrowingObject;
 }
 
 type Place = Pick<PlacedMember, 'pack' | 'offset'>;
@@ -38,9 +39,7 @@ export class PackUploader {
   /** Members of this copy, so that equal ones are stored once. */
   readonly #placed = new KnownMembers();
   readonly #running = new Set<Promise<void>>();
-  /** What the open pack holds; used again from pack to pack. */
-  #plain = Buffer.alloc(0);
-  /** What held packs that are stored; used again, because the memory of dropped buffers is freed late. */
+  /** Memory of packs that are stored; used again, because the memory of dropped buffers is freed late. */
   readonly #spare: Buffer[] = [];
   #open: OpenPack | undefined;
   #failure: unknown;
@@ -65,15 +64,17 @@ export class PackUploader {
   /** Puts a member into the open pack. @param bytes are copied */
   async add(digest: Uint8Array, bytes: Uint8Array): Promise<Place> {
     this.#throwIfFailed();
-    this.#open ??= { name: this.#options.nameOf(), members: [], length: 0 };
-    const pack = this.#open;
-    const place = { pack: pack.name, offset: pack.length };
-    this.#reserve(pack.length, bytes.length);
-    this.#plain.set(bytes, pack.length);
-    pack.members.push([Buffer.from(digest).toString('hex'), bytes.length]);
-    pack.length += bytes.length;
+    this.#open ??= {
+      name: this.#options.nameOf(),
+      members: [],
+      object: await GrowingObject.start(this.#options.sealer, this.#room()),
+    };
+    const { name: pack, members, object } = this.#open;
+    const place = { pack, offset: object.plainBytes };
+    object.append(bytes);
+    members.push([Buffer.from(digest).toString('hex'), bytes.length]);
     this.#placed.add({ digest, ...place, length: bytes.length });
-    if (pack.length >= this.#options.packBytes) await this.#close();
+    if (object.plainBytes >= this.#options.packBytes) await this.#close();
     return place;
   }
 
@@ -90,46 +91,28 @@ export class PackUploader {
     await Promise.allSettled(this.#running);
   }
 
-  #reserve(used: number, more: number): void {
-    if (used + more <= this.#plain.length) return;
+  /** Room for a pack; memory that is not written to is not taken from the system. */
+  #room(): Buffer {
     const { packBytes } = this.#options;
-    // Twice as large, but not much beyond what a pack holds.
-    const size = Math.max(used + more, Math.min(2 * this.#plain.length, packBytes + (packBytes >> 3)));
-    const larger = Buffer.allocUnsafe(size);
-    this.#plain.copy(larger, 0, 0, used);
-    this.#plain = larger;
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(packBytes + (packBytes >> 3) + SEAL_BYTES);
   }
 
   async #close(): Promise<void> {
     const pack = this.#open;
     this.#open = undefined;
     if (!pack) return;
-    const { sealer, uploads } = this.#options;
-    // Room first, so that no more than `uploads` sealed packs exist at once.
-    while (this.#running.size >= uploads) await Promise.race(this.#running);
+    // Room first, so that no more than `uploads` packs are under way at once.
+    while (this.#running.size >= this.#options.uploads) await Promise.race(this.#running);
     this.#throwIfFailed();
-    const plain = this.#plain.subarray(0, pack.length);
-    const buffer = this.#spareFor(pack.length);
-    const stored = sealer ? await sealer.seal(plain, buffer) : buffer.subarray(0, plain.copy(buffer));
-    const upload = this.#upload(pack, stored)
+    const upload = this.#upload(pack, pack.object.finish())
       .catch((error: unknown) => {
         this.#failure ??= error;
       })
       .finally(() => {
-        this.#spare.push(buffer);
+        this.#spare.push(pack.object.room);
         this.#running.delete(upload);
       });
     this.#running.add(upload);
-  }
-
-  /** A buffer with room for a pack and what encryption adds. */
-  #spareFor(length: number): Buffer {
-    const { packBytes } = this.#options;
-    const needed = length + (length >> 6) + SEAL_BYTES;
-    const spare = this.#spare.pop();
-    if (spare && spare.length >= needed) return spare;
-    // Most packs hold a little more than `packBytes`.
-    return Buffer.allocUnsafe(length < packBytes ? needed : Math.max(needed, packBytes + (packBytes >> 3)));
   }
 
   async #upload({ name, members }: OpenPack, stored: Buffer): Promise<void> {
@@ -138,7 +121,7 @@ export class PackUploader {
     this.uploadedBytes += stored.length;
     this.packs++;
     this.packBytes.set(name, stored.length);
-    confirmed({ pack: name, sizeBytes: stored.length, members });
+    await confirmed({ pack: name, sizeBytes: stored.length, members });
   }
 
   #throwIfFailed(): void {

@@ -2,7 +2,7 @@
 import { ArchiveError, readMemberLines } from '../archive/index.ts';
 import { KnownMembers } from './known-members.ts';
 import type { Location } from './location.ts';
-import { isOfSalt, memberDigest, placedMembers } from './member-index.ts';
+import { isOfSalt, MemberDigests, placedMembers } from './member-index.ts';
 import { listedArchives, readIndex, readList } from './stored-archives.ts';
 import type { Writer } from './writer-state.ts';
 
@@ -55,8 +55,9 @@ export async function packsWorthKeeping(
 ): Promise<ReadonlySet<string>> {
   const used = new Map<string, number>();
   if (known.size === 0) return new Set();
+  const digests = new MemberDigests(salt);
   for await (const { member } of readMemberLines(manifest)) {
-    const place = known.get(memberDigest(salt, member.sha256));
+    const place = known.get(digests.of(member.sha256));
     if (place) used.set(place.pack, (used.get(place.pack) ?? 0) + member.size);
   }
   return new Set(

@@ -1,5 +1,4 @@
 /** A location in a bucket of any S3 server. Uses PUT, GET, HEAD, LIST and DELETE only, and multipart uploads never. */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import {
@@ -16,6 +15,7 @@ import {
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ArchiveError } from '../archive/index.ts';
 import { Retrier } from '../clock/retry.ts';
+import { digestInBackground } from '../posix/openssl.ts';
 import type { ByteRange, Location, PutOptions, StoredObject } from './location.ts';
 import type { Throttle } from './throttle.ts';
 
@@ -81,22 +81,24 @@ export class S3Location implements Location {
   }
 
   async put(key: string, bytes: Uint8Array, { retainUntil }: PutOptions = {}): Promise<void> {
-    const md5 = createHash('md5').update(bytes).digest();
+    const [md5, sha256] = await Promise.all([
+      digestInBackground('md5', bytes),
+      digestInBackground('sha256', bytes),
+    ]);
     const { objectLock, throttle } = this.#options;
     const stored = await this.#ask('PUT', key, async (how) => {
       await throttle?.take(bytes.length, this.#options.signal);
-      const { ETag } = await this.#client.send(
-        new PutObjectCommand({
-          ...this.#object(key),
-          Body: bytes,
-          ContentLength: bytes.length,
-          // Buckets with object lock demand it; everywhere else it lets the server find what was altered on the way.
-          ContentMD5: md5.toString('base64'),
-          ...(objectLock &&
-            retainUntil && { ObjectLockMode: objectLock, ObjectLockRetainUntilDate: retainUntil }),
-        }),
-        how,
-      );
+      const command = new PutObjectCommand({
+        ...this.#object(key),
+        Body: bytes,
+        ContentLength: bytes.length,
+        // Buckets with object lock demand it; everywhere else it lets the server find what was altered on the way.
+        ContentMD5: md5.toString('base64'),
+        ...(objectLock &&
+          retainUntil && { ObjectLockMode: objectLock, ObjectLockRetainUntilDate: retainUntil }),
+      });
+      signWith(command, sha256);
+      const { ETag } = await this.#client.send(command, how);
       const head = await this.#headOrNothing(key, how);
       const tag = md5OfTag({ ETag, ServerSideEncryption: head?.ServerSideEncryption });
       const isRight =
@@ -151,7 +153,7 @@ export class S3Location implements Location {
       // Altered on the way: another try helps. Altered where it lies: the reader of the bytes finds out what is wrong.
       if (
         tag !== undefined &&
-        tag !== createHash('md5').update(bytes).digest('hex') &&
+        tag !== (await digestInBackground('md5', bytes)).toString('hex') &&
         alteredAnswers++ < 2
       ) {
         throw new BrokenAnswer(`${this.url}/${key}: the bytes are not those that were stored`);
@@ -264,6 +266,16 @@ export class S3Location implements Location {
         'No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a shared credentials file, or a web identity.',
       );
     }
+    // The file of the token is all that a request reads.
+    if (/^(InvalidIdentityToken|IDPRejectedClaim)/.test(name) || code === 'ENOENT' || code === 'EACCES') {
+      return this.#failure(
+        'LocationDenied',
+        verb,
+        key,
+        error,
+        'The token of the web identity cannot be read, or is not accepted. Check AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN and the trust policy of the role.',
+      );
+    }
     if (/Skewed/.test(name)) {
       return this.#failure(
         'LocationDenied',
@@ -329,6 +341,18 @@ export class S3Location implements Location {
       cause: error,
     });
   }
+}
+
+/** Spares the SDK hashing the body for its signature, for which this thread would stand still. */
+function signWith(command: PutObjectCommand, sha256: Buffer): void {
+  command.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { readonly headers: Record<string, string> };
+      headers['x-amz-content-sha256'] = sha256.toString('hex');
+      return next(args);
+    },
+    { step: 'build', name: 'bodyDigest' },
+  );
 }
 
 interface RequestHow {

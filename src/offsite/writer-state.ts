@@ -1,6 +1,7 @@
 /** What a writer keeps beside the local archives: its salt, and a checkpoint while a copy goes on. */
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { ArchiveError } from '../archive/index.ts';
 import { writeFileAtomic } from '../posix/atomic-file.ts';
@@ -158,13 +159,13 @@ export class Checkpoint {
     });
   }
 
-  add(pack: ConfirmedPack): void {
-    const fd = fs.openSync(this.#file, 'a', 0o600);
+  async add(pack: ConfirmedPack): Promise<void> {
+    const file = await open(this.#file, 'a', 0o600);
     try {
-      fs.writeSync(fd, `${JSON.stringify(pack)}\n`);
-      fs.fsyncSync(fd);
+      await file.write(`${JSON.stringify(pack)}\n`);
+      await file.sync();
     } finally {
-      fs.closeSync(fd);
+      await file.close();
     }
   }
 
