@@ -44,6 +44,7 @@ export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/
 export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';
 export { type LastRestore, lastRestore } from './restore/last-restore.ts';
 export { listEntries } from './restore/list-entries.ts';
+export { membersNeeded } from './restore/members-needed.ts';
 export { digestOf } from './restore/pinned-archive.ts';
 export { checkPlan, type PlanReport, planRestore } from './restore/plan-restore.ts';
 export type { RestoreProgress } from './restore/progress.ts';

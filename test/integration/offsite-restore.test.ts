@@ -2,10 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { RestoreResult } from '../../src/api/restore-result.ts';
+import { restore as kmRestore, membersNeeded, membersOfPaths } from '../../src/archive/index.ts';
+import { fetchMembers, type Location, locationAt, readList } from '../../src/offsite/index.ts';
 import { Sandbox } from '../support/backup.ts';
-import { sha256 } from '../support/copies.ts';
+import { copyTo, sha256 } from '../support/copies.ts';
 import { type Ended, expectWords, kmBackup } from '../support/km-backup.ts';
 import { describeTree } from '../support/tree.ts';
 
@@ -278,5 +280,131 @@ describe('the Jobs of one request', () => {
     const ended = await restore('--work-dir', at('missing'), url, at('elsewhere'));
     expectWords(ended);
     expect(ended.stderr).toContain('--work-dir');
+  });
+});
+
+describe('in place', () => {
+  const FILES = 40;
+  let own: Sandbox;
+  let location: Location;
+  let archive: string;
+  const inOwn = (...names: string[]) => path.join(own.root, ...names);
+  const restoreInPlace = (...args: string[]) =>
+    km('restore', ...args, '--result-file', resultFile, `dir:${inOwn('location')}`, own.source);
+  const packsOf = () => fs.globSync('packs/**/*.pack', { cwd: inOwn('location') }).sort();
+
+  beforeEach(async () => {
+    own = new Sandbox();
+    for (let file = 0; file < FILES; file++) own.write(`data/${file}`, randomBytes(30_000));
+    own.write('large', randomBytes(3_000_000));
+    own.clockAheadMs = 5_000;
+    archive = (await own.back()).result.archive!.path;
+    location = await locationAt(`dir:${inOwn('location')}`, {});
+    await copyTo(location, archive, { packBytes: 100_000 });
+  });
+  afterEach(() => own[Symbol.dispose]());
+
+  const change = () => {
+    own.write('data/3', 'changed');
+    fs.rmSync(path.join(own.source, 'data/7'));
+    own.write('data/new', 'new');
+  };
+
+  /** Names of the packs with the members that hold these files. */
+  async function packsWith(...files: string[]): Promise<Set<string>> {
+    const members = await membersOfPaths(archive, files);
+    const { runs } = (await readList(location, '', path.basename(archive)))!;
+    const packs = new Set<string>();
+    let start = 0;
+    for (const { pack, length } of runs) {
+      if (members.some(({ offset, size }) => offset < start + length && offset + size > start))
+        packs.add(pack);
+      start += length;
+    }
+    return packs;
+  }
+
+  test.each([[[]], [['--commit']]])(
+    'only the packs with files that changed are fetched (%j)',
+    async (flags) => {
+      const before = describeTree(own.source);
+      // Members without files, such as that of the directories, are always fetched.
+      const needed = await packsWith('data/3', 'data/7');
+      change();
+      const away = packsOf().filter((pack) => !needed.has(path.basename(pack)));
+      expect(away.length).toBeGreaterThan(FILES / 10);
+      let lost: string[] = [];
+      for (const pack of away) fs.renameSync(inOwn('location', pack), inOwn('location', `${pack}.away`));
+      for (;;) {
+        const ended = await restoreInPlace(...flags);
+        const missing = /packs\/\S+\.pack/.exec(ended.stderr)?.[0];
+        if (ended.code === 0 || missing === undefined) {
+          expect(ended).toMatchObject({ code: 0 });
+          break;
+        }
+        lost = [...lost, missing];
+        fs.renameSync(inOwn('location', `${missing}.away`), inOwn('location', missing));
+      }
+      expect(lost.length).toBeLessThanOrEqual(1);
+      expect(describeTree(own.source)).toEqual(before);
+    },
+  );
+
+  test('a file that changes after the look fails the restore before anything is replaced', async () => {
+    change();
+    const left = describeTree(own.source);
+    const partial = inOwn('partial.tgz');
+    const restored = kmRestore({
+      archive: 'copy',
+      target: own.source,
+      policy: { preserveSetid: false, skipDevices: false },
+      oldState: 'keep',
+      now: () => new Date(),
+      fetch: async () => {
+        const list = (await readList(location, '', path.basename(archive)))!;
+        fs.copyFileSync(`${archive}.manifest`, `${partial}.manifest`);
+        fs.writeFileSync(partial, '');
+        fs.truncateSync(partial, list.sizeBytes);
+        const members = await membersNeeded(partial, {
+          target: own.source,
+          oldState: 'keep',
+          fetch: async () => '',
+        });
+        fs.rmSync(partial);
+        const options = { location, series: '', archive: path.basename(archive), opener: undefined };
+        await fetchMembers(options, list, members!, partial);
+        fs.appendFileSync(path.join(own.source, 'large'), 'more');
+        return partial;
+      },
+    });
+    await expect(restored).rejects.toMatchObject({ reason: 'ArchiveCorrupt' });
+    fs.truncateSync(path.join(own.source, 'large'), 3_000_000);
+    const withoutTimes = (tree: ReturnType<typeof describeTree>) =>
+      JSON.stringify(tree).replaceAll(/"mtime[^,}]*/g, '');
+    expect(withoutTimes(describeTree(own.source))).toBe(withoutTimes(left));
+  });
+
+  test('a failure of a part is tried again with the whole archive, which names what is wrong', async () => {
+    const needed = await packsWith('data/3');
+    change();
+    for (const pack of packsOf().filter((one) => needed.has(path.basename(one)))) {
+      const file = inOwn('location', pack);
+      const bytes = fs.readFileSync(file);
+      bytes[bytes.length >> 1]! ^= 1;
+      fs.writeFileSync(file, bytes);
+    }
+    const left = describeTree(own.source);
+    const ended = await restoreInPlace();
+    expectWords(ended);
+    expect([ended.code, result().reason]).toEqual([5, 'ArchiveCorrupt']);
+    expect(ended.stderr).toContain('does not have the digest that its list says');
+    expect(describeTree(own.source)).toEqual(left);
+  });
+
+  test('an empty target gets the whole archive', async () => {
+    const target = inOwn('empty');
+    fs.mkdirSync(target);
+    expect(await km('restore', `dir:${inOwn('location')}`, target)).toMatchObject({ code: 0 });
+    expect(describeTree(target)).toEqual(describeTree(own.source));
   });
 });

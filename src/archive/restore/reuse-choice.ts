@@ -17,6 +17,8 @@ export interface ReuseConditions {
   readonly oldState: 'keep' | 'remove';
   readonly ignoreWriters?: boolean;
   readonly stageOnly?: boolean;
+  /** Present where the archive has to be fetched first. */
+  readonly fetch?: unknown;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface ReuseConditions {
  * @throws {ArchiveError} Usage when links are asked for that would let the old and the new tree change together.
  */
 export function reuseOf(
-  { reuse = 'auto', oldState, ignoreWriters, stageOnly }: ReuseConditions,
+  { reuse = 'auto', oldState, ignoreWriters, stageOnly, fetch }: ReuseConditions,
   place: Pick<Place, 'exists' | 'target'>,
   source: Source,
 ): ReuseSettings | undefined {
@@ -44,6 +46,7 @@ export function reuseOf(
     clone: reuse !== 'link',
     link: mayLink && reuse !== 'clone',
     copy: reuse === 'auto',
+    copySmall: reuse === 'auto' && fetch !== undefined,
   };
 }
 

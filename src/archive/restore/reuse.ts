@@ -20,6 +20,8 @@ export interface ReuseSettings {
   readonly clone: boolean;
   /** Copy the content of large files within the kernel where it cannot be cloned, instead of decompressing it. */
   readonly copy: boolean;
+  /** Copy small files, too: what is copied need not be fetched. */
+  readonly copySmall: boolean;
   /** The old state is not kept and nobody writes, so that both trees may hold the same files. */
   readonly link: boolean;
 }
@@ -51,9 +53,9 @@ export class Reuse implements Disposable {
    */
   take(recorded: Entry, restored: Entry): boolean {
     if (recorded.type !== 'file' || recorded.inconsistent) return false;
-    const { link } = this.#settings;
+    const { link, copySmall } = this.#settings;
     // Small files are unpacked faster: a member brings many of them at once.
-    const copy = this.#settings.copy && recorded.parts !== undefined;
+    const copy = copySmall || (this.#settings.copy && recorded.parts !== undefined);
     if (!this.#clones && !copy && !link) return false;
     const fd = this.#open(recorded.path);
     if (fd === undefined) return false;

@@ -1,9 +1,15 @@
 /** A copy as local files, for as long as a command reads it. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { ArchiveError, membersOfPaths } from '../../archive/index.ts';
-import { fetchArchive, fetchManifest, fetchMembers } from '../../offsite/index.ts';
+import { ArchiveError, type Member, membersOfPaths } from '../../archive/index.ts';
+import {
+  type ArchiveList,
+  type FetchOptions,
+  fetchArchive,
+  fetchManifest,
+  fetchMembers,
+} from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { type ChosenCopy, chosenAt } from './choose-copy.ts';
 import type { CliContext } from './context.ts';
@@ -13,8 +19,13 @@ import type { CopyFlags } from './location-flags.ts';
  * - `whole`: the archive, bit for bit.
  * - `manifest`: the manifest alone. In the archive's place is a sparse file of its length.
  * - a list of paths: also the members that hold them.
+ * - a function: also the members that it names, given the archive's path; the whole archive if it names none.
  */
-export type Part = 'whole' | 'manifest' | readonly string[];
+export type Part =
+  | 'whole'
+  | 'manifest'
+  | readonly string[]
+  | ((archive: string) => Promise<readonly Member[] | undefined>);
 
 /** Removes its files at the end. */
 export class LocalView implements Disposable {
@@ -43,13 +54,34 @@ export class LocalView implements Disposable {
       if (part === 'whole') await fetchArchive({ ...options, progress }, view.archive);
       else {
         await fetchManifest(options, list, `${view.archive}.manifest`);
-        const members = part === 'manifest' ? [] : await membersOfPaths(view.archive, part, options.signal);
-        await fetchMembers(options, list, members, view.archive);
+        if (typeof part === 'function') await view.#fetchNeeded(options, list, part, progress);
+        else {
+          const members = part === 'manifest' ? [] : await membersOfPaths(view.archive, part, options.signal);
+          await fetchMembers(options, list, members, view.archive);
+        }
       }
       return view;
     } catch (error) {
       view[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  async #fetchNeeded(
+    options: FetchOptions,
+    list: ArchiveList,
+    needed: (archive: string) => Promise<readonly Member[] | undefined>,
+    progress: ViewOptions['progress'],
+  ): Promise<void> {
+    // The file has its length before anything is asked about it.
+    writeFileSync(this.archive, '');
+    truncateSync(this.archive, list.sizeBytes);
+    const members = await needed(this.archive);
+    rmSync(this.archive);
+    if (members) await fetchMembers({ ...options, progress }, list, members, this.archive);
+    else {
+      rmSync(`${this.archive}.manifest`);
+      await fetchArchive({ ...options, progress }, this.archive);
     }
   }
 
@@ -70,7 +102,7 @@ export async function viewAt(
 
 export interface ViewOptions {
   readonly workDirectory?: string | undefined;
-  /** Of the whole archive. */
+  /** Of the bytes that are fetched. */
   readonly progress?: (bytes: number, ofBytes: number) => void;
 }
 

@@ -6,6 +6,7 @@ import {
   commitRestore,
   compilePatterns,
   discardRestore,
+  membersNeeded,
   type PlanReport,
   planRestore,
   type RestoreOptions,
@@ -217,8 +218,11 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
   const { expectManifest: manifestSha256, expectSha256: sha256 } = flags;
   using views = new DisposableStack();
   using progress = progressOf(flags.progress);
+  let fetches = 0;
   const fetch = async () => {
-    const view = await fetchPart(archive, flags, context, progress);
+    // Again only after a file changed while the first part was fetched.
+    const part = fetches++ > 0 ? 'whole' : partOf(flags, options);
+    const view = await fetchPart(archive, part, flags, context, progress);
     return views.use(view).archive;
   };
   const options: RestoreOptions = {
@@ -245,7 +249,10 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     now: () => new Date(),
   };
   if (flags.plan) return await plan(options, flags);
-  const report = await restoreAndTell(progress, options);
+  const report = await restoreAndTell(progress, options, (error) => {
+    const isOfPart = error instanceof ArchiveError && error.reason === 'ArchiveCorrupt' && fetches === 1;
+    return isOfPart && typeof partOf(flags, options) === 'function';
+  });
   if ('warnings' in report) tellWarnings(report);
   const outcome = outcomeOf(report);
   if (flags.json) printJson(report);
@@ -256,6 +263,7 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
 /** What a restore reads of a copy; its archive's digest is compared with the list before anything is fetched. */
 async function fetchPart(
   url: string,
+  part: Part,
   flags: Flags,
   context: CliContext,
   progress: Progress<RestoreProgress>,
@@ -270,17 +278,17 @@ async function fetchPart(
       `refused: ${url}: ${archive} is not the archive that was asked for: its SHA-256 is ${sha256}, expected ${flags.expectSha256}. Nothing was changed.`,
     );
   }
-  return await View.of(copy, partOf(flags), {
+  return await View.of(copy, part, {
     workDirectory: flags.workDir,
     progress: (bytes, ofBytes) =>
       progress.update({ phase: 'fetching', files: 0, ofFiles: undefined, bytes, ofBytes }),
   });
 }
 
-function partOf({ plan: isPlan, dryRun, ignoreManifest, path: paths }: Flags): Part {
+function partOf({ plan: isPlan, dryRun, ignoreManifest, path: paths }: Flags, options: RestoreOptions): Part {
   if (ignoreManifest || dryRun) return 'whole';
   if (isPlan) return 'manifest';
-  return paths.length > 0 ? paths : 'whole';
+  return paths.length > 0 ? paths : (archive) => membersNeeded(archive, options);
 }
 
 function checksOf(check: WantedCheck['check'], patterns: readonly string[]): WantedCheck[] {
@@ -328,9 +336,15 @@ function progressOf(mode: ProgressMode): Progress<RestoreProgress> {
 async function restoreAndTell(
   progress: Progress<RestoreProgress>,
   options: RestoreOptions,
+  isWorthAnother: (error: unknown) => boolean,
 ): Promise<RestoreReport> {
+  const attempt = () => restore({ ...options, progress: progress.update });
   try {
-    const report = await restore({ ...options, progress: progress.update });
+    const report = await attempt().catch((error: unknown) => {
+      // A failure before the swap has changed nothing.
+      if (isWorthAnother(error)) return attempt();
+      throw error;
+    });
     progress.end(endingOf(report));
     return report;
   } catch (error) {
