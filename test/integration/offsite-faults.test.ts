@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import { DeleteObjectCommand, GetObjectRetentionCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Retrier } from '../../src/clock/retry.ts';
 import {
@@ -307,26 +308,43 @@ test('every object is sent with its MD5, which buckets with object lock demand',
     expect([at, headers['content-md5']]).toEqual([at, expect.any(String)]);
 });
 
-test('object lock: deletes are refused and said, locks of packs that are used again are extended', async () => {
-  const location = await at(freshUrl('locked'), 0, { objectLock: 'GOVERNANCE' });
-  const day = (days: number) => new Date(Date.now() + days * 86_400_000);
-  await copyTo(location, archive, { packBytes: PACK_BYTES, retainUntil: day(1) });
-  const packs = packPuts().map((one) => one.split('?')[0]);
-  box.write('f/new', 'new');
-  box.clockAheadMs += 3_000;
-  const next = (await box.back()).result.archive!.path;
-  proxy.reset();
-  await copyTo(location, next, { packBytes: PACK_BYTES, retainUntil: day(2) });
-  const extended = proxy.seen
-    .filter(({ path: at }) => at.includes('retention'))
-    .map(({ path: at }) => at.split('?')[0]);
-  const used = [...(await readList(location, '', path.basename(next)))!.packBytes.keys()];
-  const reused = packs.filter((pack) => used.some((one) => pack!.endsWith(one)));
-  expect(reused.length).toBeGreaterThan(0);
-  expect(extended.sort()).toEqual(reused.sort());
-  const report = await pruneAll(location);
-  expect(report).toMatchObject({ pruned: [], failures: [expect.stringMatching(/object locks/)] });
-  expect(await missingPacks(location)).toEqual([]);
-  fs.rmSync(next);
-  fs.rmSync(`${next}.manifest`);
-});
+test.each(['GOVERNANCE', 'COMPLIANCE'] as const)(
+  'object lock (%s): deletes are refused and said, locks of packs that are used again are extended',
+  async (objectLock) => {
+    const url = freshUrl('locked');
+    const location = await at(url, 0, { objectLock });
+    const day = (days: number) => new Date(Date.now() + days * 86_400_000);
+    await copyTo(location, archive, { packBytes: PACK_BYTES, retainUntil: day(1) });
+    const packs = packPuts().map((one) => one.split('?')[0]);
+    box.write('f/new', objectLock);
+    box.clockAheadMs += 3_000;
+    const next = (await box.back()).result.archive!.path;
+    proxy.reset();
+    await copyTo(location, next, { packBytes: PACK_BYTES, retainUntil: day(2) });
+    const extended = proxy.seen
+      .filter(({ path: at }) => at.includes('retention'))
+      .map(({ path: at }) => at.split('?')[0]);
+    const used = [...(await readList(location, '', path.basename(next)))!.packBytes.keys()];
+    const reused = packs.filter((pack) => used.some((one) => pack!.endsWith(one)));
+    expect(reused.length).toBeGreaterThan(0);
+    expect(extended.sort()).toEqual(reused.sort());
+    const report = await pruneAll(location);
+    expect(report).toMatchObject({ pruned: [], failures: [expect.stringMatching(/object locks/)] });
+    expect(await missingPacks(location)).toEqual([]);
+
+    // What the server itself says of a pack, and to somebody who insists.
+    const client = server.client();
+    const [, Bucket = '', Key = ''] = /^\/([^/]+)\/(.+)$/.exec(reused[0]!)!;
+    const { Retention } = await client.send(new GetObjectRetentionCommand({ Bucket, Key }));
+    expect(Retention?.Mode).toBe(objectLock);
+    expect(Math.abs(Retention!.RetainUntilDate!.getTime() - day(2).getTime())).toBeLessThan(600_000);
+    const insisting = client.send(
+      new DeleteObjectCommand({ Bucket, Key, BypassGovernanceRetention: objectLock === 'COMPLIANCE' }),
+    );
+    await expect(insisting).rejects.toMatchObject({ $metadata: { httpStatusCode: 403 } });
+    client.destroy();
+    expect(await missingPacks(location)).toEqual([]);
+    fs.rmSync(next);
+    fs.rmSync(`${next}.manifest`);
+  },
+);

@@ -1,5 +1,4 @@
 /** The command lines that the operator gives to Jobs, run against a real S3 server. */
-import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { KmBackupScheduleSpec } from '../../src/api/backup-schedule.ts';
@@ -8,7 +7,7 @@ import { CheckResult, CopyResult } from '../../src/api/location-result.ts';
 import { generateKeyPair } from '../../src/offsite/index.ts';
 import { buildCheckJob, buildCopyJob } from '../../src/operator/location/jobs.ts';
 import { Sandbox } from '../support/backup.ts';
-import { kmBackup } from '../support/km-backup.ts';
+import { type Container, runContainer } from '../support/run-container.ts';
 import { KEYS, S3Server } from '../support/s3-server.ts';
 
 const settings = { image: 'km:1', imagePullPolicy: 'IfNotPresent', allowScripts: false } as const;
@@ -51,25 +50,13 @@ afterAll(async () => {
   box?.[Symbol.dispose]();
 });
 
-/** Runs the container of a Job here: Secrets become what they hold, mounts become folders. */
-async function runJob(job: ReturnType<typeof buildCheckJob>): Promise<unknown> {
+function runJob(job: ReturnType<typeof buildCheckJob>): Promise<unknown> {
   const [container] = job.spec.template.spec!.containers;
-  const file = path.join(box.root, 'termination-log');
-  const keys: Readonly<Record<string, string>> = KEYS;
-  const env = Object.fromEntries(
-    (container!.env ?? []).flatMap(({ name, value, valueFrom }) => {
-      const of = value ?? keys[valueFrom?.secretKeyRef?.key ?? ''];
-      return of === undefined || name === 'TMPDIR' ? [] : [[name, of] as const];
-    }),
-  );
-  const args = (container!.args ?? []).map((arg) =>
-    arg
-      .replace('/destination/backups/archives', box.destination)
-      .replace('/dev/termination-log', file)
-      .replace(/--retry-seconds=\d+/, '--retry-seconds=2'),
-  );
-  await kmBackup(args, { env });
-  return JSON.parse(fs.readFileSync(file, 'utf8'));
+  return runContainer(container as Container, {
+    folder: box.root,
+    secrets: KEYS,
+    destination: box.destination,
+  });
 }
 
 const check = async () =>

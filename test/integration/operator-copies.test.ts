@@ -1,5 +1,8 @@
 /** Copies and checks of locations against a real API server and Job controller; pods end as a stub says. */
 import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { KmBackupLocation } from '../../src/api/location.ts';
 import type { CheckResult, CopyResult } from '../../src/api/location-result.ts';
@@ -7,6 +10,8 @@ import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import { type Kill, runKills } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
+import { type Container, runContainer } from '../support/run-container.ts';
+import { KEYS, S3Server } from '../support/s3-server.ts';
 import { cleanResult, type StubKubeletOptions, type StubReport } from '../support/stub-kubelet.ts';
 
 const AGE = { age: { recipients: [`age1${'q'.repeat(58)}`] } };
@@ -225,6 +230,43 @@ describe('a location', () => {
       const accepted = await locationUntil(scene, 'offsite', availableIs('True'));
       expect(accepted.status).toMatchObject({ locationId: 'id-2', observedGeneration: 3 });
       expect(ids).toEqual(['init', 'id-1', 'id-2']);
+    }),
+  );
+
+  it(
+    'whose server cannot be reached says why, copies nothing meanwhile, and is available once it can',
+    inScene(async (scene) => {
+      await using server = await S3Server.start('versitygw');
+      await server.createBucket('backups');
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'km-unreachable-'));
+      let copies = 0;
+      try {
+        await scene.operator();
+        // The check of a location is the real program, with the command line of its Job.
+        await scene.kubelet(async (pod) => {
+          if (componentOf(pod) === 'copy') copies++;
+          if (componentOf(pod) !== 'location-check') return kubelet()(pod);
+          const [container] = pod.spec.containers;
+          const result = (await runContainer(container as Container, {
+            folder,
+            secrets: KEYS,
+          })) as CheckResult;
+          return { exitCode: result.outcome === 'Succeeded' ? 0 : 1, result };
+        });
+        const at = (endpoint: string) => ({ s3: { ...S3, endpoint, forcePathStyle: true } });
+        await locate(scene, 'offsite', at('http://127.0.0.1:1'));
+        const away = await locationUntil(scene, 'offsite', availableIs('False'));
+        expect(away.status?.conditions?.[0]).toMatchObject({
+          reason: 'LocationUnavailable',
+          message: expect.stringMatching(/s3:\/\/backups: .* failed \(.*ECONNREFUSED.*\)/),
+        });
+        await scene.all.locations.mergePatch(scene.namespace, 'offsite', { spec: at(server.endpoint) });
+        const back = await locationUntil(scene, 'offsite', availableIs('True'));
+        expect(back.status).toMatchObject({ locationId: expect.any(String), observedGeneration: 2 });
+        expect(copies).toBe(0);
+      } finally {
+        fs.rmSync(folder, { recursive: true, force: true });
+      }
     }),
   );
 

@@ -72,7 +72,7 @@ function growingStock(): (pod: Pod) => StubReport {
 
 export interface StubKubeletOptions {
   /** Undefined: the pod never starts. Default: clean runs that remove no archive. */
-  report?: ((pod: Pod) => StubReport | undefined | Promise<StubReport>) | undefined;
+  report?: ((pod: Pod) => StubReport | undefined | Promise<StubReport | undefined>) | undefined;
   /** All when absent. */
   namespace?: string;
   /** How long a pod takes to start and then runs, in milliseconds. Absent: it ends at once without ever running. */
