@@ -285,13 +285,13 @@ export class S3Location implements Location {
         'The clocks of this machine and of the server differ: correct them.',
       );
     }
-    if (/Expired/.test(name)) {
+    if (/Expired|^InvalidToken$/.test(name)) {
       return this.#failure(
         'LocationDenied',
         verb,
         key,
         error,
-        'The credentials have expired: renew them and run the command again.',
+        'The credentials have expired, or their session token is not valid: renew them and run the command again.',
       );
     }
     if (status === 401 || status === 403) {

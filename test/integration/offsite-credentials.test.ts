@@ -37,7 +37,8 @@ let answer: () => Answer;
 const asked: URLSearchParams[] = [];
 
 beforeAll(async () => {
-  server = await S3Server.start('versitygw');
+  // versitygw knows no session tokens.
+  server = await S3Server.start('rclone');
   await server.createBucket('backups');
   sts = createServer(async (request, response) => {
     asked.push(new URLSearchParams(Buffer.concat(await Array.fromAsync(request)).toString()));
