@@ -1,180 +1,208 @@
 /*
- * `npm run bench:offsite`: copies to an S3 server, compared with restic and with a plain encrypted upload, all to the
- * same versitygw on loopback. `--size`: MB of the tree (default 2000). `--json`: prints JSON.
+ * `npm run bench:offsite`: copies to an S3 server, compared with restic, kopia and a plain encrypted upload, all to the
+ * same versitygw on loopback. `--size`: MB of the tree (default 2000); `--days-size`: of the one with ten daily copies
+ * (default 200). `--only first,next,one,days`: only these parts. `--json`: prints JSON. `--write`: updates
+ * docs/benchmarks-offsite.md; parts that were not measured keep their rows.
  */
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { buildPrograms } from '../scripts/build.ts';
-import { commandLine, numberOf } from '../scripts/command-line.ts';
+import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
 import { ensurePackages } from '../test/cluster/packages.ts';
-import { ensureRclone, ensureRestic, S3Server } from '../test/support/s3-server.ts';
-import { type Measured, measure, run } from './measure.ts';
+import type { Measured } from './measure.ts';
+import {
+  type Aim,
+  aim,
+  merged,
+  type Part,
+  type Row,
+  toMarkdown,
+  toTable,
+  WORKS,
+  type Work,
+} from './offsite/report.ts';
+import { filesOf, nameOf, Scene, type Stored } from './offsite/scene.ts';
 
-const { megabytes, json } = commandLine(
-  { size: { type: 'string', default: '2000' }, json: { type: 'boolean', default: false } },
+const size = (flag: string, text: string) => numberOf(flag, text, { least: 10, whole: true });
+const options = commandLine(
+  {
+    size: { type: 'string', default: '2000' },
+    'days-size': { type: 'string', default: '200' },
+    only: { type: 'string', default: WORKS.join(',') },
+    json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+  },
   (flags) => ({
-    megabytes: numberOf('--size', flags.size, { least: 10, whole: true }),
     json: flags.json,
+    write: flags.write,
+    megabytes: size('--size', flags.size),
+    daysMegabytes: size('--days-size', flags['days-size']),
+    only: chosen('--only', flags.only, WORKS),
   }),
 );
 
-const FILE_BYTES = 32 * 1024;
-const FOLDER_FILES = 100;
-const BUCKETS = { km: 'km-backup', restic: 'restic', plain: 'plain' } as const;
 const KM = 'km-backup';
+const RESTIC = 'restic';
+const KOPIA = 'kopia';
+const PLAIN = 'age | rclone rcat';
+const DAYS = 10;
+const KEPT_DAYS = 3;
 
 const checkout = path.join(import.meta.dirname, '..');
-const work = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-offsite-'));
-const at = (...names: string[]) => path.join(work, ...names);
-const source = at('source');
-const files = Math.ceil((megabytes * 1_000_000) / FILE_BYTES);
-const nameOf = (file: number) => `folder-${Math.floor(file / FOLDER_FILES)}/file-${file}`;
+const results = path.join(import.meta.dirname, 'offsite/results.json');
 const log = (text: string) => void process.stderr.write(`${text}\n`);
+const rows: Row[] = [];
 
-/** About half of it compresses, as in a mix of text and media. */
-function writeFile(file: number): void {
-  const bytes = Buffer.alloc(FILE_BYTES, `line of file ${file} that repeats itself\n`);
-  randomBytes(FILE_BYTES / 2).copy(bytes);
-  fs.writeFileSync(path.join(source, nameOf(file)), bytes);
+function record(
+  part: Work,
+  work: string,
+  program: string,
+  { seconds, memoryBytes, storedBytes }: Partial<Stored>,
+  aims: readonly Aim[] = [],
+): void {
+  const row = {
+    ...{ part, work, program, aims },
+    ...{ seconds: seconds ?? null, memoryBytes: memoryBytes ?? null, storedBytes: storedBytes ?? null },
+  };
+  if (options.only.includes(part)) rows.push(row);
+  log(
+    `${work}: ${program} ${seconds?.toFixed(2) ?? '-'} s, ${storedBytes ?? '-'} bytes, memory ${memoryBytes ?? '-'}`,
+  );
 }
 
-interface Result extends Measured {
-  readonly work: string;
-  readonly contender: string;
-  /** What the server's directory grew by; null where nothing was stored. */
-  readonly storedBytes: number | null;
+/** The first copy; needed by the parts that follow, too. */
+async function first(scene: Scene, files: number): Promise<void> {
+  log(`writing ${files} files`);
+  for (let file = 0; file < files; file++) scene.writeFile(file);
+  record('first', 'make the archive', KM, await scene.archive());
+  const km = scene.copyByKm();
+  const isMeasured = options.only.includes('first');
+  const plain = isMeasured ? scene.copyPlainly() : undefined;
+  const restic = scene.copyByRestic();
+  const kopia = isMeasured || options.only.includes('next') ? scene.copyByKopia() : undefined;
+  const work = 'first copy';
+  record('first', work, KM, km, [
+    ...(plain ? [aim(`>= 0.8x as fast as ${PLAIN}`, plain.seconds / km.seconds, 0.8, true)] : []),
+    aim('>= 1x as fast as restic', restic.seconds / km.seconds, 1, true),
+    aim("memory <= restic's", km.memoryBytes / restic.memoryBytes, 1),
+  ]);
+  if (plain) record('first', work, PLAIN, plain);
+  record('first', work, RESTIC, restic);
+  if (kopia) record('first', work, KOPIA, kopia);
+}
+
+async function next(scene: Scene, files: number): Promise<void> {
+  const changed = Math.max(1, Math.floor(files / 100));
+  const step = Math.floor(files / changed);
+  const half = Math.floor(files / 2);
+  for (const [work, fileOf, factor] of [
+    ['next copy, 1% changed, all over', (index: number) => index * step, undefined],
+    ['next copy, 1% changed, in one folder', (index: number) => half + index, 1.5],
+  ] as const) {
+    for (let index = 0; index < changed; index++) scene.writeFile(fileOf(index));
+    record('next', `${work}: make the archive`, KM, await scene.archive());
+    const members = await scene.changedMembers();
+    const km = scene.copyByKm();
+    const restic = scene.copyByRestic();
+    const kopia = scene.copyByKopia();
+    const ofRestic = km.storedBytes / restic.storedBytes;
+    record('next', work, KM, km, [
+      aim('stored <= 1.1x of the changed members', km.storedBytes / members, 1.1),
+      ...(factor === undefined
+        ? [{ text: "stored, of restic's", value: ofRestic, met: true }]
+        : [aim(`stored <= ${factor}x of restic's`, ofRestic, factor)]),
+      aim("time <= restic's", km.seconds / restic.seconds, 1),
+    ]);
+    record('next', work, RESTIC, restic);
+    record('next', work, KOPIA, kopia);
+  }
+}
+
+function one(scene: Scene, files: number): void {
+  const name = nameOf(Math.floor(files / 2));
+  const km = scene.extractByKm(name);
+  const restic = scene.dumpByRestic(name);
+  const wanted = fs.readFileSync(scene.at('source', name));
+  for (const { file } of [km, restic])
+    if (!fs.readFileSync(file).equals(wanted)) throw new Error(`${file} is not the file that was backed up`);
+  const bare = ({ seconds, cpuSeconds, memoryBytes }: Measured) => ({ seconds, cpuSeconds, memoryBytes });
+  record('one', 'one file', KM, bare(km), [
+    aim('>= 3x faster than restic dump', restic.seconds / km.seconds, 3, true),
+  ]);
+  record('one', 'one file', `${RESTIC} dump`, bare(restic));
+}
+
+/** Each day a few folders change, a few files all over do, and the log grows by a hundredth of the tree. */
+async function days(scene: Scene, files: number): Promise<void> {
+  for (let file = 0; file < files; file++) scene.writeFile(file);
+  scene.appendLog(options.daysMegabytes * 50_000);
+  const share = Math.max(1, Math.floor(files / 100));
+  const totals = { km: 0, restic: 0, kopia: 0 };
+  for (let day = 0; day < DAYS; day++) {
+    if (day > 0) {
+      const start = Math.floor((files / DAYS) * day);
+      for (let index = 0; index < share; index++) scene.writeFile((start + index) % files);
+      scene.appendLog(options.daysMegabytes * 10_000);
+    }
+    await scene.archive();
+    totals.km += scene.copyByKm().storedBytes;
+    totals.restic += scene.copyByRestic().storedBytes;
+    totals.kopia += scene.copyByKopia().storedBytes;
+    log(`day ${day}: ${JSON.stringify(totals)}`);
+  }
+  const work = `${DAYS} daily copies: a folder and a log change`;
+  record('days', work, KM, { storedBytes: totals.km }, [
+    aim("stored <= 1.3x of restic's", totals.km / totals.restic, 1.3),
+  ]);
+  record('days', work, RESTIC, { storedBytes: totals.restic });
+  record('days', work, KOPIA, { storedBytes: totals.kopia });
+  scene.keepNewest(KEPT_DAYS);
+  const kept = `${KEPT_DAYS} of them kept`;
+  const [km, restic] = [scene.storedIn('km-backup'), scene.storedIn('restic')];
+  record('days', kept, KM, { storedBytes: km }, [
+    aim('dead share of the packs <= 0.4x', await scene.deadShare(), 0.4),
+    { text: "stored, of restic's", value: km / restic, met: true },
+  ]);
+  record('days', kept, RESTIC, { storedBytes: restic });
+}
+
+async function withScene(
+  megabytes: number,
+  work: (scene: Scene, files: number) => Promise<void>,
+): Promise<void> {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-offsite-'));
+  try {
+    await using scene = await Scene.start(folder, path.join(checkout, 'bin/km-backup'));
+    await work(scene, filesOf(megabytes));
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 await buildPrograms();
 await ensurePackages('integration', log);
-const [restic, rclone] = [await ensureRestic(), await ensureRclone()];
-await using server = await S3Server.start('versitygw');
-for (const bucket of Object.values(BUCKETS)) await server.createBucket(bucket);
-
-const environment = {
-  ...process.env,
-  ...server.env,
-  RESTIC_PASSWORD: 'bench',
-  RESTIC_CACHE_DIR: at('restic-cache'),
-  RESTIC_REPOSITORY: `s3:${server.endpoint}/${BUCKETS.restic}`,
-  RCLONE_CONFIG_BENCH_TYPE: 's3',
-  RCLONE_CONFIG_BENCH_PROVIDER: 'Other',
-  RCLONE_CONFIG_BENCH_ENV_AUTH: 'true',
-  RCLONE_CONFIG_BENCH_ENDPOINT: server.endpoint,
-  KM_BACKUP_SOURCE: source,
-  KM_BACKUP_DEST: at('archives'),
-};
-const km = path.join(checkout, 'bin/km-backup');
-const location = [`s3://${BUCKETS.km}/copies`, '--path-style'];
-const results: Result[] = [];
-
-const must = (command: readonly string[]) => run(command, { env: environment, cwd: work });
-
-/** Bytes of the objects of a bucket: what the server was sent, whoever sent it. */
-function storedIn(bucket: string): number {
-  return fs
-    .readdirSync(server.dataDirectory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && path.join(entry.parentPath, entry.name).includes(`/${bucket}/`))
-    .reduce((sum, entry) => sum + fs.statSync(path.join(entry.parentPath, entry.name)).size, 0);
+const { only, megabytes, daysMegabytes } = options;
+if (only.some((part) => part !== 'days')) {
+  await withScene(megabytes, async (scene, files) => {
+    await first(scene, files);
+    if (only.includes('next')) await next(scene, files);
+    if (only.includes('one')) one(scene, files);
+  });
 }
+if (only.includes('days')) await withScene(daysMegabytes, days);
 
-function record(
-  task: string,
-  contender: string,
-  bucket: string | undefined,
-  command: readonly string[],
-): void {
-  const before = bucket === undefined ? 0 : storedIn(bucket);
-  const measured = measure(command, { env: environment, cwd: work });
-  const storedBytes = bucket === undefined ? null : storedIn(bucket) - before;
-  const result = { work: task, contender, ...measured, storedBytes };
-  results.push(result);
-  log(`${task}: ${contender} ${measured.seconds.toFixed(2)} s`);
+const machine = `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
+const parts: Part[] = only.map((part) => {
+  const of = part === 'days' ? daysMegabytes : megabytes;
+  const what = `${filesOf(of)} files of 32 KiB, ${of} MB`;
+  return { part, at: new Date().toISOString(), machine, what, rows: rows.filter((row) => row.part === part) };
+});
+if (options.write) {
+  const earlier = fs.existsSync(results) ? (JSON.parse(fs.readFileSync(results, 'utf8')) as Part[]) : [];
+  const all = merged(earlier, parts);
+  fs.writeFileSync(results, `${JSON.stringify(all, null, 2)}\n`);
+  const notes = fs.readFileSync(path.join(import.meta.dirname, 'offsite/notes.md'), 'utf8');
+  fs.writeFileSync(path.join(checkout, 'docs/benchmarks-offsite.md'), toMarkdown(all, notes));
 }
-
-/** All contenders, on the tree as it is now. */
-function backUp(task: string, recipient: string, turn: number): void {
-  record(`${task}: make the archive`, KM, undefined, [km, 'create', '--progress', 'none']);
-  record(`${task}: copy`, KM, BUCKETS.km, [
-    ...[km, 'copy', ...location, '--recipient', recipient, '--progress', 'none'],
-  ]);
-  record(`${task}: copy`, 'restic (reads the tree)', BUCKETS.restic, [restic, 'backup', '--quiet', source]);
-  const newest = fs
-    .readdirSync(at('archives'))
-    .filter((name) => name.endsWith('.tgz'))
-    .sort()
-    .at(-1)!;
-  record(`${task}: copy`, 'age | rclone rcat (whole archive)', BUCKETS.plain, [
-    'bash',
-    '-o',
-    'pipefail',
-    '-c',
-    `age -r ${recipient} archives/${newest} | ${rclone} --s3-chunk-size 16M rcat BENCH:${BUCKETS.plain}/${turn}.tgz.age`,
-  ]);
-}
-
-/** A file counts as unchanged by its times only once they are two seconds old when it is read. */
-const settle = () => sleep(2_500);
-
-try {
-  log(`writing ${files} files of ${FILE_BYTES / 1024} KiB`);
-  for (let file = 0; file < files; file++) {
-    if (file % FOLDER_FILES === 0)
-      fs.mkdirSync(path.join(source, path.dirname(nameOf(file))), { recursive: true });
-    writeFile(file);
-  }
-  const recipient = must([km, 'location', 'keygen', '-o', at('key.txt')]).trim();
-  must([restic, 'init']);
-  await settle();
-  backUp('first copy', recipient, 0);
-  const changed = Math.max(1, Math.floor(files / 100));
-  const step = Math.floor(files / changed);
-  for (let file = 0; file < changed; file++) writeFile(file * step);
-  await settle();
-  backUp('1% changed, all over', recipient, 1);
-  const half = Math.floor(files / 2);
-  for (let file = 0; file < changed; file++) writeFile(half + file);
-  await settle();
-  backUp('1% changed, in one place', recipient, 2);
-  const one = nameOf(half);
-  fs.mkdirSync(at('one'));
-  record('one file', KM, undefined, [
-    ...[km, 'extract', ...location, '--identity', at('key.txt'), '--progress', 'none', '-C', at('one'), one],
-  ]);
-  record('one file', 'restic dump', undefined, [
-    'bash',
-    '-c',
-    `${restic} dump latest ${path.join(source, one)} > ${at('dumped')}`,
-  ]);
-  const wanted = fs.readFileSync(path.join(source, one));
-  for (const file of [at('one', one), at('dumped')]) {
-    if (!fs.readFileSync(file).equals(wanted)) throw new Error(`${file} is not the file that was backed up`);
-  }
-  process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : table());
-} finally {
-  fs.rmSync(work, { recursive: true, force: true });
-}
-
-function table(): string {
-  const mb = (bytes: number | null) => (bytes === null ? '' : (bytes / 1e6).toFixed(1));
-  const head = ['Work', 'Contender', 'Seconds', 'CPU s', 'Stored MB', 'Memory MB'];
-  const rows = results.map((row) => [
-    row.work,
-    row.contender,
-    row.seconds.toFixed(2),
-    row.cpuSeconds.toFixed(2),
-    mb(row.storedBytes),
-    mb(row.memoryBytes),
-  ]);
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));
-  const lines = [head, ...rows].map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  );
-  return `${lines.join('\n')}\n${files} files, ${mb(files * FILE_BYTES)} MB; ${os.cpus()[0]?.model ?? ''}, ${os.cpus().length} CPUs\n`;
-}
+process.stdout.write(options.json ? `${JSON.stringify(parts, null, 2)}\n` : `${toTable(parts)}\n`);
