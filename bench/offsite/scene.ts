@@ -163,6 +163,8 @@ export class Scene implements AsyncDisposable {
 
   /** Share of the stored packs that no list uses. */
   async deadShare(): Promise<number> {
+    // The SDK looks for credentials here.
+    Object.assign(process.env, this.#server.env);
     const location = await locationAt('s3://km-backup/copies', {
       endpoint: this.#server.endpoint,
       region: 'us-east-1',
