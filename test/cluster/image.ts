@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { bundle, EXTERNAL_PACKAGES } from '../../scripts/build.ts';
+import { normalise, SOURCE_DATE_EPOCH } from '../../scripts/reproducible.ts';
 import { cached, withLock } from './cache.ts';
 import { defaultCacheDir, dockerAnswers } from './index.ts';
 import { writeOciArchive } from './oci.ts';
@@ -24,12 +25,17 @@ import { run } from './process.ts';
 import { type Log, silent, step } from './progress.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const BASE_KEY = 'base-bookworm-4';
+const BASE_KEY = 'base-bookworm-5';
 const BASE_IMAGE = `localhost/km-cluster/${BASE_KEY}:latest`;
+/** Keeps the layers of the first stage of Dockerfile, which change with Node.js only, from being pruned. */
+const PARTS_IMAGE = 'localhost/km-cluster/image-parts:latest';
+const BASE_PACKAGES = ['binutils', 'busybox-static', 'libatomic1', 'libdeflate0', 'libstdc++6'];
 
 export interface ImageOptions {
   /** Default: `localhost/km-backup-operator:<version of package.json>`. */
   readonly tag?: string;
+  /** Builds each layer, even if nothing changed. */
+  readonly fresh?: boolean;
   readonly log?: Log;
   readonly cacheDir?: string;
 }
@@ -40,7 +46,7 @@ export interface BuiltImage {
   readonly tarball: string;
 }
 
-/** An image archive of a small Debian root file system, made from packages. */
+/** An image archive of the Debian system that the first stage of Dockerfile takes its parts from. */
 async function baseArchive(cacheDir: string, log: Log): Promise<string> {
   const dir = await cached(
     cacheDir,
@@ -49,20 +55,10 @@ async function baseArchive(cacheDir: string, log: Log): Promise<string> {
     'making the Debian base of the image (half a minute, once)',
     async (out) => {
       const rootfs = join(out, 'rootfs');
-      await run('debootstrap', ['--variant=minbase', '--include=libatomic1,libdeflate0', 'bookworm', rootfs]);
-      const useless = [
-        'var/cache/apt',
-        'var/lib/apt/lists',
-        'var/log',
-        'usr/share/doc',
-        'usr/share/man',
-        'usr/share/locale',
-        'usr/share/info',
-      ];
-      for (const path of useless) {
-        await rm(join(rootfs, path), { recursive: true, force: true });
-        await mkdir(join(rootfs, path), { recursive: true });
-      }
+      const include = `--include=${BASE_PACKAGES.join(',')}`;
+      await run('debootstrap', ['--variant=minbase', include, 'bookworm', rootfs]);
+      await rm(join(rootfs, 'var/cache/apt'), { recursive: true, force: true });
+      await rm(join(rootfs, 'var/lib/apt/lists'), { recursive: true, force: true });
       await writeOciArchive(rootfs, BASE_IMAGE, {}, join(out, 'base.tar'));
       await rm(rootfs, { recursive: true });
     },
@@ -77,8 +73,11 @@ async function copyExternalPackages(to: string): Promise<void> {
   for (const name of [...EXTERNAL_PACKAGES, ...native]) {
     await cp(join(modules, name), join(to, name), {
       recursive: true,
+      // The image has glibc, not musl.
       filter: async (path) =>
-        (await stat(path)).isDirectory() || /\.(c?js|json|node)$|LICENSE/.test(basename(path)),
+        (await stat(path)).isDirectory()
+          ? !/musl_[^/]*$/.test(path)
+          : /\.(c?js|json|node)$|LICENSE/.test(basename(path)),
     });
   }
 }
@@ -96,10 +95,16 @@ async function digestOf(dir: string): Promise<string> {
   return hash.digest('hex');
 }
 
+interface Build {
+  readonly context: string;
+  readonly tag: string;
+  /** Where the docker-archive goes. */
+  readonly archive: string;
+  readonly fresh: boolean;
+}
+
 async function withBuildah(
-  context: string,
-  tag: string,
-  archive: string,
+  { context, tag, archive, fresh }: Build,
   cacheDir: string,
   log: Log,
 ): Promise<void> {
@@ -110,32 +115,32 @@ async function withBuildah(
   const buildah = (...args: string[]) => run('buildah', [...store, ...args]);
   const known = await buildah('inspect', '--type', 'image', BASE_IMAGE).then(Boolean, () => false);
   if (!known) await buildah('pull', '--quiet', `oci-archive:${base}`);
-  await buildah(
-    // Failed builds would leave mounted working containers without --force-rm.
-    ...['build', '--force-rm', '--isolation', 'chroot', '--layers', '--pull-never', '--format', 'docker'],
-    ...[
-      '--build-arg',
-      `BASE_IMAGE=${BASE_IMAGE}`,
-      '--tag',
-      tag,
-      '--file',
-      join(context, 'Dockerfile'),
-      context,
-    ],
-  );
+  const build = (...flags: string[]) =>
+    buildah(
+      // Failed builds would leave mounted working containers without --force-rm.
+      ...['build', '--force-rm', '--isolation', 'chroot', '--pull-never', '--format', 'oci'],
+      // Names and ids of what was made on the way would differ each time.
+      ...['--omit-history', '--identity-label=false'],
+      ...['--timestamp', String(SOURCE_DATE_EPOCH), '--layers', ...(fresh ? ['--no-cache'] : [])],
+      ...['--build-arg', `BASE_IMAGE=${BASE_IMAGE}`, '--build-arg', `SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`],
+      ...[...flags, '--file', join(context, 'Dockerfile'), context],
+    );
+  if (!fresh) await build('--target', 'parts', '--tag', PARTS_IMAGE);
+  await build('--tag', tag);
   await buildah('push', '--quiet', tag, `docker-archive:${archive}:${tag}`);
   // Removes the image that had the tag before; layers still in use stay.
   await buildah('rmi', '--prune').catch(() => {});
 }
 
-async function withDocker(context: string, tag: string, archive: string): Promise<void> {
-  await run('docker', ['build', '--quiet', '--tag', tag, context]);
+async function withDocker({ context, tag, archive, fresh }: Build): Promise<void> {
+  const flags = ['--build-arg', `SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`, ...(fresh ? ['--no-cache'] : [])];
+  await run('docker', ['build', '--quiet', ...flags, '--tag', tag, context]);
   await run('docker', ['save', '--output', archive, tag]);
 }
 
 /** Builds the image from the current checkout, or returns the last archive if nothing changed. */
 export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage> {
-  const { log = silent, cacheDir = defaultCacheDir() } = options;
+  const { log = silent, cacheDir = defaultCacheDir(), fresh = false } = options;
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const tag = options.tag ?? `localhost/km-backup-operator:${version}`;
   const folder = join(cacheDir, 'images');
@@ -144,28 +149,34 @@ export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage
   return withLock(join(cacheDir, 'locks', 'image.lock'), log, async () => {
     const context = await mkdtemp(join(tmpdir(), 'km-image-'));
     try {
-      await bundle(join(context, 'dist'));
-      await cp(join(ROOT, 'bin'), join(context, 'bin'), { recursive: true });
-      await cp(join(ROOT, 'docs'), join(context, 'docs'), {
+      const app = join(context, 'app');
+      await bundle(join(app, 'dist'));
+      await cp(join(ROOT, 'bin'), join(app, 'bin'), { recursive: true });
+      await cp(join(ROOT, 'docs'), join(app, 'docs'), {
         recursive: true,
         filter: (file) => !basename(file).includes('.') || file.endsWith('.md'),
       });
-      await copyExternalPackages(join(context, 'node_modules'));
-      for (const file of ['package.json', 'LICENSE', 'Dockerfile'])
-        await copyFile(join(ROOT, file), join(context, file));
+      await copyExternalPackages(join(app, 'node_modules'));
+      for (const file of ['package.json', 'LICENSE']) await copyFile(join(ROOT, file), join(app, file));
+      for (const file of ['Dockerfile', 'scripts/image-rootfs.sh'])
+        await copyFile(join(ROOT, file), join(context, basename(file)));
+      await normalise(context);
       const node = await realpath(join(ROOT, 'node_modules', 'node', 'bin', 'node'));
       const nodeVersion = (await run(node, ['--version'])).stdout.trim();
-      const key = [tag, nodeVersion, BASE_KEY, await digestOf(context)].join('\n');
-      if (existsSync(tarball) && (await readFile(`${tarball}.key`, 'utf8').catch(() => '')) === key) {
+      const key = [tag, nodeVersion, BASE_KEY, String(SOURCE_DATE_EPOCH), await digestOf(context)].join('\n');
+      if (
+        !fresh &&
+        existsSync(tarball) &&
+        (await readFile(`${tarball}.key`, 'utf8').catch(() => '')) === key
+      ) {
         return { tag, tarball };
       }
       await step(log, `building ${tag}`, async () => {
         await copyFile(node, join(context, 'node'));
         const partial = `${tarball}.partial`;
         await rm(partial, { force: true });
-        await ((await dockerAnswers())
-          ? withDocker(context, tag, partial)
-          : withBuildah(context, tag, partial, cacheDir, log));
+        const build = { context, tag, archive: partial, fresh };
+        await ((await dockerAnswers()) ? withDocker(build) : withBuildah(build, cacheDir, log));
         await rename(partial, tarball);
         await writeFile(`${tarball}.key`, key);
       });

@@ -38,3 +38,17 @@ test('--version loads nothing else', () => {
   const sizes = imported.map((file) => fs.statSync(path.join(checkout, 'dist', file)).size);
   expect(sizes.reduce((sum, size) => sum + size, text.length)).toBeLessThan(10_000);
 });
+
+// Both answer in less than 100 ms, of which Node.js takes half.
+test.each(['km-backup', 'km-backup-operator'])('%s --help loads little', (program) => {
+  const entry = fs.readFileSync(path.join(checkout, `dist/${program}.js`), 'utf8');
+  const loaded = new Set<string>();
+  for (const [, chunk] of entry.matchAll(/^import[^;]*?"\.\/chunks\/([^"]+)"/gm)) loadedWith(chunk!, loaded);
+  // What a command line without a command imports on top of that.
+  const named = (name: string) =>
+    fs.readdirSync(CHUNKS).find((file) => new RegExp(`^${name}-[\\w-]{8}\\.js$`).test(file))!;
+  if (program === 'km-backup') for (const name of ['main', 'bare']) loadedWith(named(name), loaded);
+  const sizes = [...loaded].map((file) => fs.statSync(path.join(CHUNKS, file)).size);
+  expect(sizes.length).toBeGreaterThan(1);
+  expect(sizes.reduce((sum, size) => sum + size, entry.length)).toBeLessThan(200_000);
+});
