@@ -19,6 +19,7 @@ import { operatorMetrics } from '../src/cli/operator/self-metrics.ts';
 import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
+import { dashboards } from './dashboards.ts';
 import { installManifest } from './install-manifest.ts';
 import { mcpPage } from './mcp-page.ts';
 import { linterOverrides, roomsTable } from './rooms.ts';
@@ -52,6 +53,8 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     'docs/chart-values.md',
     chartValuesPage(chartFile('values.yaml'), chartFile('values.schema.json')),
   );
+  for (const [name, content] of dashboards())
+    files.set(`charts/km-backup-operator/dashboards/${name}`, content);
   const crds = [...files].filter(([path]) => path.startsWith('crds/')).map(([, content]) => content);
   files.set('deploy/install.yaml', await installManifest(crds));
   files.set('biome.json', linterConfiguration());
@@ -117,7 +120,7 @@ function helpBlock(command: Command): string {
 
 function operatorCliPage(): string {
   const all = new Registry();
-  operatorMetrics(all);
+  operatorMetrics(all).watchOperator({ leading: () => true, limiter: { running: 0, waiting: 0 } });
   const own = new Registry();
   for (const metric of all.getMetricsAsArray()) {
     const known = all.getSingleMetric(metric.name);

@@ -35,8 +35,9 @@ const OPERATOR_VIEWS = [
 export const ROOMS: readonly Room[] = [
   { path: 'clock', what: 'the one source of time, and a fake one for tests', imports: [] },
   { path: 'log', what: 'structured logs, and text made safe to print', imports: [], packages: ['pino'] },
+  { path: 'trace', what: 'OpenTelemetry traces: spans, and the exporter', imports: ['clock'] },
   { path: 'metrics', what: 'the metrics of backups', imports: [], packages: ['prom-client'] },
-  { path: 'health', what: 'health checks, and the HTTP server of health and metrics', imports: [] },
+  { path: 'health', what: 'health checks, and the HTTP server of health and metrics', imports: ['clock'] },
   {
     path: 'schedule',
     what: 'cron and interval arithmetic: next, due, missed',
@@ -174,7 +175,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'operator',
     what: 'observe, decide, apply for schedules and runs',
-    imports: ['kube', 'overview', 'api', 'schedule', 'metrics', 'health', 'clock', 'log'],
+    imports: ['kube', 'overview', 'api', 'schedule', 'metrics', 'health', 'trace', 'clock', 'log'],
     packages: ['@kubernetes/client-node'],
   },
   {
@@ -242,6 +243,7 @@ export const ROOMS: readonly Room[] = [
       'posix',
       'metrics',
       'health',
+      'trace',
       'clock',
       'log',
     ],

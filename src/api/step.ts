@@ -47,7 +47,9 @@ export const JobStep = z
       .min(1)
       .max(512)
       .optional()
-      .describe("Image from the operator's allow-list (jobs.stepImages). Default: the operator's own image."),
+      .describe(
+        "Image from the operator's allow-list (restore.stepImages). Default: the operator's own image.",
+      ),
   })
   .describe(
     'Runs a script in a pod of its own. Only where the operator was installed with jobs.allowScripts=true.',

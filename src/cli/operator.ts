@@ -29,6 +29,12 @@ try {
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const foreseen =
-    ['LeadershipLostError', 'KubeConfigError', 'KubeError'].includes(error.name) || 'code' in error;
+    [
+      'LeadershipLostError',
+      'KubeConfigError',
+      'KubeError',
+      'CertificateError',
+      'TraceSettingsError',
+    ].includes(error.name) || 'code' in error;
   return foreseen ? `km-backup-operator: ${error.message}` : (error.stack ?? error.message);
 }

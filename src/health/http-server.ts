@@ -1,6 +1,8 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
+import type { Certificate } from './certificate.ts';
 
 export interface HttpAnswer {
   status: number;
@@ -13,10 +15,15 @@ export interface HttpAnswer {
 
 export type Route = (url: URL) => HttpAnswer | Promise<HttpAnswer>;
 
+/** Decides on the headers of a request: an answer refuses it. */
+export type Guard = (headers: IncomingHttpHeaders) => Promise<HttpAnswer | undefined>;
+
 export interface RunningServer {
   host: string;
   port: number;
   url: string;
+  /** For later connections. Does nothing without `tls`. */
+  setCertificate: (certificate: Certificate) => void;
   /** Waits a moment for the answers under way, then closes all connections. */
   close: () => Promise<void>;
 }
@@ -32,6 +39,7 @@ export function text(status: number, body: string): HttpAnswer {
 async function answer(
   request: IncomingMessage,
   routes: ReadonlyMap<string, Route>,
+  guard: Guard | undefined,
   onError: (error: unknown) => void,
 ): Promise<HttpAnswer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
@@ -39,7 +47,7 @@ async function answer(
   const route = url && routes.get(url.pathname);
   if (!route) return text(404, `not found; the paths are ${[...routes.keys()].join(' ')}\n`);
   try {
-    return await route(url);
+    return (await guard?.(request.headers)) ?? (await route(url));
   } catch (error) {
     onError(error);
     return text(500, 'internal error, see the log\n');
@@ -76,17 +84,25 @@ export function startHttpServer(options: {
   host: string;
   port: number;
   routes: Readonly<Record<string, Route>>;
+  /** By HTTPS only. */
+  tls?: Certificate;
+  /** Asked before each answer of a route. */
+  guard?: Guard;
   onError?: (error: unknown) => void;
 }): Promise<RunningServer> {
   const routes = new Map(Object.entries(options.routes));
   const onError = options.onError ?? (() => {});
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     // Discard the body: no route reads one.
     request.resume();
-    answer(request, routes, onError)
+    answer(request, routes, options.guard, onError)
       .then((result) => send(request, response, result))
       .catch(onError);
-  });
+  };
+  const secure =
+    options.tls &&
+    createTlsServer({ ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: 10_000 }, listener);
+  const server = secure ?? createServer(listener);
   server.requestTimeout = 10_000;
   server.headersTimeout = 10_000;
   server.maxConnections = 256;
@@ -99,7 +115,8 @@ export function startHttpServer(options: {
       resolve({
         host: address,
         port,
-        url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+        url: `${secure ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+        setCertificate: (certificate) => secure?.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' }),
         close: () =>
           new Promise((done) => {
             // A stalled client must not keep the process alive.

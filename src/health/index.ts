@@ -8,7 +8,10 @@ export {
   type CopyCheck,
   type Restored,
 } from './backup-check.ts';
+export { type Access, bearerGuard } from './bearer-guard.ts';
+export { type Certificate, CertificateError, followCertificate, readCertificate } from './certificate.ts';
 export {
+  type Guard,
   type HttpAnswer,
   json,
   type Route,
@@ -17,3 +20,4 @@ export {
   text,
 } from './http-server.ts';
 export { type HealthSources, healthRoutes } from './routes.ts';
+export { selfSigned } from './self-signed.ts';

@@ -49,6 +49,8 @@ export interface ChangeHandlers {
   location(key: string): void;
   /** The run with this key changed, or another that it waits for. */
   backup(key: string): void;
+  /** The run changed or was deleted. Finished ones are kept without the fields that only this needs. */
+  run?(backup: KmBackup, type: Change<KmBackup>['type']): void;
 }
 
 export interface CacheOptions {
@@ -155,6 +157,7 @@ export class Cache {
       this.#lostJobs.delete(backup.metadata.uid);
     // A run that is finished when first seen needs nothing. If its Job has not ended, the Job's change adds the key.
     if (type !== 'added' || !isFinished(backup) || this.jobOf(backup)) this.#handlers.backup(keyOf(backup));
+    this.#handlers.run?.(backup, type);
     this.#handlers.runs(scheduleKey(backup));
     // Runs of the same schedule wait for one another.
     for (const other of this.unfinishedRunsOf(scheduleKey(backup))) {

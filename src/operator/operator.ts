@@ -50,6 +50,8 @@ export interface OperatorOptions {
   onSchedule?: (key: string) => void;
   /** The same for locations. */
   onLocation?: (key: string) => void;
+  /** Called with every run that was seen first, changed or was deleted, for traces. */
+  onRun?: (backup: KmBackup, type: 'added' | 'updated' | 'deleted') => void;
   metrics?: OperatorObservers;
 }
 
@@ -127,6 +129,7 @@ export class Operator {
         runs: (key) => this.#queue.addAfter(workOf('KmBackupSchedule', key), RUNS_SETTLE_MS, STATUS),
         job: (key) => this.#queue.addAfter(workOf('KmBackup', key), JOB_SETTLE_MS, STATUS),
         backup: (key) => this.#addBackup(key),
+        ...(options.onRun && { run: options.onRun }),
         location: (key) => {
           this.#queue.addAfter(workOf('KmBackupLocation', key), JOB_SETTLE_MS, STATUS);
           options.onLocation?.(key);

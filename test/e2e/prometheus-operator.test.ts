@@ -147,6 +147,7 @@ afterAll(async () => {
     'serviceMonitor.enabled=false',
     'podMonitor.enabled=false',
     'prometheusRule.enabled=false',
+    'metrics.secure.enabled=false',
   );
   operator?.kill();
   for (const kind of ['clusterrolebinding', 'clusterrole'])
@@ -184,23 +185,42 @@ describe('the Prometheus Operator', () => {
     );
   });
 
-  it('answers every query of the dashboard', async () => {
-    const dashboard = JSON.parse(await readFile(join(CHART, 'dashboards/km-backup.json'), 'utf8')) as {
-      panels: { title: string; targets?: { expr: string }[]; panels?: { targets?: { expr: string }[] }[] }[];
-    };
-    const targets = dashboard.panels
-      .flatMap((panel) => [panel, ...(panel.panels ?? [])])
-      .flatMap((panel) => panel.targets ?? []);
-    expect(targets.length).toBeGreaterThan(0);
-    for (const { expr } of targets) {
-      const filled = expr.replaceAll('$namespace', '.*').replaceAll('$schedule', '.*');
-      await query(filled.replaceAll('$__rate_interval', '1m').replaceAll('$__range', '1h'));
-    }
+  it.each(['km-backup.json', 'km-backup-schedule.json'])(
+    'answers every query of dashboard %s',
+    async (name) => {
+      const dashboard = JSON.parse(await readFile(join(CHART, 'dashboards', name), 'utf8')) as {
+        panels: {
+          title: string;
+          targets?: { expr: string }[];
+          panels?: { targets?: { expr: string }[] }[];
+        }[];
+      };
+      const targets = dashboard.panels
+        .flatMap((panel) => [panel, ...(panel.panels ?? [])])
+        .flatMap((panel) => panel.targets ?? []);
+      expect(targets.length).toBeGreaterThan(0);
+      for (const { expr } of targets) {
+        const filled = expr.replaceAll('$namespace', '.*').replaceAll('$schedule', '.*');
+        await query(filled.replaceAll('$__rate_interval', '1m').replaceAll('$__range', '1h'));
+      }
+    },
+  );
+
+  it('scrapes over TLS, with the token of its own service account', async () => {
+    await setChartValues(
+      'metrics.secure.enabled=true',
+      'metrics.secure.readers[0].name=km-prometheus',
+      `metrics.secure.readers[0].namespace=${monitoring.namespace}`,
+    );
+    await seen('up{job="km-backup-operator",endpoint="metrics"}', (value) => value === 1);
+    await seen(`km_backup_suspended{endpoint="metrics",${orders()}}`, (value) => value === 0);
   });
 
   it('scrapes by the PodMonitor instead', async () => {
     await setChartValues(
       'serviceMonitor.enabled=false',
+      'metrics.secure.enabled=false',
+      'metrics.secure.readers=null',
       'podMonitor.enabled=true',
       `podMonitor.interval=${INTERVAL}`,
       'podMonitor.labels.prometheus=km-e2e',

@@ -112,6 +112,26 @@ export async function ensurePrometheusOperator(): Promise<PrometheusOperator> {
   return { program: join(dir, 'operator'), crds, archives };
 }
 
+/** The definitions alone, which take no build. */
+export async function ensurePrometheusOperatorCrds(): Promise<readonly string[]> {
+  const source = join(SOURCES, 'prometheus-operator');
+  const key = createHash('sha256').update(await readFile(join(source, 'go.mod')));
+  const dir = await cached(
+    cacheRoot(process.env, homedir()),
+    `prometheus-operator-crds-${key.digest('hex').slice(0, 12)}`,
+    elapsedLog(process.stderr),
+    'fetching the kinds of the Prometheus Operator from the Go module proxy',
+    async (out) => {
+      const work = join(out, 'src');
+      await cp(source, work, { recursive: true });
+      await run('go', ['mod', 'download', MODULE], { cwd: work, env: { GOWORK: 'off' } });
+      await copyDefinitions(work, out);
+      await rm(work, { recursive: true });
+    },
+  );
+  return (await readdir(dir)).map((name) => join(dir, name));
+}
+
 /** Runs it outside the cluster, for some namespaces. */
 export function startPrometheusOperator(
   program: string,

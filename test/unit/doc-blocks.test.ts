@@ -87,7 +87,7 @@ describe('variables', () => {
 
 it('chart values that the pages name exist', () => {
   const chart =
-    /`((?:image|jobs|restore|elevated|crds|test|rbac|page|serviceMonitor|podMonitor|prometheusRule|grafanaDashboard|networkPolicy|leaderElection|podSecurityContext)\.[\w.]+)(?:=[^`]*)?`/g;
+    /`((?:image|jobs|restore|elevated|crds|test|rbac|page|metrics|tracing|serviceMonitor|podMonitor|prometheusRule|grafanaDashboard|networkPolicy|leaderElection|podSecurityContext)\.[\w.]+)(?:=[^`]*)?`/g;
   // That page names values that are gone.
   const present = pages.filter((page) => page !== 'docs/upgrade.md');
   const found = present.flatMap((page) =>

@@ -12,8 +12,8 @@
 {{- end -}}
 
 {{- define "km.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
@@ -123,7 +123,7 @@ securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
@@ -140,4 +140,37 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
+{{- end -}}
+
+{{- define "km.tlsDir" -}}
+/var/run/km-backup/tls
+{{- end -}}
+
+{{- /* Where Prometheus scrapes, and as whom. */ -}}
+{{- define "km.endpoint" -}}
+path: /metrics
+# `namespace` says whose schedule it is, not where the operator runs.
+honorLabels: true
+{{- with .Values.metrics.secure }}
+{{- if .enabled }}
+scheme: https
+{{- with .authorization }}
+authorization:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+tlsConfig:
+{{- if .tlsConfig }}
+  {{- toYaml .tlsConfig | nindent 2 }}
+{{- else if .certificateSecretName }}
+  serverName: {{ include "km.fullname" $ }}.{{ $.Release.Namespace }}.svc
+  ca:
+    secret:
+      name: {{ .certificateSecretName | quote }}
+      key: ca.crt
+{{- else }}
+  # Each pod makes a certificate of its own.
+  insecureSkipVerify: true
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -5,6 +5,8 @@ export interface OperatorArguments {
   namespaces: string[];
   httpHost: string;
   httpPort: number;
+  securePort: number | undefined;
+  tlsDir: string | undefined;
   page: boolean;
   image: string;
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
@@ -12,6 +14,7 @@ export interface OperatorArguments {
   allowScripts: boolean;
   stepImages: string[];
   elevatedNamespaces: string[];
+  defaultUser: boolean;
   leaderElect: boolean;
   leaseName: string;
   leaseDuration: number;
@@ -26,6 +29,8 @@ export interface OperatorArguments {
   podName: string | undefined;
   podNamespace: string | undefined;
 }
+
+type Optional = 'securePort' | 'tlsDir' | 'kubeconfig';
 
 function atLeast(minimum: number) {
   return (text: string): number => {
@@ -57,6 +62,15 @@ export function operatorCommand(): Command {
       'port of /metrics, /healthz, /livez, /readyz and, with --page, the status page',
       atLeast(0),
       8080,
+    )
+    .option(
+      '--secure-port <port>',
+      'serve /metrics and /healthz on this port only, by HTTPS, to tokens that may get the non-resource URL /metrics',
+      atLeast(0),
+    )
+    .option(
+      '--tls-dir <folder>',
+      'tls.crt and tls.key for --secure-port, read again when they change; absent: self-signed, in memory',
     )
     .option(
       '--page',
@@ -91,6 +105,10 @@ export function operatorCommand(): Command {
       'namespaces whose Jobs may run as root with a few capabilities (spec.podTemplate.elevated)',
       list,
       [],
+    )
+    .option(
+      '--no-default-user',
+      'name no user in Jobs where neither the resource nor a pod does, so that the platform chooses it (OpenShift)',
     )
     .option('--no-leader-elect', 'do not use a Lease; never run more than one replica then')
     .option('--lease-name <name>', 'Lease that elects the leader', 'km-backup-operator')
@@ -130,11 +148,16 @@ export function parseArguments(
 ): OperatorArguments {
   const command = operatorCommand().exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
   command.parse(argv);
+  if (command.getOptionValue('tlsDir') !== undefined && command.getOptionValue('securePort') === undefined)
+    command.error('error: --tls-dir needs --secure-port');
   const options = command.opts<
-    Omit<OperatorArguments, 'podName' | 'podNamespace' | 'kubeconfig'> & { kubeconfig?: string }
+    Omit<OperatorArguments, 'podName' | 'podNamespace' | Optional> &
+      Partial<Pick<OperatorArguments, Optional>>
   >();
   return {
     ...options,
+    securePort: options.securePort,
+    tlsDir: options.tlsDir,
     kubeconfig: options.kubeconfig,
     podName: environment['POD_NAME'],
     podNamespace: environment['POD_NAMESPACE'],

@@ -15,7 +15,9 @@ import { backupStateOf, copySnapshotsOf, isAvailable, snapshotOf } from '../../o
 import { pageRoutes } from '../../page/index.ts';
 import { switchLogLevelBySignal } from '../log-level.ts';
 import type { OperatorArguments } from './arguments.ts';
+import { startSecureServer } from './secure-metrics.ts';
 import { operatorMetrics } from './self-metrics.ts';
+import { tracingOf } from './tracing.ts';
 
 /**
  * Runs the operator until the signal.
@@ -72,6 +74,7 @@ export async function runOperator(
       })
     : undefined;
 
+  const tracing = tracingOf(process.env, logger, clock);
   const backupMetrics = new BackupMetrics(registry, { labelled: true });
   const copyMetrics = new CopyMetrics(registry, { labelled: true });
   const stop = new AbortController();
@@ -88,6 +91,7 @@ export async function runOperator(
       allowScripts: options.allowScripts,
       stepImages: options.stepImages,
       elevatedNamespaces: options.elevatedNamespaces,
+      defaultUser: options.defaultUser,
     },
     limits: { total: options.maxConcurrentRuns, perNamespace: options.maxConcurrentRunsPerNamespace },
     workers: options.workers,
@@ -97,6 +101,7 @@ export async function runOperator(
     assertLeading: () => elector?.assertLeading(),
     onSchedule: reportSchedule,
     onLocation: reportLocation,
+    ...(tracing && { onRun: tracing.see }),
     metrics: self,
   });
 
@@ -117,25 +122,28 @@ export async function runOperator(
   }
 
   self.watchOperator({ leading: () => state === 'leading', limiter: operator.limiter });
+  const health = healthRoutes({
+    metrics: registry,
+    checks: () =>
+      new Map(
+        operator.cache.schedules.list().map((schedule) => [
+          `${schedule.metadata.namespace}/${schedule.metadata.name}`,
+          backupCheck({
+            ...backupStateOf(schedule, operator.cache.restoreOver(schedule)),
+            stopped: state === 'stopped',
+          }),
+        ]),
+      ),
+    ready: () =>
+      state === 'syncing' ? ['the first list of schedules, runs, Jobs and pods is not complete'] : [],
+  });
+  const { '/metrics': metrics, '/healthz': healthz, ...probes } = health;
+  const isSecure = options.securePort !== undefined;
   const http = await startHttpServer({
     host: options.httpHost,
     port: options.httpPort,
     routes: {
-      ...healthRoutes({
-        metrics: registry,
-        checks: () =>
-          new Map(
-            operator.cache.schedules.list().map((schedule) => [
-              `${schedule.metadata.namespace}/${schedule.metadata.name}`,
-              backupCheck({
-                ...backupStateOf(schedule, operator.cache.restoreOver(schedule)),
-                stopped: state === 'stopped',
-              }),
-            ]),
-          ),
-        ready: () =>
-          state === 'syncing' ? ['the first list of schedules, runs, Jobs and pods is not complete'] : [],
-      }),
+      ...(isSecure ? probes : health),
       ...(options.page &&
         pageRoutes({
           subject: 'Backups',
@@ -146,7 +154,24 @@ export async function runOperator(
     },
     onError: (error) => logger.warn({ error: String(error) }, 'an HTTP request failed'),
   });
-  logger.info({ url: http.url, namespaces: options.namespaces }, 'serving');
+  const https = isSecure
+    ? await startSecureServer({
+        host: options.httpHost,
+        port: options.securePort!,
+        tlsDir: options.tlsDir,
+        name: options.podName ?? hostname(),
+        routes: { '/metrics': metrics!, '/healthz': healthz! },
+        apiServer: server,
+        observe: self.observeRequest,
+        logger,
+        clock,
+        signal: both,
+      })
+    : undefined;
+  logger.info(
+    { url: http.url, ...(https && { secureUrl: https.url }), namespaces: options.namespaces },
+    'serving',
+  );
 
   const watching = operator.watch(both);
   let lost = false;
@@ -160,6 +185,7 @@ export async function runOperator(
     state = 'leading';
     for (const key of operator.cache.schedules.keys()) reportSchedule(key);
     for (const key of operator.cache.locations.keys()) reportLocation(key);
+    tracing?.start();
     await lead(operator, elector, signal, stop);
   } catch (error) {
     lost = error instanceof LeadershipLostError;
@@ -171,7 +197,7 @@ export async function runOperator(
     if (!lost) {
       await watching;
       await Promise.race([events.flush(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
-      await http.close();
+      await Promise.all([http.close(), https?.close(), tracing?.stop()]);
       await Promise.all([client.close(), electionClient.close()]);
     }
   }

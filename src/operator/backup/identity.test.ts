@@ -190,6 +190,25 @@ describe('as whom a Job runs', () => {
     expect(found).toMatchObject({ runAsNonRoot: true, fsGroupChangePolicy: 'OnRootMismatch', ...expected });
   });
 
+  it('is left to the platform where nobody names a user and the operator is told to', () => {
+    const platform = { defaultUser: false };
+    const { securityContext, identity } = identityOf(schedule().spec, undefined, platform);
+    expect(securityContext).toEqual({
+      runAsNonRoot: true,
+      fsGroupChangePolicy: 'OnRootMismatch',
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    expect(identity).toEqual({ from: 'default' });
+    expect(identityOf(schedule().spec, source, platform).securityContext).toMatchObject({ runAsUser: 999 });
+    const named = schedule({ podTemplate: { runAsUser: 5 } }).spec;
+    expect(identityOf(named, source, platform).securityContext).toMatchObject({
+      runAsUser: 5,
+      runAsGroup: 5,
+    });
+    const elevated = schedule({ podTemplate: { elevated: true } }).spec;
+    expect(identityOf(elevated, source, platform).securityContext).toMatchObject({ runAsUser: 0 });
+  });
+
   it('is remembered by the schedule for as long as it names the same claim', () => {
     const backup = scheduledBackup(at('01:00:00'));
     const settings = { image: 'km:1', imagePullPolicy: 'IfNotPresent', allowScripts: false } as const;
@@ -213,6 +232,7 @@ describe('a run that was denied access', () => {
     message: '/destination/backups: cannot write (EACCES).',
   };
   it.each<[name: string, identity: JobIdentity, said: string[]]>([
+    ['the platform', { from: 'default' }, ['The Job ran as the user that the platform chose (the default']],
     [
       'as the default user',
       { user: 65532, group: 65532, from: 'default' },

@@ -10,8 +10,9 @@ const NONROOT = 65532;
 
 /** What a Job says about its identity, for the messages of its run and for later runs. */
 export interface JobIdentity {
-  user: number;
-  group: number;
+  /** Absent: the platform chose it. */
+  user?: number;
+  group?: number;
   fsGroup?: number;
   from: 'spec.podTemplate' | 'pod' | 'default';
   /** Root with a few capabilities. */
@@ -106,14 +107,18 @@ export function sourceIdentity(claimName: string, pods: readonly Pod[]): SourceI
  * First what the schedule says, then what the pod that mounts the source says, then the image's user. The kubelet
  * applies `fsGroup` to every file of a volume, so one that nobody asked for would change the owner's permissions.
  * An elevated Job needs none of the pod's users and groups.
+ *
+ * @param settings.defaultUser Whether the image's user is named. If not, the platform may choose one (OpenShift).
  */
 export function identityOf(
   { podTemplate = {} }: { podTemplate?: KmBackupScheduleSpec['podTemplate'] | undefined },
   source: SourceIdentity | undefined,
+  { defaultUser = true }: { readonly defaultUser?: boolean } = {},
 ): { securityContext: V1PodSecurityContext; identity: JobIdentity } {
   const elevated = podTemplate.elevated === true;
   const mounting = elevated ? undefined : source;
-  const user = elevated ? 0 : (podTemplate.runAsUser ?? mounting?.runAsUser ?? NONROOT);
+  const fallback = defaultUser ? NONROOT : undefined;
+  const user = elevated ? 0 : (podTemplate.runAsUser ?? mounting?.runAsUser ?? fallback);
   const group = elevated
     ? 0
     : (podTemplate.runAsGroup ?? podTemplate.runAsUser ?? mounting?.runAsGroup ?? user);
@@ -124,8 +129,8 @@ export function identityOf(
   return {
     securityContext: {
       runAsNonRoot: !elevated,
-      runAsUser: user,
-      runAsGroup: group,
+      ...(user !== undefined && { runAsUser: user }),
+      ...(group !== undefined && { runAsGroup: group }),
       ...(fsGroup !== undefined && { fsGroup }),
       fsGroupChangePolicy: 'OnRootMismatch',
       ...(supplementalGroups && { supplementalGroups }),
@@ -135,8 +140,8 @@ export function identityOf(
       seccompProfile: { type: 'RuntimeDefault' },
     },
     identity: {
-      user,
-      group,
+      ...(user !== undefined && { user }),
+      ...(group !== undefined && { group }),
       ...(fsGroup !== undefined && { fsGroup }),
       from: podTemplate.runAsUser === undefined && !elevated ? fromPod : 'spec.podTemplate',
       ...(elevated && { elevated }),
@@ -144,6 +149,10 @@ export function identityOf(
     },
   };
 }
+
+/** For messages. */
+export const userName = (user: number | undefined) =>
+  user === undefined ? 'the user that the platform chose' : `user ${user}`;
 
 const DENIED = /\b(EACCES|EPERM)\b|permission denied|operation not permitted/i;
 
@@ -164,11 +173,13 @@ export function withIdentity(outcome: Finished, identity: JobIdentity | undefine
     pod: `as pod ${source?.pod} does, which mounts the source`,
     default: 'the default, because no pod that mounts the source names another',
   }[from];
-  const groups = fsGroup === undefined ? `group ${group}` : `group ${group} and fsGroup ${fsGroup}`;
+  const groups = [group !== undefined && `group ${group}`, fsGroup !== undefined && `fsGroup ${fsGroup}`]
+    .filter(Boolean)
+    .join(' and ');
   const note = from !== 'spec.podTemplate' && source?.note ? ` ${source.note}` : '';
   return {
     ...outcome,
-    message: `${outcome.message} The Job ran as user ${user} with ${groups} (${origin}).${note} Set spec.podTemplate.runAsUser or spec.podTemplate.fsGroup to a user or group that may read the source and write the destination. Files of many owners take spec.podTemplate.elevated.`,
+    message: `${outcome.message} The Job ran as ${userName(user)}${groups && ` with ${groups}`} (${origin}).${note} Set spec.podTemplate.runAsUser or spec.podTemplate.fsGroup to a user or group that may read the source and write the destination. Files of many owners take spec.podTemplate.elevated.`,
   };
 }
 

@@ -21,6 +21,8 @@ export interface JobSettings {
   /** Secrets of the Job's namespace; none: those of its default service account. */
   imagePullSecrets?: readonly string[];
   allowScripts: boolean;
+  /** False: where neither the spec nor a pod names a user, the platform chooses it. */
+  defaultUser?: boolean;
   /** Namespaces whose Jobs may be elevated. */
   elevatedNamespaces?: readonly string[];
 }
@@ -144,7 +146,7 @@ export function buildJob(
     'kubectl.kubernetes.io/default-container': CONTAINER,
   };
   const { volumes: podVolumes, volumeMounts } = volumes(spec);
-  const { securityContext, identity } = identityOf(spec, source);
+  const { securityContext, identity } = identityOf(spec, source, settings);
   const resources = (template.resources ?? {
     requests: { cpu: '100m', memory: '128Mi' },
   }) as V1ResourceRequirements;

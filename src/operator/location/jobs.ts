@@ -101,7 +101,7 @@ function jobOf(parts: JobParts, settings: JobSettings): NewJob {
         spec: {
           ...podBase(settings, template, placement),
           terminationGracePeriodSeconds: 30,
-          securityContext: identityOf({ podTemplate: template }, parts.source).securityContext,
+          securityContext: identityOf({ podTemplate: template }, parts.source, settings).securityContext,
           containers: [
             {
               name: CONTAINER,

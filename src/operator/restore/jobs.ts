@@ -249,8 +249,11 @@ function jobOf(
         spec: {
           ...podBase(settings, template, placement),
           terminationGracePeriodSeconds: 60,
-          securityContext: identityOf({ podTemplate: { ...template, elevated } }, restore.status?.identity)
-            .securityContext,
+          securityContext: identityOf(
+            { podTemplate: { ...template, elevated } },
+            restore.status?.identity,
+            settings,
+          ).securityContext,
           ...pod,
         },
       },

@@ -3,7 +3,7 @@ import type { ConditionReason } from '../../api/reasons.ts';
 import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
-import { identityOf } from '../backup/identity.ts';
+import { identityOf, userName } from '../backup/identity.ts';
 import type { Plan } from '../plan.ts';
 import { buildRestoreJob, needsLocation, type RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore, RestoreJobKind } from './observed.ts';
@@ -89,7 +89,7 @@ function hintOn(restore: KmRestore, message: string): string {
   if (!CONCERNS_USER.test(message)) return '';
   const podTemplate = { ...restore.spec.podTemplate, elevated: isElevated(restore) };
   const { user } = identityOf({ podTemplate }, restore.status?.identity).identity;
-  return ` The Job ran as user ${user}. Another one: spec.podTemplate.runAsUser, or spec.podTemplate.elevated for root.`;
+  return ` The Job ran as ${userName(user)}. Another one: spec.podTemplate.runAsUser, or spec.podTemplate.elevated for root.`;
 }
 
 function missingClaim(

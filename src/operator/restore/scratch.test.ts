@@ -41,7 +41,7 @@ describe('a script on scratch space', () => {
     ['none', undefined, settings, undefined],
     ['allowed', script, settings, undefined],
     ['in an allowed image', { ...script, image: 'allowed:1' }, settings, undefined],
-    ['in another image', { ...script, image: 'mine' }, settings, 'jobs.stepImages'],
+    ['in another image', { ...script, image: 'mine' }, settings, 'restore.stepImages'],
     ['not allowed', script, { ...settings, allowScripts: false }, 'jobs.allowScripts=true'],
   ])('%s', (_, given, how, words) => {
     const refusal = scriptRefusal(restoreWith(given), how);

@@ -21,7 +21,7 @@ export function scriptRefusal(
     return 'spec.target.scratch.script is set, but this operator does not run scripts. Install it with jobs.allowScripts=true, or remove the script (of a drill: spec.drill.scratch.script).';
   }
   if (script.image === undefined || stepImages.includes(script.image)) return undefined;
-  return `spec.target.scratch.script names image ${script.image}, which this operator does not allow. Install it with that image in jobs.stepImages, or leave the image out.`;
+  return `spec.target.scratch.script names image ${script.image}, which this operator does not allow. Install it with that image in restore.stepImages, or leave the image out.`;
 }
 
 type PodParts = Pick<V1PodSpec, 'initContainers' | 'containers' | 'volumes'>;

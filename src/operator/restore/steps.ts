@@ -105,7 +105,7 @@ export function runSteps(list: (restore: KmRestore) => readonly Action[] | undef
         restore,
         nowMs,
         'ScriptsNotAllowed',
-        `Step ${foreign.name} names image ${foreign.job?.image}, which this operator does not allow. Install it with that image in jobs.stepImages, or leave the image out.`,
+        `Step ${foreign.name} names image ${foreign.job?.image}, which this operator does not allow. Install it with that image in restore.stepImages, or leave the image out.`,
       );
     }
     const before = restore.status?.steps ?? [];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { operatorCommand } from '../../../src/cli/operator/arguments.ts';
+import { operatorMetrics } from '../../../src/cli/operator/self-metrics.ts';
 import { BACKUP_METRICS, CopyMetrics } from '../../../src/metrics/index.ts';
 import type { KubeObject } from '../../support/kubectl.ts';
 import { renderChart } from './render.ts';
@@ -79,6 +80,10 @@ describe('the chart', () => {
     [
       'other choices',
       ['namespaces={a,b}', 'jobs.allowScripts=true', 'page.enabled=true', 'leaderElection.enabled=false'],
+    ],
+    [
+      'metrics over TLS and a user of the platform',
+      ['metrics.secure.enabled=true', 'metrics.secure.certificateSecretName=x', 'jobs.defaultUser=false'],
     ],
   ])('gives the operator only arguments that it takes, with %s', async (_, values) => {
     const command = operatorCommand()
@@ -180,6 +185,12 @@ describe('the chart', () => {
       /leaderElection\.enabled/,
     ],
     ['a renewal slower than the lease', 'leaderElection.renewDeadline=15', /renewDeadline < leaseDuration/],
+    ['two servers on one port', 'metrics.secure.enabled=true,metrics.secure.port=8080', /must differ/],
+    [
+      'a PodMonitor without a token',
+      'metrics.secure.enabled=true,podMonitor.enabled=true',
+      /metrics\.secure\.authorization/,
+    ],
     ['a disruption budget that blocks drains', 'podDisruptionBudget.enabled=true', /replicas >= 2/],
   ])('refuses %s', async (_, values, words) => {
     await expect(renderChart(values.split(/,(?=[a-z])/))).rejects.toThrow(words);
@@ -194,34 +205,85 @@ describe('the chart', () => {
   });
 });
 
-describe('alerts and dashboard', () => {
-  it('ask only for metrics that the operator exposes', async () => {
+describe('alerts and dashboards', () => {
+  const metricsOf = (): { readonly backups: string[]; readonly operator: string[] } => {
     const copies = new Registry();
     new CopyMetrics(copies, { labelled: true });
-    const known: readonly string[] = [...BACKUP_METRICS, ...copies.getMetricsAsArray()].map(
-      ({ name }) => name,
-    );
+    const own = new Registry();
+    operatorMetrics(own).watchOperator({ leading: () => true, limiter: { running: 0, waiting: 0 } });
+    return {
+      backups: [...BACKUP_METRICS, ...copies.getMetricsAsArray()].map(({ name }) => name),
+      operator: own
+        .getMetricsAsArray()
+        .map(({ name }) => name)
+        .filter((name) => name.startsWith('km_operator_')),
+    };
+  };
+  const usedIn = (object: KubeObject): string[] => [
+    ...new Set(
+      (JSON.stringify(object).match(/\bkm_(backup|operator)_[a-z_]+/g) ?? []).map((name) =>
+        name.replace(/_bucket$/, ''),
+      ),
+    ),
+  ];
+
+  it('ask only for metrics that the operator exposes', async () => {
+    const { backups, operator } = metricsOf();
     const objects = await renderChart(ALL);
     for (const kind of ['PrometheusRule', 'ConfigMap']) {
-      const used = JSON.stringify(find(objects, kind)).match(/\bkm_backup_[a-z_]+/g) ?? [];
+      const used = usedIn(find(objects, kind));
       expect(used.length).toBeGreaterThan(5);
-      expect(known).toEqual(expect.arrayContaining(used));
+      expect([...backups, ...operator]).toEqual(expect.arrayContaining(used));
     }
+  });
+
+  it('the dashboards show every metric', async () => {
+    const { backups, operator } = metricsOf();
+    const used = usedIn(find(await renderChart(ALL), 'ConfigMap'));
+    expect(used.toSorted()).toEqual([...backups, ...operator].toSorted());
   });
 
   it('take what is overdue from the metric, so that suspension and allowance are the same everywhere', async () => {
     const objects = await renderChart(ALL);
-    for (const kind of ['PrometheusRule', 'ConfigMap']) {
-      const text = JSON.stringify(find(objects, kind));
-      expect(text).toContain('km_backup_success_due_timestamp_seconds');
-      expect(text).not.toContain('km_backup_expected_interval_seconds');
-    }
+    for (const kind of ['PrometheusRule', 'ConfigMap'])
+      expect(JSON.stringify(find(objects, kind))).toContain('km_backup_success_due_timestamp_seconds');
+    expect(JSON.stringify(find(objects, 'PrometheusRule'))).not.toContain(
+      'km_backup_expected_interval_seconds',
+    );
   });
 
-  it('come as JSON that Grafana can read', async () => {
+  it('the thresholds of the dashboards are none, some, and now', async () => {
     const { data } = find(await renderChart(ALL), 'ConfigMap') as KubeObject & {
       data: Record<string, string>;
     };
-    expect(JSON.parse(data['km-backup.json']!)).toMatchObject({ title: 'km-backup', uid: 'km-backup' });
+    for (const text of Object.values(data)) {
+      const values = [...text.matchAll(/"steps": \[[^\]]*\]/g)].flatMap(([steps]) =>
+        [...steps.matchAll(/"value": ([^\s}]+)/g)].map(([, value]) => value),
+      );
+      expect(values.length).toBeGreaterThan(5);
+      expect(new Set(values)).toEqual(new Set(['null', '0', '1']));
+    }
+  });
+
+  it('come as JSON that Grafana can read, with panels that do not overlap', async () => {
+    const { data } = find(await renderChart(ALL), 'ConfigMap') as KubeObject & {
+      data: Record<string, string>;
+    };
+    expect(Object.keys(data).toSorted()).toEqual(['km-backup-schedule.json', 'km-backup.json']);
+    for (const [name, text] of Object.entries(data)) {
+      const { uid, panels } = JSON.parse(text);
+      expect(name).toBe(`${uid}.json`);
+      const cells = new Set<string>();
+      for (const { gridPos, targets = [], type } of panels) {
+        if (type !== 'row') expect(targets.length).toBeGreaterThan(0);
+        for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1)
+          for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+            expect(x).toBeLessThan(24);
+            expect(cells.has(`${x},${y}`)).toBe(false);
+            cells.add(`${x},${y}`);
+          }
+      }
+      expect(new Set(panels.map(({ id }: { id: number }) => id)).size).toBe(panels.length);
+    }
   });
 });

@@ -6,7 +6,8 @@ import { renderChart, renderHooks } from './render.ts';
 
 interface Rule {
   readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
+  /** Absent in the role for those who may read metrics. */
+  readonly resources?: readonly string[];
   readonly verbs: readonly string[];
   readonly resourceNames?: readonly string[];
 }
@@ -36,7 +37,7 @@ function granted(objects: readonly KubeObject[]): string[] {
   const rules = objects
     .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
     .flatMap((role) => (role as unknown as { rules: Rule[] }).rules);
-  return rules.flatMap(({ resources, verbs, resourceNames }) =>
+  return rules.flatMap(({ resources = [], verbs, resourceNames }) =>
     resources.flatMap((resource) =>
       verbs.map((verb) => `${verb} ${resource}${resourceNames ? ' by name' : ''}`),
     ),
@@ -44,7 +45,9 @@ function granted(objects: readonly KubeObject[]): string[] {
 }
 
 it('SECURITY.md lists the rights that the chart gives the operator, and no others', async () => {
-  const rights = granted(await renderChart(['rbac.aggregateToUserRoles=false']));
+  const rights = granted(
+    await renderChart(['rbac.aggregateToUserRoles=false', 'metrics.secure.enabled=true']),
+  );
   expect(documented().toSorted()).toEqual(rights.toSorted());
 });
 
