@@ -25,6 +25,7 @@ export default defineConfig({
   rewrites: (page) => page.replace(/(^|\/)README\.md$/, '$1index.md'),
   vite: { plugins: [vueOfThisPackage()] },
   markdown: {
+    anchor: { slugify },
     config(md) {
       md.core.ruler.push('repository-links', ({ tokens, env }) => {
         for (const { children } of tokens)
@@ -80,6 +81,15 @@ function vueOfThisPackage() {
       return this.resolve(id, join(site, 'package.json'), { ...options, skipSelf: true });
     },
   };
+}
+
+/** As GitHub makes anchors of headings, so that links to them work in both places. */
+function slugify(heading) {
+  return heading
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}_\- ]/gu, '')
+    .replaceAll(' ', '-');
 }
 
 /** Folder of a page, from the root of the repository. */

@@ -45,8 +45,8 @@ export async function runPage(
   { env = {}, in: cwd = work }: { env?: Readonly<Record<string, string>>; in?: string } = {},
 ): Promise<string> {
   const kubeconfig = join(work, 'kubeconfig');
+  await mkdir(join(work, 'bin'), { recursive: true });
   await copyFile(programs.kubeconfig, kubeconfig);
-  await mkdir(join(work, 'bin'));
   for (const name of ['kubectl', 'helm'] as const) await symlink(programs[name], join(work, 'bin', name));
   const path = `${join(work, 'bin')}:${join(root, 'bin')}:${process.env['PATH']}`;
   return await new Promise((resolve, reject) =>
