@@ -137,7 +137,7 @@ export function nativeOpenSsl(): OpenSsl | undefined {
               // koffi does not keep buffers alive during the call; this use of `bytes` does.
               if (error !== null) reject(error);
               else if (status === 1 && bytes.length >= 0) resolve(out);
-              else resolve(hash(name, bytes, 'buffer'));
+              else nodeCrypto.digest(name, bytes).then(resolve, reject);
             },
           );
         }),
