@@ -18,7 +18,8 @@ export interface Row {
 export interface Aim {
   readonly text: string;
   readonly value: number;
-  readonly met: boolean;
+  /** Absent where the figure is only said. */
+  readonly met?: boolean;
 }
 
 export interface Part {
@@ -56,7 +57,7 @@ function cells({ work, program, seconds, storedBytes, memoryBytes, aims }: Row):
     mb(memoryBytes, 0),
     each(({ text }) => text),
     each(({ value }) => `${value.toFixed(2)}x`),
-    each(({ met }) => (met ? 'yes' : 'no')),
+    each(({ met }) => (met === undefined ? '-' : met ? 'yes' : 'no')),
   ];
 }
 
