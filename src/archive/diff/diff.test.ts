@@ -110,28 +110,39 @@ function expected(before: readonly Made[], after: readonly Made[]): [string, str
   }) as [string, string][];
 }
 
+/** Where an empty frame is, if there is one. */
+const empty = fc.integer({ min: -3, max: 9 });
+
 test('diff finds what a comparison in memory finds, and history agrees with it', async () => {
   await fc.assert(
-    fc.asyncProperty(trees, trees, fc.integer({ min: 1, max: 5 }), async (one, other, perFrame) => {
-      // Most of it stays the same.
-      const after = [...other.slice(0, 4), ...one.slice(3)].filter(
-        (made, index, all) => all.findIndex(({ path: name }) => name === made.path) === index,
-      );
-      const [a, b] = [at('1'), at('2')];
-      writeArchive(a, unitsOf(one), perFrame);
-      writeArchive(b, unitsOf(after), perFrame + 1);
-      const wanted = expected(one, after);
-      const { found, totals } = await diff(a, b);
-      expect(found.map(({ change, path: name }) => [change, name])).toEqual(wanted);
-      const changes = ['removed', 'changed', 'metadata'] as const;
-      const differing = changes.reduce((sum, change) => sum + totals[change].entries, 0);
-      expect(totals.unchanged).toBe(one.length + 1 - differing);
-      for (const { path: name } of [...one, ...after].filter(({ path: each }) => !/[\xfe\xff]/.test(each))) {
-        const change = wanted.find(([, each]) => each === name)?.[0] ?? 'same';
-        const versions = await history([a, b], Buffer.from(name, 'latin1').toString());
-        expect(versions.at(-1)!.change, name).toBe(change);
-      }
-    }),
+    fc.asyncProperty(
+      trees,
+      trees,
+      fc.integer({ min: 1, max: 5 }),
+      empty,
+      async (one, other, perFrame, gap) => {
+        // Most of it stays the same.
+        const after = [...other.slice(0, 4), ...one.slice(3)].filter(
+          (made, index, all) => all.findIndex(({ path: name }) => name === made.path) === index,
+        );
+        const [a, b] = [at('1'), at('2')];
+        writeArchive(a, unitsOf(one), perFrame);
+        writeArchive(b, unitsOf(after), perFrame + 1, gap);
+        const wanted = expected(one, after);
+        const { found, totals } = await diff(a, b);
+        expect(found.map(({ change, path: name }) => [change, name])).toEqual(wanted);
+        const changes = ['removed', 'changed', 'metadata'] as const;
+        const differing = changes.reduce((sum, change) => sum + totals[change].entries, 0);
+        expect(totals.unchanged).toBe(one.length + 1 - differing);
+        for (const { path: name } of [...one, ...after].filter(
+          ({ path: each }) => !/[\xfe\xff]/.test(each),
+        )) {
+          const change = wanted.find(([, each]) => each === name)?.[0] ?? 'same';
+          const versions = await history([a, b], Buffer.from(name, 'latin1').toString());
+          expect(versions.at(-1)!.change, name).toBe(change);
+        }
+      },
+    ),
     { numRuns: 60 },
   );
 });

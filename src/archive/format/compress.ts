@@ -1,7 +1,7 @@
-import { constants, zstdCompressSync } from 'node:zlib';
 import { deflate } from './libdeflate.ts';
 import { free } from './memory.ts';
 import type { Compression } from './names.ts';
+import { zstdFrame } from './zstd-frame.ts';
 
 /** The range and the default of compression levels. gzip's 5 makes archives within 3% of the size of `tar -czf`'s. */
 export const levels: Record<Compression, { min: number; max: number; standard: number }> = {
@@ -16,18 +16,9 @@ export const levels: Record<Compression, { min: number; max: number; standard: n
 export function compress(raw: Uint8Array, compression: Compression, level: number): Uint8Array {
   if (compression === 'gzip') return deflate().gzip(raw, level);
   free(frame);
-  frame = zstdCompressSync(raw, {
-    // One chunk for the whole output: several would take twice as long.
-    chunkSize: zstdBound(raw.length),
-    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
-  });
+  frame = zstdFrame(raw, level);
   return frame;
 }
 
 /** The result of this thread's latest call. */
 let frame: Buffer<ArrayBuffer> = Buffer.alloc(0);
-
-/** ZSTD_COMPRESSBOUND, with room for the checksum and for short input. */
-function zstdBound(size: number): number {
-  return size + (size >> 8) + 1024;
-}

@@ -1,14 +1,14 @@
-import { constants as zlib, zstdCompressSync } from 'node:zlib';
 import { FOOTER_BYTES, FOOTER_MAGIC, FRAME_BYTES, type Member, type Summary } from './manifest.ts';
+import { zstdFrame } from './zstd-frame.ts';
 
 function encodeMember(member: Member): string {
   return `${JSON.stringify({ member })}\n`;
 }
 
+const LEVEL = 3;
+
 function frame(text: string): Buffer {
-  return zstdCompressSync(text, {
-    params: { [zlib.ZSTD_c_compressionLevel]: 3, [zlib.ZSTD_c_checksumFlag]: 1 },
-  });
+  return zstdFrame(Buffer.from(text), LEVEL);
 }
 
 /** What a manifest is written to: a file that grows at its end. */

@@ -28,8 +28,16 @@ export function file(name: string, more: Partial<Omit<Entry, 'path'>> = {}): Ent
 
 export const digest = (value: number): string => value.toString(16).padStart(64, '0');
 
-/** @param membersPerFrame Real manifests have 512 KiB of text in a frame. */
-export function writeArchive(archive: string, units: readonly Unit[], membersPerFrame = 2): string {
+/**
+ * @param membersPerFrame Real manifests have 512 KiB of text in a frame.
+ * @param emptyFrame After the frame with this number there is an empty one, as in manifests of earlier versions.
+ */
+export function writeArchive(
+  archive: string,
+  units: readonly Unit[],
+  membersPerFrame = 2,
+  emptyFrame = -1,
+): string {
   const frames: string[] = [];
   let members = 0;
   let offset = 0;
@@ -73,6 +81,7 @@ export function writeArchive(archive: string, units: readonly Unit[], membersPer
     excluded: 0,
     warnings: { count: 0, samples: [] },
   };
+  if (emptyFrame >= 0) frames.splice(emptyFrame % (frames.length + 1), 0, '');
   const bytes = Buffer.concat(frames.map(frame));
   const footer = Buffer.alloc(FOOTER_BYTES);
   footer.writeUInt32LE(FOOTER_MAGIC, 0);
