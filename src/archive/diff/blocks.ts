@@ -9,6 +9,8 @@ import { invalid, isHex } from '../format/manifest-checks.ts';
 import type { ManifestFrames } from '../format/manifest-frames.ts';
 import { free } from '../format/memory.ts';
 import type { Recorded } from './compare.ts';
+import { parsePlainLine } from './plain-line.ts';
+import { isSameText } from './same-text.ts';
 
 /** An entry's line, which is parsed only if it is asked for. */
 export class Line {
@@ -30,14 +32,16 @@ export class Line {
   }
 
   get path(): ByteString {
-    this.#path ??= this.#plainPath() ?? this.recorded.entry.path;
+    this.#path ??= (this.#recorded ? undefined : this.#plainPath()) ?? this.recorded.entry.path;
     return this.#path;
   }
 
   /** @throws {ArchiveError} ManifestInvalid */
   get recorded(): Recorded {
     this.#recorded ??= {
-      entry: parseEntryLine(this.bytes.toString('utf8', this.start, this.end), this.#where),
+      entry:
+        parsePlainLine(this.bytes.toString('latin1', this.start, this.end)) ??
+        parseEntryLine(this.bytes.toString('utf8', this.start, this.end), this.#where),
       parts: this.parts,
     };
     return this.#recorded;
@@ -46,22 +50,37 @@ export class Line {
   /** Whether both lines say the same of everything but ctime and inode, which no restore brings back. */
   isSame(other: Line): boolean {
     if (this.parts !== other.parts) return false;
-    if (isSameRange(this, this.start, this.end, other, other.start, other.end)) return true;
-    const [ours, theirs] = [this.#identity(), other.#identity()];
+    const length = this.end - this.start;
+    if (
+      length === other.end - other.start &&
+      isSameText(this.bytes, this.start, other.bytes, other.start, length)
+    )
+      return true;
+    const at = this.#ctimeAt();
+    // Mostly they differ before.
+    if (at === -1 || !isSameText(this.bytes, this.start, other.bytes, other.start, at - this.start))
+      return false;
+    const [ours, theirs] = [this.#afterIno(at), other.#afterIno(other.start + at - this.start)];
+    const rest = this.end - ours;
     return (
-      ours !== undefined &&
-      theirs !== undefined &&
-      isSameRange(this, this.start, ours.start, other, other.start, theirs.start) &&
-      isSameRange(this, ours.end, this.end, other, theirs.end, other.end)
+      ours !== -1 &&
+      theirs !== -1 &&
+      rest === other.end - theirs &&
+      isSameText(this.bytes, ours, other.bytes, theirs, rest)
     );
   }
 
-  /** Where ctime and inode stand. Quotes within names are escaped, so nothing else looks like them. */
-  #identity(): { start: number; end: number } | undefined {
-    const start = this.bytes.indexOf(CTIME, this.start);
-    const ino = start === -1 ? -1 : this.bytes.indexOf(INO, start);
+  /** Where the value of ctime begins. Quotes within names are escaped, so nothing else looks like it. */
+  #ctimeAt(): number {
+    const at = this.bytes.indexOf(CTIME, this.start);
+    return at === -1 || at >= this.end ? -1 : at + CTIME.length;
+  }
+
+  /** @param ctimeAt Where the value of ctime begins. @returns The end of the inode, which follows it, or -1. */
+  #afterIno(ctimeAt: number): number {
+    const ino = this.bytes.indexOf(INO, ctimeAt);
     const end = ino === -1 ? -1 : this.bytes.indexOf(QUOTE, ino + INO.length);
-    return end === -1 || end >= this.end ? undefined : { start, end };
+    return end >= this.end ? -1 : end;
   }
 
   /** Most paths are written in the line as they are. */
@@ -81,10 +100,6 @@ const MEMBER = Buffer.from('{"member":{"kind":"');
 const NEXT_MEMBER = Buffer.concat([Buffer.from('\n'), MEMBER]);
 const QUOTE = 0x22;
 export const NEWLINE = 0x0a;
-
-function isSameRange(a: Line, from: number, to: number, b: Line, start: number, end: number): boolean {
-  return to - from === end - start && a.bytes.compare(b.bytes, start, end, from, to) === 0;
-}
 
 /** The lines of a group, as bytes. Where they end is looked for only if it is not known otherwise. */
 export class Group {
@@ -164,6 +179,8 @@ export class Blocks {
   }
 
   *of(bytes: Buffer): Generator<Block> {
+    // Node.js adds an empty frame to one that exactly fills its buffer: earlier versions wrote a few such frames.
+    if (bytes.length === 0) return;
     if (bytes.at(-1) !== NEWLINE) throw invalid(this.#where, 'its last line is cut');
     for (let at = 0; at < bytes.length; ) {
       if (!startsMember(bytes, at)) throw invalid(this.#where, 'a member line is malformed');

@@ -37,7 +37,7 @@ export function compareEntries(before: Recorded, after: Recorded, byTime: boolea
   if (a.mode !== b.mode) aspects.push('mode');
   if (a.uid !== b.uid || a.gid !== b.gid) aspects.push('owner');
   if (!sameTime && a.type !== 'directory') aspects.push('mtime');
-  if (!isSameRecord(a.xattrs ?? {}, b.xattrs ?? {})) aspects.push('xattrs');
+  if (!isSameRecord(a.xattrs, b.xattrs)) aspects.push('xattrs');
   if (a.device?.[0] !== b.device?.[0] || a.device?.[1] !== b.device?.[1]) aspects.push('device');
   if (aspects.length === 0) return undefined;
   return { change: isChanged ? 'changed' : 'metadata', aspects };
@@ -86,7 +86,11 @@ function secondOf(time: string): bigint {
   return (ns - rest) / 1_000_000_000n;
 }
 
-function isSameRecord(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+type TextRecord = Readonly<Record<string, string>>;
+
+function isSameRecord(a: TextRecord | undefined, b: TextRecord | undefined): boolean {
+  if (a === b) return true;
+  const [one, other] = [a ?? {}, b ?? {}];
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }

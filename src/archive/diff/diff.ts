@@ -98,14 +98,15 @@ async function* diffSides(
       await setImmediate();
       signal?.throwIfAborted();
     }
-    if (before.skipSameGroup(after)) continue;
+    // Lines within a group are in no total: a manifest says how many entries it has.
+    if (before.skipSameGroup(after) || before.skipSameLines(after)) continue;
     if (before.skipSameLine(after)) {
       found.unchanged++;
       continue;
     }
     const [a, b] = [before.line, after.line];
     if (!a && !b) break;
-    const order = !a ? 1 : !b ? -1 : compareWalkOrder(a.path, b.path);
+    const order = !a ? 1 : !b ? -1 : compareWalkOrder(a.recorded.entry.path, b.recorded.entry.path);
     if (order <= 0) before.advance(true);
     if (order >= 0) after.advance(true);
     found.add(order, a, b, byTime);

@@ -7,6 +7,7 @@ import { ManifestFrames } from '../format/manifest-frames.ts';
 import { manifestNameOf } from '../format/names.ts';
 import { readEntries } from '../restore/list-entries.ts';
 import { type Block, Group, Line, manifestBlocks, NEWLINE } from './blocks.ts';
+import { isSameText, samePrefix } from './same-text.ts';
 
 export class Side implements AsyncDisposable {
   readonly hasManifest: boolean;
@@ -85,21 +86,23 @@ export class Side implements AsyncDisposable {
     return true;
   }
 
+  /** Skips the next lines of a group in both archives as far as they are the same, byte for byte. */
+  skipSameLines(other: Side): boolean {
+    const [ours, theirs] = [this.#group(), other.#group()];
+    if (!ours || !theirs) return false;
+    const [from, start] = [this.#at, other.#at];
+    const length = ours.bytes.indexOf(NEWLINE, from) + 1 - from;
+    if (!isSameText(ours.bytes, from, theirs.bytes, start, length)) return false;
+    const most = Math.min(ours.end - from, theirs.end - start);
+    const same = length + samePrefix(ours.bytes, from + length, theirs.bytes, start + length, most - length);
+    const whole = same === most ? same : ours.bytes.lastIndexOf(NEWLINE, from + same - 1) + 1 - from;
+    this.#move(whole);
+    other.#move(whole);
+    return true;
+  }
+
   /** Skips a line in both archives if a restore of either makes the same of it. */
   skipSameLine(other: Side): boolean {
-    const [ours, theirs] = [this.#group(), other.#group()];
-    if (ours && theirs) {
-      const length = ours.bytes.indexOf(NEWLINE, this.#at) + 1 - this.#at;
-      const end = other.#at + length;
-      if (
-        end <= theirs.bytes.length &&
-        ours.bytes.compare(theirs.bytes, other.#at, end, this.#at, this.#at + length) === 0
-      ) {
-        this.#move(length);
-        other.#move(length);
-        return true;
-      }
-    }
     const [line, counterpart] = [this.line, other.line];
     if (!line || !counterpart?.isSame(line)) return false;
     this.advance(false);

@@ -43,7 +43,7 @@ export function join(directory: ByteString, name: ByteString): ByteString {
 
 /** A name for people to read: escaped, at most `limit` characters. */
 export function display(bytes: ByteString, limit = 200): string {
-  return printable(toBuffer(bytes), limit);
+  return printable(ascii.test(bytes) ? bytes : toBuffer(bytes), limit);
 }
 
 /**
@@ -51,6 +51,7 @@ export function display(bytes: ByteString, limit = 200): string {
  * a directory's content before its next sibling (so `/` sorts below every other byte).
  */
 export function compareWalkOrder(a: ByteString, b: ByteString): number {
+  if (a === b) return 0;
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const x = a.charCodeAt(i);

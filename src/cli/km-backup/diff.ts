@@ -129,20 +129,21 @@ function sizeOf(before: Entry | undefined, after: Entry | undefined): string {
   return delta === 0 ? '' : `${delta > 0 ? '+' : '-'}${formatBytes(Math.abs(delta))}`;
 }
 
+const VALUES: Readonly<Partial<Record<Aspect, (entry: Entry) => string>>> = {
+  type: ({ type }) => type,
+  mode: ({ mode }) => mode.toString(8).padStart(4, '0'),
+  owner: ({ uid, gid }) => `${uid}:${gid}`,
+};
+
 /** What changed, in words. */
 function describe({
   before,
   after,
   aspects,
 }: Extract<Difference, { readonly aspects: readonly Aspect[] }>): string {
-  const values: Readonly<Record<string, (entry: Entry) => string>> = {
-    type: ({ type }) => type,
-    mode: ({ mode }) => mode.toString(8).padStart(4, '0'),
-    owner: ({ uid, gid }) => `${uid}:${gid}`,
-  };
   return aspects
     .map((aspect) => {
-      const value = values[aspect];
+      const value = VALUES[aspect];
       return value ? `${aspect} ${value(before)} -> ${value(after)}` : aspect;
     })
     .join(', ');
