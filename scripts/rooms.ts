@@ -170,7 +170,13 @@ export const ROOMS: readonly Room[] = [
     path: 'kube',
     what: 'client, reflector, store, workqueue, lease, events. Knows nothing of backups',
     imports: ['clock', 'log'],
-    packages: ['undici', 'yaml'],
+    packages: [
+      'undici',
+      'undici/lib/api/api-request.js',
+      'undici/lib/dispatcher/agent.js',
+      'undici/lib/web/websocket/websocket.js',
+      'yaml',
+    ],
   },
   {
     path: 'operator',

@@ -13,7 +13,7 @@ export interface OverviewOptions {
 }
 
 /** Of more, listing all is cheaper than asking for each. */
-const MOST_SINGLE = 25;
+const MOST_SINGLE = 500;
 /** A list of all namespaces comes in pages of this many. */
 const PAGE = 500;
 

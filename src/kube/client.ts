@@ -1,8 +1,8 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type Clock, sleep, systemClock } from '../clock/index.ts';
+import { Agent } from './agent.ts';
 import type { ApiServer } from './api-server.ts';
 import { Backoff } from './backoff.ts';
-
 import { KubeError } from './errors.ts';
 import type { ExecRequest } from './exec.ts';
 import { type Asked, noAnswer, noCredentials } from './transport-errors.ts';

@@ -1,5 +1,5 @@
 /** Runs a program in a container of a pod, over a WebSocket (`v5.channel.k8s.io`). */
-import { WebSocket } from 'undici';
+import { WebSocket } from 'undici/lib/web/websocket/websocket.js';
 import { KubeError } from './errors.ts';
 
 export interface ExecRequest {

@@ -1,7 +1,11 @@
 /** What the bundle of each command loads at once: every library costs time and memory in every run. */
 import fs from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { run } from '../cluster/process.ts';
 import { checkout } from '../support/backup.ts';
 
 const CHUNKS = path.join(checkout, 'dist/chunks');
@@ -51,4 +55,33 @@ test.each(['km-backup', 'km-backup-operator'])('%s --help loads little', (progra
   const sizes = [...loaded].map((file) => fs.statSync(path.join(CHUNKS, file)).size);
   expect(sizes.length).toBeGreaterThan(1);
   expect(sizes.reduce((sum, size) => sum + size, entry.length)).toBeLessThan(200_000);
+});
+
+test('the plugin is one file, which works elsewhere', async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bundle-'));
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url!);
+    response.end(JSON.stringify({ metadata: {}, items: [] }));
+  });
+  try {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const config = {
+      'current-context': 'x',
+      contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+      clusters: [{ name: 'x', cluster: { server: `http://127.0.0.1:${port}` } }],
+      users: [{ name: 'x', user: { token: 'x' } }],
+    };
+    fs.copyFileSync(path.join(checkout, 'dist/kubectl-km.js'), path.join(folder, 'kubectl-km.mjs'));
+    fs.writeFileSync(path.join(folder, 'config'), JSON.stringify(config));
+    const { stdout } = await run(process.execPath, [path.join(folder, 'kubectl-km.mjs'), 'status'], {
+      env: { KUBECONFIG: path.join(folder, 'config') },
+    });
+    expect(stdout).toBe('No schedules in namespace default (-A shows all).\n');
+    expect(asked).toContainEqual(expect.stringContaining('/namespaces/default/kmbackupschedules'));
+  } finally {
+    server.close();
+    fs.rmSync(folder, { recursive: true });
+  }
 });
