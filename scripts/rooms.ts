@@ -29,6 +29,8 @@ const OPERATOR_VIEWS = [
   'operator/backup/placement.ts',
   'operator/backup/identity.ts',
   'operator/backup/events.ts',
+  'operator/drill/new-drill.ts',
+  'operator/location/access.ts',
 ] as const;
 
 /** From the bottom up: a room imports only rooms that are listed before it. */

@@ -1,6 +1,7 @@
 /** Finds what a person names, and says what there is instead where there is none. */
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import type { KmBackupLocation } from '../api/location.ts';
 import type { KmRestore } from '../api/restore.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { ResourceClient } from '../kube/resources.ts';
@@ -25,6 +26,10 @@ export const backupOf = (cluster: Cluster, place: Place): Promise<KmBackup> =>
 /** @throws {FleetError} when the restore does not exist. */
 export const restoreOf = (cluster: Cluster, place: Place): Promise<KmRestore> =>
   found(cluster.resources.restores, place, 'restore');
+
+/** @throws {FleetError} when the location does not exist. */
+export const locationOf = (cluster: Cluster, place: Place): Promise<KmBackupLocation> =>
+  found(cluster.resources.locations, place, 'location');
 
 /**
  * The schedule, run or restore with this name, looked for in this order.

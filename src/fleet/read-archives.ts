@@ -1,17 +1,28 @@
-/** Reads archives where they are, by km-backup in a short-lived pod that mounts their claims read-only. */
+/** Reads archives where they are, by km-backup in a short-lived pod that mounts their claims read-only, or reaches their location. */
 import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { MANAGED_SELECTOR } from '../api/names.ts';
 import { sleep } from '../clock/index.ts';
 import { isNotFound } from '../kube/errors.ts';
 import { type Placement, placementFor } from '../operator/backup/placement.ts';
+import { claimOfLocation } from '../operator/location/access.ts';
 import type { Job } from '../operator/workloads.ts';
 import type { Cluster, Place } from './cluster.ts';
 import { FleetError, unlessDenied, unlessMissing } from './errors.ts';
+import { locationOf } from './find.ts';
 import { CONTAINER } from './logs.ts';
 import { newestFirst, observedJob } from './observe.ts';
 import { operatorState } from './operator-state.ts';
-import { archivePath, claimsOf, type JobImage, readerJob, WORK } from './reader-job.ts';
+import {
+  archivePath,
+  claimsOf,
+  claimVolumes,
+  type JobImage,
+  locationVolumes,
+  type ReaderPlan,
+  readerJob,
+  WORK,
+} from './reader-job.ts';
 import { requireReading } from './rights.ts';
 import { interrupted } from './wait.ts';
 import { liveState } from './why.ts';
@@ -57,27 +68,72 @@ export async function readArchives<T>(
   options: ReadOptions,
   use: (reader: Reader) => Promise<T>,
 ): Promise<T> {
-  const { client, resources } = cluster;
   const archives = backups.map((backup) => pathOf(backups, backup));
-  const { namespace } = backups[0]!.metadata;
+  const owner = backups[0]!;
+  const { namespace } = owner.metadata;
   await requireReading(cluster, namespace);
-  const schedule = await unlessMissing(resources.schedules.get(namespace, backups[0]!.spec.scheduleName));
+  const schedule = await unlessMissing(cluster.resources.schedules.get(namespace, owner.spec.scheduleName));
   const plan = {
-    backups,
+    owner,
     schedule,
-    image: options.image ? { image: options.image } : await imageFor(cluster, namespace, backups[0]!),
-    placement: await placementOf(cluster, namespace, backups, schedule),
+    image: await imageFor(cluster, namespace, owner, options),
+    placement: await placementOf(cluster, namespace, claimsOf(backups), schedule),
+    seen: claimVolumes(backups),
   };
+  return inPod(cluster, plan, options, (run) => use({ archives, work: WORK, run }));
+}
+
+/** How km-backup reads the copies of a schedule in a location. */
+export interface CopyReader extends Pick<Reader, 'run'> {
+  /** Address of the location. */
+  readonly url: string;
+  /** Options that lead to it, decrypt what is there, and name the series. */
+  readonly flags: readonly string[];
+}
+
+/**
+ * Starts a pod that reaches a location with the Secrets that it names, lets `use` read the copies of the schedule there,
+ * and removes the pod whatever happens.
+ * @throws {FleetError} when there is no such location, the caller lacks a right, or the pod cannot be started.
+ */
+export async function readCopies<T>(
+  cluster: Cluster,
+  schedule: KmBackupSchedule,
+  place: { readonly location: string; readonly identitySecret: string | undefined },
+  options: ReadOptions,
+  use: (reader: CopyReader) => Promise<T>,
+): Promise<T> {
+  const { namespace, name } = schedule.metadata;
+  await requireReading(cluster, namespace);
+  const location = await locationOf(cluster, { namespace, name: place.location });
+  const { url, flags, ...seen } = locationVolumes({ ...place, location });
+  const claim = claimOfLocation(location);
+  const plan = {
+    owner: schedule,
+    schedule,
+    image: await imageFor(cluster, namespace, undefined, options),
+    placement: await placementOf(cluster, namespace, claim === undefined ? [] : [claim], schedule),
+    seen,
+  };
+  const series = `--series=${namespace}/${name}`;
+  return inPod(cluster, plan, options, (run) => use({ url, flags: [...flags, series], run }));
+}
+
+async function inPod<T>(
+  cluster: Cluster,
+  plan: ReaderPlan,
+  options: ReadOptions,
+  use: (run: Reader['run']) => Promise<T>,
+): Promise<T> {
+  const { client, resources } = cluster;
+  const { namespace } = plan.owner.metadata;
   const job = await resources.jobs.create(namespace, readerJob(plan));
   try {
     const pod = await started(cluster, job, options);
     const { signal } = options;
-    return await use({
-      archives,
-      work: WORK,
-      run: (command, streams) =>
-        client.exec({ namespace, pod, container: CONTAINER, command, signal, ...streams }),
-    });
+    return await use((command, streams) =>
+      client.exec({ namespace, pod, container: CONTAINER, command, signal, ...streams }),
+    );
   } catch (error) {
     throw options.signal?.aborted ? interrupted(options.signal) : error;
   } finally {
@@ -113,12 +169,18 @@ interface JobWithPod extends Job {
 }
 
 /** The image that the operator uses: of the backup's own Job, of the newest Job, or of the operator itself. */
-async function imageFor(cluster: Cluster, namespace: string, { status }: KmBackup): Promise<JobImage> {
+async function imageFor(
+  cluster: Cluster,
+  namespace: string,
+  backup: KmBackup | undefined,
+  { image: given }: ReadOptions,
+): Promise<JobImage> {
+  if (given) return { image: given };
   const jobs = await unlessDenied(
     cluster.resources.jobs.list(namespace, { labelSelector: MANAGED_SELECTOR }),
   );
   const list = jobs === 'denied' ? [] : (jobs.items as JobWithPod[]).sort(newestFirst);
-  const own = list.find(({ metadata }) => metadata.name === status?.job?.name) ?? list[0];
+  const own = list.find(({ metadata }) => metadata.name === backup?.status?.job?.name) ?? list[0];
   const pod = own?.spec?.template?.spec;
   const { image, imagePullPolicy } = pod?.containers?.[0] ?? {};
   if (image) return { image, imagePullPolicy, imagePullSecrets: pod?.imagePullSecrets };
@@ -134,11 +196,11 @@ async function imageFor(cluster: Cluster, namespace: string, { status }: KmBacku
 async function placementOf(
   { resources }: Cluster,
   namespace: string,
-  backups: readonly KmBackup[],
+  names: readonly string[],
   schedule: KmBackupSchedule | undefined,
 ): Promise<Placement> {
   const claims = await Promise.all(
-    claimsOf(backups).map(async (name) => {
+    names.map(async (name) => {
       const claim = await unlessMissing(resources.claims.get(namespace, name));
       if (claim) return claim;
       throw new FleetError(

@@ -1,9 +1,11 @@
-/** The Job whose pod reads archives on their claims: `restricted`, without a token, and gone by itself. Pure. */
+/** The Job whose pod reads archives where they are: `restricted`, without a token, and gone by itself. Pure. */
 import type { KmBackup, KmBackupStatus } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { IDENTITY_KEY, type KmBackupLocation } from '../api/location.ts';
 import { API_VERSION, LABELS } from '../api/names.ts';
 import { identityOf } from '../operator/backup/identity.ts';
 import type { Placement } from '../operator/backup/placement.ts';
+import { accessTo, type LocationAccess } from '../operator/location/access.ts';
 import { CONTAINER } from './logs.ts';
 import { generatedName } from './run-backup.ts';
 
@@ -14,13 +16,23 @@ export interface JobImage {
   readonly imagePullSecrets?: readonly { readonly name: string }[] | undefined;
 }
 
+/** A location, and the Secret with the identities that decrypt what lies there. */
+export interface LocationSource {
+  readonly location: KmBackupLocation;
+  readonly identitySecret: string | undefined;
+}
+
+/** What the pod sees of the archives. */
+export type ReaderVolumes = Pick<LocationAccess, 'env' | 'volumes' | 'mounts' | 'labels'>;
+
 export interface ReaderPlan {
-  /** The first one owns the Job: it is deleted with it at the latest. */
-  readonly backups: readonly KmBackup[];
+  /** The Job is deleted with it at the latest. */
+  readonly owner: KmBackup | KmBackupSchedule;
   /** Says which user reads; undefined if it was deleted. */
   readonly schedule: KmBackupSchedule | undefined;
   readonly image: JobImage;
   readonly placement: Placement;
+  readonly seen: ReaderVolumes;
 }
 
 export type Archive = NonNullable<KmBackupStatus['archive']>;
@@ -43,10 +55,58 @@ export function archivePath(backups: readonly KmBackup[], { claimName, path, nam
   return [mountOf(claimsOf(backups), claimName), path, name].filter((part) => part !== '').join('/');
 }
 
-export function readerJob({ backups, schedule, image, placement }: ReaderPlan): object {
-  const [owner] = backups;
+const work = {
+  volume: { name: 'work', emptyDir: {} },
+  mount: { name: 'work', mountPath: WORK },
+};
+
+/** The claims that the archives of the backups lie on. */
+export function claimVolumes(backups: readonly KmBackup[]): ReaderVolumes {
   const claims = claimsOf(backups);
+  const nameOf = (index: number) => `archives-${index}`;
+  return {
+    env: [],
+    labels: {},
+    volumes: [
+      ...claims.map((claimName, index) => ({
+        name: nameOf(index),
+        persistentVolumeClaim: { claimName, readOnly: true },
+      })),
+      work.volume,
+    ],
+    mounts: [
+      ...claims.map((claimName, index) => ({
+        name: nameOf(index),
+        mountPath: mountOf(claims, claimName),
+        readOnly: true,
+      })),
+      work.mount,
+    ],
+  };
+}
+
+const IDENTITY_MOUNT = '/identity';
+
+/** How the pod reaches a location, and the arguments with which km-backup does. */
+export function locationVolumes({ location, identitySecret }: LocationSource): ReaderVolumes & {
+  readonly url: string;
+  readonly flags: readonly string[];
+} {
+  // It brings a folder to work in.
+  const access = accessTo(location, true);
+  if (identitySecret === undefined) return access;
+  const items = [{ key: IDENTITY_KEY, path: IDENTITY_KEY }];
+  return {
+    ...access,
+    flags: [...access.flags, `--identity=${IDENTITY_MOUNT}/${IDENTITY_KEY}`],
+    volumes: [...access.volumes, { name: 'identity', secret: { secretName: identitySecret, items } }],
+    mounts: [...access.mounts, { name: 'identity', mountPath: IDENTITY_MOUNT, readOnly: true }],
+  };
+}
+
+export function readerJob({ owner, schedule, image, placement, seen }: ReaderPlan): object {
   const labels = {
+    ...seen.labels,
     [LABELS.managedBy]: 'kubectl-km',
     [LABELS.name]: 'km-backup',
     [LABELS.component]: 'reader',
@@ -58,10 +118,10 @@ export function readerJob({ backups, schedule, image, placement }: ReaderPlan): 
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: {
-      generateName: generatedName(owner!.metadata.name, 'read'),
+      generateName: generatedName(owner.metadata.name, 'read'),
       labels,
       ownerReferences: [
-        { apiVersion: API_VERSION, kind: 'KmBackup', name: owner!.metadata.name, uid: owner!.metadata.uid },
+        { apiVersion: API_VERSION, kind: owner.kind, name: owner.metadata.name, uid: owner.metadata.uid },
       ],
     },
     spec: {
@@ -93,23 +153,11 @@ export function readerJob({ backups, schedule, image, placement }: ReaderPlan): 
                 readOnlyRootFilesystem: true,
                 capabilities: { drop: ['ALL'] },
               },
-              volumeMounts: [
-                ...claims.map((claimName, index) => ({
-                  name: `archives-${index}`,
-                  mountPath: mountOf(claims, claimName),
-                  readOnly: true,
-                })),
-                { name: 'work', mountPath: WORK },
-              ],
+              ...(seen.env.length > 0 && { env: seen.env }),
+              volumeMounts: seen.mounts,
             },
           ],
-          volumes: [
-            ...claims.map((claimName, index) => ({
-              name: `archives-${index}`,
-              persistentVolumeClaim: { claimName, readOnly: true },
-            })),
-            { name: 'work', emptyDir: {} },
-          ],
+          volumes: seen.volumes,
         },
       },
     },

@@ -105,6 +105,10 @@ describe('kubectl km status', () => {
       expect(parse((await run('status -o yaml')).stdout).schedules[0].findings[0].message).toBe(HOSTILE);
       expect((await run('status well --no-headers')).stdout).toMatch(/^well +OK .*\n$/);
       expect((await run('status -o wide')).stdout).toMatch(/REASON/);
+      expect((await run('status -o name')).stdout).toMatch(
+        /^kmbackupschedule\.km\.duskmantle\.io\/broken\n.*\/asleep\n.*\/well\n$/,
+      );
+      expect((await run('coverage -o name')).stdout).toBe('persistentvolumeclaim/state\n');
     }),
   );
 
@@ -242,24 +246,61 @@ describe('kubectl km restore', () => {
   );
 
   it(
-    'into scratch space is a drill, with what the schedule says about drills',
+    'into scratch space is a drill, which counts as those of the schedule do',
     scene(async (made, run) => {
       await made.schedule('notes', {
-        drill: { every: 5, scratch: { size: '2Gi' }, checks: { json: ['*.json'] } },
+        drill: { every: 5, historyLimit: 1, scratch: { size: '2Gi' }, checks: { json: ['*.json'] } },
       });
       await made.schedule('plain');
       await backedUp(made);
+      const { metadata } = await made.all.schedules.get(made.namespace, 'notes');
       expect((await run('drill notes')).stdout).toMatch(/^Restore notes-drill-\w+ started/);
-      expect((await restores(made))[0]!.spec).toMatchObject({
+      const [first] = await restores(made);
+      expect(first!.spec).toMatchObject({
         source: { scheduleName: 'notes' },
         target: { scratch: { size: '2Gi' } },
         checks: { json: ['*.json'] },
       });
-      expect((await run('drill first --size 1Gi')).code).toBe(0);
+      expect(first!.metadata).toMatchObject({
+        labels: { [LABELS.schedule]: 'notes', [LABELS.scheduleUid]: metadata.uid },
+        ownerReferences: [{ kind: 'KmBackupSchedule', uid: metadata.uid, controller: true }],
+      });
+      const second = await run('drill notes');
+      expect([second.code, second.stderr]).toEqual([
+        1,
+        expect.stringContaining(`A drill of notes is running: ${first!.metadata.name}`),
+      ]);
       const { code, stderr } = await run('drill plain');
       expect(code).toBe(2);
       expect(stderr).toContain('pass --size');
-      expect(await restores(made)).toHaveLength(2);
+      expect(await restores(made)).toHaveLength(1);
+      expect((await run('drill first --size 1Gi -o name')).stdout).toMatch(
+        /^kmrestore\.km\.duskmantle\.io\/first-drill-\w+\n$/,
+      );
+      const ofBackup = (await restores(made)).find(({ spec }) => spec.source.backupName === 'first')!;
+      expect(ofBackup.spec.target).toEqual({ scratch: { size: '1Gi' } });
+      expect(ofBackup.metadata.ownerReferences).toMatchObject([{ kind: 'KmBackup', name: 'first' }]);
+    }),
+  );
+
+  it(
+    'into scratch space, by hand: the operator records it, and deletes what is beyond the history limit',
+    scene(async (made, run) => {
+      await prepared(made);
+      const drill = { every: 100, historyLimit: 1, scratch: { size: '1Gi' } };
+      await made.all.schedules.mergePatch(made.namespace, 'notes', { spec: { drill } });
+      for (const _ of [1, 2]) expect((await run('drill notes --wait')).stdout).toMatch(/succeeded/);
+      const [last] = await eventually(
+        () => restores(made),
+        (left) => left.length === 1,
+        () => 'only the last drill',
+      );
+      const schedule = await eventually(
+        () => made.all.schedules.get(made.namespace, 'notes'),
+        ({ status }) => status?.drill?.last?.name === last!.metadata.name,
+        () => 'the drill in the status',
+      );
+      expect(schedule.status?.lastDrillResult).toBe('Succeeded');
     }),
   );
 
@@ -359,6 +400,69 @@ describe('commands that read archives', () => {
         (left) => left.every(({ metadata }) => metadata.deletionTimestamp),
         () => 'the Job to go',
       );
+    }),
+  );
+
+  it(
+    'reach a location with its Secrets, and mount no claim',
+    scene(async (made, run) => {
+      const from = { locationRef: { name: 'offsite' }, identitySecretRef: { name: 'keys' } };
+      await made.schedule('notes', { drill: { cron: '5 4 * * 0', scratch: { size: '1Gi' }, from } });
+      await made.all.locations.create(made.namespace, {
+        apiVersion: 'km.duskmantle.io/v1alpha1',
+        kind: 'KmBackupLocation',
+        metadata: { name: 'offsite' },
+        spec: {
+          s3: { bucket: 'copies', credentialsSecretRef: { name: 'credentials' } },
+          encryption: { age: { recipients: [`age1${'q'.repeat(58)}`] } },
+        },
+      });
+      const jobs = async () =>
+        (await made.all.jobs.list(made.namespace, { labelSelector: `${LABELS.component}=reader` }))
+          .items as unknown as (KubeObject & { spec: { template: { spec: object } } })[];
+      let seen: Awaited<ReturnType<typeof jobs>>[number] | undefined;
+      const ended = await run('history notes config/app.yaml --location offsite --image km-backup:test', {
+        onStart: (child) => {
+          void eventually(
+            jobs,
+            ([job]) => job !== undefined,
+            () => 'the Job of the reader',
+          ).then(([job]) => {
+            seen = job!;
+            child.kill('SIGINT');
+          });
+        },
+      });
+      expect(ended.code).toBe(130);
+      expect(seen!.metadata).toMatchObject({
+        labels: { [LABELS.location]: 'offsite' },
+        ownerReferences: [{ kind: 'KmBackupSchedule', name: 'notes' }],
+      });
+      expect(seen!.spec.template.spec).toMatchObject({
+        automountServiceAccountToken: false,
+        containers: [
+          {
+            env: expect.arrayContaining([
+              expect.objectContaining({
+                name: 'AWS_ACCESS_KEY_ID',
+                valueFrom: { secretKeyRef: { name: 'credentials', key: 'AWS_ACCESS_KEY_ID' } },
+              }),
+            ]),
+          },
+        ],
+        volumes: [
+          { name: 'work', emptyDir: {} },
+          {
+            name: 'identity',
+            secret: { secretName: 'keys', items: [{ key: 'identity', path: 'identity' }] },
+          },
+        ],
+      });
+      const missing = await run('diff notes --location elsewhere --image km-backup:test');
+      expect([missing.code, missing.stderr]).toEqual([
+        1,
+        expect.stringContaining('There is no location elsewhere'),
+      ]);
     }),
   );
 

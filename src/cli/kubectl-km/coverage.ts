@@ -5,7 +5,7 @@ import type { ClaimOverview, Coverage } from '../../overview/index.ts';
 import { type Column, wrapped } from '../km-backup/fitted-table.ts';
 import { ALL_NAMESPACES, addClusterFlags, connect, type PluginContext } from './context.ts';
 import { columnsFor, type ListFlags, listed } from './list-output.ts';
-import { addOutputFlags, ago, paint, roomOf, write, writeData, writeTable } from './output.ts';
+import { addOutputFlags, ago, paint, roomOf, write, writeData, writeNames, writeTable } from './output.ts';
 
 export function command(context: PluginContext): Command {
   const coverage = new Command('coverage')
@@ -13,7 +13,7 @@ export function command(context: PluginContext): Command {
       'show which claims are protected: those without a schedule, stale or never drilled come first',
     )
     .addOption(ALL_NAMESPACES);
-  return addOutputFlags(addClusterFlags(coverage), ['wide', 'json', 'yaml']).action(
+  return addOutputFlags(addClusterFlags(coverage), ['wide', 'json', 'yaml', 'name']).action(
     async (flags: ListFlags) => {
       const { cluster, namespace } = await connect(flags, context);
       const where = listed(flags, namespace);
@@ -25,6 +25,11 @@ export function command(context: PluginContext): Command {
         );
       }
       if (flags.output === 'json' || flags.output === 'yaml') return writeData(flags.output, found);
+      if (flags.output === 'name')
+        return writeNames(
+          'persistentvolumeclaim',
+          found.claims.map(({ name }) => name),
+        );
       print(found, cluster.clock.now(), flags, context);
     },
   );

@@ -1,8 +1,9 @@
 import { posix } from 'node:path';
 import { Command } from 'commander';
 import { chosenBackup } from '../../fleet/archives.ts';
+import { scheduleOf } from '../../fleet/find.ts';
 import { connect, type PluginContext } from './context.ts';
-import { addReadFlags, passOn, type ReadFlags, reading } from './reading.ts';
+import { addCopyFlags, type CopyFlags, passOn, reading, readingCopies } from './reading.ts';
 
 export function command(context: PluginContext): Command {
   const history = new Command('history')
@@ -10,24 +11,23 @@ export function command(context: PluginContext): Command {
     .argument('<schedule>', 'name of the schedule')
     .argument('<path>', 'path within the archives')
     .option('--json', 'one JSON object a line, oldest first', false);
-  return addReadFlags(history).action(
-    async (name: string, path: string, flags: ReadFlags & { json: boolean }) => {
+  return addCopyFlags(history).action(
+    async (name: string, path: string, flags: CopyFlags & { json: boolean }) => {
       const { cluster, namespace } = await connect(flags, context);
+      const command = ['history', ...(flags.json ? ['--json'] : [])];
+      if (flags.location !== undefined) {
+        const schedule = await scheduleOf(cluster, { namespace, name });
+        return readingCopies(cluster, schedule, flags.location, flags, context, (reader) =>
+          passOn(reader, [...command, ...reader.flags, '--', reader.url, path], context),
+        );
+      }
       const newest = await chosenBackup(cluster, { namespace, name });
-      await reading(cluster, [newest], flags, context, (reader) =>
-        passOn(
-          reader,
-          [
-            'history',
-            ...(flags.json ? ['--json'] : []),
-            `--destination=${posix.dirname(reader.archives[0]!)}`,
-            `--series=${namespace}/${newest.spec.scheduleName}`,
-            '--',
-            path,
-          ],
-          context,
-        ),
-      );
+      await reading(cluster, [newest], flags, context, (reader) => {
+        const folder = posix.dirname(reader.archives[0]!);
+        const series = `${namespace}/${newest.spec.scheduleName}`;
+        const place = [`--destination=${folder}`, `--series=${series}`];
+        return passOn(reader, [...command, ...place, '--', path], context);
+      });
     },
   );
 }

@@ -39,7 +39,11 @@ async function print(
 ): Promise<void> {
   if (flags.output === 'json' || flags.output === 'yaml')
     return writeData(flags.output, { apiVersion: 'v1', kind: 'List', items: backups });
-  if (flags.output === 'name') return writeNames('kmbackup.km.duskmantle.io', backups);
+  if (flags.output === 'name')
+    return writeNames(
+      'kmbackup.km.duskmantle.io',
+      backups.map(({ metadata }) => metadata.name),
+    );
   if (backups.length === 0) {
     return write(wrapped(`No backups ${placeText(namespace)}.`, roomOf(context), ''));
   }

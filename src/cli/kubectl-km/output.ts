@@ -38,8 +38,8 @@ export async function writeData(format: 'json' | 'yaml', value: unknown): Promis
 }
 
 /** Lines of `kind.group/name`, as `kubectl get -o name` prints them. */
-export function writeNames(resource: string, objects: readonly { metadata: { name: string } }[]): void {
-  for (const { metadata } of objects) write(`${resource}/${metadata.name}\n`);
+export function writeNames(resource: string, names: readonly string[]): void {
+  for (const name of names) write(`${resource}/${name}\n`);
 }
 
 export function writeTable(columns: readonly Column[], flags: OutputFlags, context: PluginContext): void {

@@ -1,10 +1,18 @@
 /** What commands that read archives share: the pod, what it says, and how it ends. */
 import type { Command } from 'commander';
 import type { KmBackup } from '../../api/backup.ts';
+import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import { ExitCode } from '../../api/exit-codes.ts';
 import type { Cluster } from '../../fleet/cluster.ts';
 import { FleetError } from '../../fleet/errors.ts';
-import { KM_BACKUP, type Reader, readArchives, type Streams } from '../../fleet/read-archives.ts';
+import {
+  type CopyReader,
+  KM_BACKUP,
+  type Reader,
+  readArchives,
+  readCopies,
+  type Streams,
+} from '../../fleet/read-archives.ts';
 import { printable } from '../../log/printable.ts';
 import { addClusterFlags, type ClusterFlags, type PluginContext } from './context.ts';
 import { startTicker } from './progress.ts';
@@ -19,6 +27,42 @@ export function addReadFlags(command: Command): Command {
   );
 }
 
+export interface CopyFlags extends ReadFlags {
+  readonly location?: string;
+  readonly identitySecret?: string;
+}
+
+/** Flags of commands that also read copies off the cluster. */
+export function addCopyFlags(command: Command): Command {
+  return addReadFlags(
+    command
+      .option('--location <name>', 'read the copies in this KmBackupLocation instead of the archives')
+      .option(
+        '--identity-secret <name>',
+        'Secret whose key "identity" decrypts the copies (default: that of spec.drill.from of the schedule)',
+      ),
+  );
+}
+
+/** Reads the copies of a schedule in a pod, which is gone afterwards. */
+export async function readingCopies<T>(
+  cluster: Cluster,
+  schedule: KmBackupSchedule,
+  location: string,
+  { image, identitySecret }: CopyFlags,
+  { signal }: PluginContext,
+  use: (reader: CopyReader) => Promise<T>,
+): Promise<T> {
+  const from = schedule.spec.drill?.from;
+  const ofDrill = from?.locationRef.name === location ? from.identitySecretRef?.name : undefined;
+  const place = { location, identitySecret: identitySecret ?? ofDrill };
+  using ticker = startTicker();
+  return readCopies(cluster, schedule, place, { image, signal, onWait: ticker.show }, (reader) => {
+    ticker[Symbol.dispose]();
+    return use(reader);
+  });
+}
+
 /** Reads the archives of these backups in a pod, which is gone afterwards. */
 export async function reading<T>(
   cluster: Cluster,
@@ -29,7 +73,6 @@ export async function reading<T>(
 ): Promise<T> {
   using ticker = startTicker();
   return readArchives(cluster, backups, { image: flags.image, signal, onWait: ticker.show }, (reader) => {
-    ticker.clear();
     ticker[Symbol.dispose]();
     return use(reader);
   });
@@ -37,7 +80,7 @@ export async function reading<T>(
 
 /** Runs `km-backup` in the pod, and passes on what it prints, and its exit code. */
 export async function passOn(
-  reader: Reader,
+  reader: Pick<Reader, 'run'>,
   args: readonly string[],
   context: PluginContext,
   stdout: Streams['stdout'] = (chunk) => void process.stdout.write(chunk),

@@ -23,7 +23,7 @@ import { wrapped } from '../km-backup/fitted-table.ts';
 import { collect } from '../km-backup/option-values.ts';
 import { say } from '../km-backup/output.ts';
 import { addClusterFlags, type ClusterFlags, connect, type PluginContext } from './context.ts';
-import { addOutputFlags, type OutputFlags, paint, roomOf, write, writeData } from './output.ts';
+import { addOutputFlags, type OutputFlags, paint, roomOf, write, writeData, writeNames } from './output.ts';
 import { startTicker } from './progress.ts';
 
 export interface FollowFlags extends ClusterFlags, OutputFlags {
@@ -61,7 +61,7 @@ export function command(context: PluginContext): Command {
     .option('--plan', 'only show what would change', false)
     .option('-y, --yes', 'do not ask', false)
     .option('--wait', 'wait for its end; the exit status then says how it ended', false);
-  return addOutputFlags(addClusterFlags(restore), ['json', 'yaml']).action(
+  return addOutputFlags(addClusterFlags(restore), ['json', 'yaml', 'name']).action(
     async (name: string, flags: Flags) => {
       const { cluster, namespace } = await connect(flags, context);
       const request = await requestOf(cluster, { namespace, name }, flags);
@@ -139,8 +139,14 @@ async function inPlace(
   const { restore, plan } = await planned(cluster, namespace, request, context);
   let applied = false;
   try {
-    if (flags.plan && flags.output !== undefined)
+    if (flags.plan && flags.output !== undefined) {
+      if (flags.output === 'name')
+        throw new FleetError(
+          'Usage',
+          'A plan has no name: it is gone once it was shown. Pass -o json or yaml.',
+        );
       return await writeData(flags.output as 'json' | 'yaml', restore.status);
+    }
     // The plan is for the person who decides; standard output is for what was done.
     const text = planText(restore, plan, roomOf(context));
     if (flags.plan) return write(text);
@@ -231,7 +237,7 @@ export async function follow(
   const { name, namespace } = started.metadata;
   const { signal } = context;
   if (!flags.wait) {
-    if (flags.output !== undefined) return writeData(flags.output as 'json' | 'yaml', started);
+    if (flags.output !== undefined) return await writeRestore(started, flags);
     return write(`Restore ${name} started. To follow it: kubectl km why ${name} -n ${namespace}\n`);
   }
   using ticker = startTicker();
@@ -243,13 +249,18 @@ export async function follow(
     });
     ticker.clear();
     context.exitCode = exitCodeOfRestore(done);
-    if (flags.output !== undefined) return await writeData(flags.output as 'json' | 'yaml', done);
+    if (flags.output !== undefined) return await writeRestore(done, flags);
     await printEnd(cluster, done, context);
   } finally {
     ticker.clear();
     if (signal.aborted)
       say(`Restore ${name} goes on. To give it up: kubectl delete kmr ${name} -n ${namespace}`);
   }
+}
+
+async function writeRestore(restore: KmRestore, { output }: FollowFlags): Promise<void> {
+  if (output === 'name') writeNames('kmrestore.km.duskmantle.io', [restore.metadata.name]);
+  else await writeData(output as 'json' | 'yaml', restore);
 }
 
 async function printEnd(cluster: Cluster, done: KmRestore, context: PluginContext): Promise<void> {

@@ -31,7 +31,7 @@ export function command(context: PluginContext): Command {
       }
       const backup = flags.wait ? await ended(cluster, started, flags, context) : started;
       if (flags.wait) context.exitCode = exitCodeOfBackup(backup);
-      if (flags.output === 'name') writeNames('kmbackup.km.duskmantle.io', [backup]);
+      if (flags.output === 'name') writeNames('kmbackup.km.duskmantle.io', [backup.metadata.name]);
       else if (flags.output === 'json' || flags.output === 'yaml') await writeData(flags.output, backup);
       else await print(cluster, backup, context);
     },

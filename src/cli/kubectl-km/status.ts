@@ -5,20 +5,36 @@ import { HEALTHS, type Overview, type ScheduleOverview, type Severity } from '..
 import { type Column, wrapped } from '../km-backup/fitted-table.ts';
 import { ALL_NAMESPACES, addClusterFlags, connect, type PluginContext } from './context.ts';
 import { columnsFor, type ListFlags, listed, placeText } from './list-output.ts';
-import { addOutputFlags, age, ago, ahead, paint, roomOf, write, writeData, writeTable } from './output.ts';
+import {
+  addOutputFlags,
+  age,
+  ago,
+  ahead,
+  paint,
+  roomOf,
+  write,
+  writeData,
+  writeNames,
+  writeTable,
+} from './output.ts';
 
 export function command(context: PluginContext): Command {
   const status = new Command('status')
     .description('show all schedules: health, last and next run, archives, drills; what is wrong comes first')
     .argument('[schedules...]', 'only these')
     .addOption(ALL_NAMESPACES);
-  return addOutputFlags(addClusterFlags(status), ['wide', 'json', 'yaml']).action(
+  return addOutputFlags(addClusterFlags(status), ['wide', 'json', 'yaml', 'name']).action(
     async (names: string[], flags: ListFlags) => {
       const { cluster, namespace } = await connect(flags, context);
       const where = listed(flags, namespace);
       const all = await readOverview(cluster, where, { runs: 'unsuccessful' });
       const overview = names.length === 0 ? all : only(all, names);
       if (flags.output === 'json' || flags.output === 'yaml') return writeData(flags.output, overview);
+      if (flags.output === 'name')
+        return writeNames(
+          'kmbackupschedule.km.duskmantle.io',
+          overview.schedules.map(({ name }) => name),
+        );
       print(overview, cluster.clock.now(), where, flags, context);
     },
   );

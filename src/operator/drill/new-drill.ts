@@ -1,5 +1,6 @@
 /** The KmRestore of a drill. Pure. */
 
+import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
 import type { Drilled } from '../../api/drill-cadence.ts';
 import { durationMs } from '../../api/duration.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
@@ -50,33 +51,45 @@ function sourceOf({ metadata, spec }: Drilled): NewRestore['spec']['source'] {
   };
 }
 
+/** By these the drills of a schedule are found, counted and, beyond its history limit, deleted. */
+export function drillMetadata({ metadata: { name, uid } }: KmBackupSchedule) {
+  return {
+    labels: {
+      [LABELS.managedBy]: FIELD_MANAGER,
+      [LABELS.schedule]: labelValue(name),
+      [LABELS.scheduleUid]: uid,
+    },
+    ownerReferences: [
+      { apiVersion: API_VERSION, kind: 'KmBackupSchedule', name, uid, controller: true },
+    ] satisfies NewRestore['metadata']['ownerReferences'],
+  };
+}
+
+/** What a drill of the schedule restores, where to, and what it checks. */
+export function drillSpec(schedule: Drilled): NewRestore['spec'] {
+  const { drill, podTemplate } = schedule.spec;
+  return {
+    source: sourceOf(schedule),
+    target: { scratch: drill.scratch },
+    startDeadlineSeconds: drill.startDeadlineSeconds,
+    deadlineSeconds: drill.deadlineSeconds,
+    ...(drill.checks && { checks: drill.checks }),
+    ...(podTemplate && { podTemplate }),
+  };
+}
+
 /** Its name follows from the UID of the schedule and what the drill is for: every operator makes the same one. */
 export function newDrill(schedule: Drilled, key: DrillKey, nowMs: number): NewRestore {
   const { name, namespace, uid } = schedule.metadata;
-  const { drill, podTemplate } = schedule.spec;
   const oldestMs = oldestArchiveMs(schedule, nowMs);
+  const { source, ...rest } = drillSpec(schedule);
   return {
     metadata: {
       name: drillName(name, uid, keyText(key)),
       namespace,
-      labels: {
-        [LABELS.managedBy]: FIELD_MANAGER,
-        [LABELS.schedule]: labelValue(name),
-        [LABELS.scheduleUid]: uid,
-      },
       annotations: { [ANNOTATIONS.drill]: keyText(key) },
-      ownerReferences: [{ apiVersion: API_VERSION, kind: 'KmBackupSchedule', name, uid, controller: true }],
+      ...drillMetadata(schedule),
     },
-    spec: {
-      source: {
-        ...sourceOf(schedule),
-        ...(oldestMs !== undefined && { notBefore: toTime(oldestMs) }),
-      },
-      target: { scratch: drill.scratch },
-      startDeadlineSeconds: drill.startDeadlineSeconds,
-      deadlineSeconds: drill.deadlineSeconds,
-      ...(drill.checks && { checks: drill.checks }),
-      ...(podTemplate && { podTemplate }),
-    },
+    spec: { source: { ...source, ...(oldestMs !== undefined && { notBefore: toTime(oldestMs) }) }, ...rest },
   };
 }
