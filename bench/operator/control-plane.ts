@@ -27,6 +27,7 @@ export interface ControlPlane {
   readonly all: Resources;
   readonly cronJobs: ResourceClient<KubeObject>;
   readonly stateDir: string;
+  readonly name: string;
 }
 
 const AUDIT_POLICY = JSON.stringify({
@@ -39,11 +40,10 @@ const AUDIT_POLICY = JSON.stringify({
 /** Runs `work` on a new control plane with the CRDs, and removes it afterwards. */
 export async function withControlPlane<T>(
   controllers: keyof typeof CONTROLLERS,
-  options: { log: Log; auditDir?: string },
+  options: { log: Log; auditDir?: string; name?: string },
   work: (plane: ControlPlane) => Promise<T>,
 ): Promise<T> {
-  const { log, auditDir } = options;
-  const name = NAME;
+  const { log, auditDir, name = NAME } = options;
   await clusterDown({ name, log });
   try {
     const audit: string[] = [];
@@ -75,6 +75,7 @@ export async function withControlPlane<T>(
         all: resources(client),
         cronJobs,
         stateDir: stateDirOf({ name }),
+        name,
       });
     } finally {
       await client.close();
@@ -102,7 +103,7 @@ async function etcd(plane: ControlPlane, path: string, body: object): Promise<vo
   const { slot } = JSON.parse(await readFile(join(plane.stateDir, 'cluster.json'), 'utf8')) as {
     slot: number;
   };
-  const { ports } = layoutOf(NAME, slot, 'control-plane-only', dirname(plane.stateDir));
+  const { ports } = layoutOf(plane.name, slot, 'control-plane-only', dirname(plane.stateDir));
   const url = `http://127.0.0.1:${ports.etcdClient}/v3/kv/${path}`;
   const response = await fetch(url, { method: 'POST', body: JSON.stringify(body) });
   if (!response.ok) throw new Error(`etcd answered ${response.status}: ${await response.text()}`);
