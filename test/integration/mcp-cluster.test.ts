@@ -1,10 +1,7 @@
 /** The tools of `km-backup mcp --cluster` against a real API server, with the rights of the caller and no others. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
-import { parse, stringify } from 'yaml';
 import { LABELS } from '../../src/api/names.ts';
+import { callerWith as accountWith, type Rule } from '../support/caller.ts';
 import { expectWords, kmBackup } from '../support/km-backup.ts';
 import { eventually } from '../support/kubectl.ts';
 import { type Person, Session } from '../support/mcp.ts';
@@ -33,43 +30,15 @@ const readersOf = async ({ all, namespace }: OperatorScene) =>
     ({ metadata }) => !metadata.deletionTimestamp,
   );
 
-interface Rule {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly verbs: readonly string[];
-}
-
 /** A kubeconfig of somebody with these rights on our resources in the namespace, and with these others. */
 async function callerWith(
   scene: OperatorScene,
   verbs: readonly string[],
   others: readonly Rule[] = [],
 ): Promise<string> {
-  const { client, namespace } = scene;
-  const post = (where: string, body: object) =>
-    client.request<{ status: { token: string } }>({ method: 'POST', path: where, body });
-  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-  const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
-  await post(accounts, { metadata: { name: 'caller' } });
   const ours = verbs.length > 0 ? [{ apiGroups: ['km.duskmantle.io'], resources: ['*'], verbs }] : [];
-  const rules = [...ours, ...others];
-  await post(`${rbac}/roles`, { metadata: { name: 'caller' }, rules });
-  await post(`${rbac}/rolebindings`, {
-    metadata: { name: 'caller' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'caller' },
-    subjects: [{ kind: 'ServiceAccount', name: 'caller', namespace }],
-  });
-  const { status } = await post(`${accounts}/caller/token`, {
-    apiVersion: 'authentication.k8s.io/v1',
-    kind: 'TokenRequest',
-    spec: { expirationSeconds: 3600 },
-  });
-  const config = parse(await readFile(scene.kubeconfig, 'utf8'));
-  for (const user of config.users) user.user = { token: status.token };
-  const directory = await mkdtemp(path.join(tmpdir(), 'km-mcp-'));
-  scene.onEnd(() => rm(directory, { recursive: true }));
-  const file = path.join(directory, 'kubeconfig');
-  await writeFile(file, stringify(config), { mode: 0o600 });
+  const { file, remove } = await accountWith(scene, [...ours, ...others]);
+  scene.onEnd(remove);
   return file;
 }
 
