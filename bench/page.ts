@@ -37,20 +37,29 @@ async function cost<T>(work: () => T | Promise<T>): Promise<{ ms: number; value:
   return { ms: times[Math.floor(times.length / 2)]!, value };
 }
 
+/** Bytes of the heap that are in use. */
+function used(): number {
+  globalThis.gc!();
+  return process.memoryUsage().heapUsed;
+}
+
 console.log(
-  '| Schedules | Runs | State, ms | List, ms | List, KiB | One schedule, ms | JSON, ms | JSON, MiB |',
+  '| Schedules | Runs | State, ms | State, MiB | List, ms | List, KiB | One schedule, ms | JSON, ms | JSON, MiB |',
 );
-console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
+console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |');
 for (const count of schedules) {
   const { backups, ...scene } = largeScene(count);
   const packed = [...backups].map((backup) => finishedRunPacking.pack(backup as KmBackup) as string);
-  const state = await cost<Overview>(() =>
+  const read = () =>
     overviewOfResources(
       { ...scene, backups: packed.values().map((text) => finishedRunPacking.unpack(text)) },
       SCENE_NOW,
-    ),
-  );
-  const routes = pageRoutes({ subject: 'Backups', overview: () => state.value, monotonic: () => 0 });
+    );
+  const state = await cost<Overview>(read);
+  const before = used();
+  const another = read();
+  const bytes = used() - before;
+  const routes = pageRoutes({ subject: 'Backups', overview: () => another, monotonic: () => 0 });
   const answer = async (path: string) => {
     const url = new URL(`http://localhost${path}`);
     return cost(async () => lengthOf(await routes[url.pathname]!(url)));
@@ -62,6 +71,8 @@ for (const count of schedules) {
     count,
     packed.length,
     state.ms.toFixed(0),
+    // What is kept between two requests.
+    Math.round(bytes / 1024 ** 2),
     list.ms.toFixed(0),
     Math.round(list.value / 1024),
     one.ms.toFixed(1),
