@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { textWidth } from '../../log/width.ts';
 import { type Column, fittedTable, wrapped } from './fitted-table.ts';
 
 const columns: Column[] = [
@@ -48,7 +49,7 @@ test('no row is longer than the room, whatever is in it, if there is room for th
         );
         const lines = text.trimEnd().split('\n');
         expect(lines.length).toBeLessThanOrEqual(rows.length + 1);
-        for (const line of lines) expect(line.length).toBeLessThanOrEqual(room);
+        for (const line of lines) expect(textWidth(line)).toBeLessThanOrEqual(room);
         expect(text).toMatch(/^(?:[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|\n)*$/u);
       },
     ),

@@ -1,5 +1,6 @@
 /** Tables that fit the terminal: long columns are cut, and where that is not enough, the least important are left out. */
 import { printable } from '../../log/printable.ts';
+import { cutText, padText, textWidth } from '../../log/width.ts';
 
 export interface Column {
   readonly title: string;
@@ -37,8 +38,7 @@ export function fittedTable(
       .map((column, index) => text(column, widths[index]!))
       .join(' '.repeat(GAP))
       .trimEnd()}\n`;
-  const padded = ({ right }: Column, text: string, width: number) =>
-    right ? text.padStart(width) : text.padEnd(width);
+  const padded = ({ right }: Column, text: string, width: number) => padText(text, width, right);
   const lines = Array.from({ length: rows }, (_, row) =>
     line((column, width) => {
       const cell = column.cells[row]!;
@@ -52,7 +52,7 @@ export function fittedTable(
 }
 
 function widthOf({ title, cells }: Column, headers: boolean): number {
-  return cells.reduce((most, cell) => Math.max(most, cell.length), headers ? title.length : 0);
+  return cells.reduce((most, cell) => Math.max(most, textWidth(cell)), headers ? title.length : 0);
 }
 
 function fitted(columns: readonly Column[], room: number | undefined, headers: boolean): readonly Column[] {
@@ -80,7 +80,7 @@ function cut(columns: readonly Column[], over: number, headers: boolean): readon
   if (over <= 0 || !most || slack === 0) return columns;
   const by = Math.min(over, slack);
   const width = widthOf(most, headers) - by;
-  const cells = most.cells.map((cell) => (cell.length > width ? `${cell.slice(0, width - 1)}…` : cell));
+  const cells = most.cells.map((cell) => cutText(cell, width));
   return cut(
     columns.map((column) => (column === most ? { ...column, cells } : column)),
     over - by,
@@ -94,7 +94,7 @@ export function wrapped(text: string, room: number | undefined, indent: string, 
   let line = first;
   let empty = true;
   for (const word of printable(text, Number.POSITIVE_INFINITY).split(' ')) {
-    if (room !== undefined && !empty && line.length + 1 + word.length > room) {
+    if (room !== undefined && !empty && textWidth(line) + 1 + textWidth(word) > room) {
       lines.push(line);
       line = indent;
       empty = true;

@@ -1,16 +1,17 @@
 import { printable } from '../../log/printable.ts';
+import { padText, textWidth } from '../../log/width.ts';
 
 /** A table as text, with columns padded to their widest cell. Cells are escaped. */
 export function table(head: readonly string[], raw: readonly (readonly string[])[]): string {
   const rows = raw.map((row) => row.map((cell) => printable(cell, Number.POSITIVE_INFINITY)));
   const widths = head.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(title.length, ...rows.map((row) => textWidth(row[column] ?? ''))),
   );
   return [head, ...rows]
     .map(
       (row) =>
         `${row
-          .map((cell, column) => cell.padEnd(widths[column]!))
+          .map((cell, column) => padText(cell, widths[column]!))
           .join('  ')
           .trimEnd()}\n`,
     )

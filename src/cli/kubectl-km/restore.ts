@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { Command, InvalidArgumentError } from 'commander';
 import { ExitCode } from '../../api/exit-codes.ts';
 import type { KmRestore } from '../../api/restore.ts';
@@ -18,7 +18,9 @@ import {
   restoreElsewhere,
 } from '../../fleet/restore.ts';
 import { why } from '../../fleet/why.ts';
+import { printable } from '../../log/printable.ts';
 import { formatBytes, formatSeconds } from '../../log/units.ts';
+import { cutMiddle } from '../../log/width.ts';
 import { wrapped } from '../km-backup/fitted-table.ts';
 import { collect } from '../km-backup/option-values.ts';
 import { say } from '../km-backup/output.ts';
@@ -136,6 +138,11 @@ async function inPlace(
   flags: Flags,
   context: PluginContext,
 ): Promise<void> {
+  if (flags.plan && flags.output === 'name')
+    throw new FleetError(
+      'Usage',
+      'A plan has no name, because it is deleted once it was shown: pass -o json or yaml.',
+    );
   const { restore, plan } = await planned(cluster, namespace, request, context);
   let applied = false;
   try {
@@ -151,7 +158,7 @@ async function inPlace(
     const text = planText(restore, plan, roomOf(context));
     if (flags.plan) return write(text);
     if (flags.output === undefined) write(text);
-    if (!flags.yes && !(await agrees(context))) {
+    if (!flags.yes && !(await agrees(restore, context))) {
       say('Nothing was changed.');
       context.exitCode = ExitCode.failure;
       return;
@@ -190,40 +197,55 @@ export function planText({ spec, status }: KmRestore, plan: RestorePlan, room: n
     ...(spec.paths ? [`Only      ${spec.paths.join(', ')}`] : []),
     `Entries   ${plan.added} added, ${plan.changed} changed, ${plan.removed} removed, ${plan.kept} kept`,
     `Space     ${formatBytes(plan.bytesToWrite)} to write, ${formatBytes(plan.spaceNeededBytes)} needed${free}`,
-    `Digest    ${plan.digest}`,
+    // All of it is in `-o json`.
+    `Digest    ${room === undefined ? plan.digest : cutMiddle(plan.digest, room - 10)}`,
   ];
   const facts = lines
     .map((line) => wrapped(line.slice(10), room, ' '.repeat(10), line.slice(0, 10)))
     .join('');
   const samples = plan.samples.map((sample) => {
     const colour = COLOUR[sample[0] as keyof typeof COLOUR];
-    const text = wrapped(sample, undefined, '  ').trimEnd();
+    const shown = printable(sample, Number.POSITIVE_INFINITY);
+    const text = `  ${room === undefined ? shown : cutMiddle(shown, room - 2)}`;
     return `${colour ? paint(colour, text) : text}\n`;
   });
   const more = plan.added + plan.changed + plan.removed - samples.length;
   return `${facts}\n${samples.join('')}${samples.length > 0 && more > 0 ? `  … and ${more} more\n` : ''}\n`;
 }
 
-/** @throws {FleetError} when nobody can be asked. */
-async function agrees({ signal }: PluginContext): Promise<boolean> {
+/**
+ * Whether the person says yes. The end of input is a no.
+ * @throws {FleetError} when nobody can be asked, or the person interrupts.
+ */
+async function agrees({ spec }: KmRestore, context: PluginContext): Promise<boolean> {
+  const { signal } = context;
   if (!process.stdin.isTTY) {
     throw new FleetError(
       'Usage',
       'Nobody can be asked here: look at the plan (--plan), then pass --yes. Nothing was changed.',
     );
   }
+  const stops = 'The workloads that use the claim are stopped meanwhile.';
+  if (spec.quiesce) process.stderr.write(wrapped(stops, roomOf(context), ''));
   const line = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await line.question(
-      'Restore? The workloads that use the claim are stopped meanwhile. [y/N] ',
-      { signal },
-    );
-    return /^y(es)?$/i.test(answer.trim());
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw error;
+    return await new Promise<boolean>((answer, fail) => {
+      const unanswered = (end: () => void) => {
+        process.stderr.write('\n');
+        end();
+      };
+      signal.addEventListener('abort', () => unanswered(() => fail(signal.reason)), { once: true });
+      // The terminal is in raw mode, so Ctrl-C is a key.
+      line.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+      const closed = () => unanswered(() => answer(false));
+      line.once('close', closed);
+      line.question('Restore? [y/N] ', (text) => {
+        line.removeListener('close', closed);
+        answer(/^y(es)?$/i.test(text.trim()));
+      });
+    });
   } finally {
-    line.close();
+    line.removeAllListeners('close').close();
   }
 }
 

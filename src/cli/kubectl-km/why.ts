@@ -35,7 +35,7 @@ function explanationText(
   const words =
     log.length === 0
       ? ''
-      : `\nLast lines of the pod:\n${log.map((line) => wrapped(line, undefined, '  ')).join('')}`;
+      : `\nLast lines of the pod:\n${log.map((line) => wrapped(line, room, '    ', '  ')).join('')}`;
   const named = reason ? `Reason: ${reason}\n` : '';
   return `${paint(COLOUR[verdict], first.trimEnd())}\n${advice}\n${named}${list}${words}`;
 }
