@@ -2,7 +2,8 @@
  * `npm run bench:restore`: restores a tree of which a share has changed since its backup, on loop-mounted ext4 and XFS,
  * compared with the steps of the playbook (copy, extract, rm, mv), and with restic and kopia in place. Needs root.
  * `--quick`: smaller trees, one repetition. `--json`: prints JSON. `--only ext4,xfs`: only these file systems.
- * `--write`: updates docs/benchmarks-restore.md.
+ * `--trees small,large` and `--programs km,playbook,…`: only these.
+ * `--write`: updates docs/benchmarks-restore.md. Rows that were not measured now keep their figures, from figures.json.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -13,10 +14,11 @@ import { buildPrograms } from '../scripts/build.ts';
 import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
 import { ensureKopia, ensureRestic } from '../test/support/s3-server.ts';
 import { apply, buildTrees, type Tree } from './archive/trees.ts';
-import { median } from './measure.ts';
+import { type Measured as MeasuredRun, measure, median } from './measure.ts';
 import {
   cells,
   EXTRACT,
+  merged,
   OURS,
   OURS_COMMITTED,
   PLAYBOOK,
@@ -28,6 +30,8 @@ import {
 
 const FILE_SYSTEMS = ['ext4', 'xfs'] as const;
 type FileSystem = (typeof FILE_SYSTEMS)[number];
+const TREES = ['small', 'large'] as const;
+const PROGRAMS = ['playbook', 'tar', 'km', 'restic', 'kopia'] as const;
 
 const options = commandLine(
   {
@@ -36,10 +40,14 @@ const options = commandLine(
     write: { type: 'boolean', default: false },
     repetitions: { type: 'string' },
     only: { type: 'string', default: FILE_SYSTEMS.join(',') },
+    trees: { type: 'string', default: TREES.join(',') },
+    programs: { type: 'string', default: PROGRAMS.join(',') },
   },
   (flags) => ({
     ...flags,
     only: chosen('--only', flags.only, FILE_SYSTEMS),
+    trees: chosen('--trees', flags.trees, TREES),
+    programs: chosen('--programs', flags.programs, PROGRAMS),
     repetitions: numberOf('--repetitions', flags.repetitions ?? (flags.quick ? '1' : '3'), {
       least: 1,
       whole: true,
@@ -79,8 +87,7 @@ interface Contender {
   readonly restore: () => readonly string[];
 }
 
-interface Measured {
-  readonly seconds: number;
+interface Measured extends MeasuredRun {
   readonly bytesWritten: number;
 }
 
@@ -187,13 +194,11 @@ async function once(fileSystem: FileSystem, tree: Tree, share: number, by: Conte
     must('sync', '-f', volume);
     // Every program finds the tree in the page cache.
     must('bash', '-c', `tar -c ${quote(live)} 2> /dev/null | cat > /dev/null`);
-    const [command, ...args] = by.restore();
+    const command = by.restore();
     const before = written(device);
-    const started = performance.now();
-    must(command!, ...args);
-    const seconds = (performance.now() - started) / 1000;
+    const measured = measure(command, { env: environment });
     must('sync', '-f', volume);
-    return { seconds, bytesWritten: written(device) - before };
+    return { ...measured, bytesWritten: written(device) - before };
   } finally {
     must('umount', volume);
   }
@@ -203,15 +208,20 @@ async function compare(fileSystem: FileSystem, tree: Tree, peers: Peers): Promis
   const rows: Row[] = [];
   for (const { name: task, share } of SHARES) {
     for (const by of contenders(peers)) {
+      if (!options.programs.some((program) => by.name.startsWith(program))) continue;
       const runs: Measured[] = [];
       for (let turn = 0; turn < options.repetitions; turn++)
         runs.push(await once(fileSystem, tree, share, by));
       const row: Row = {
         fileSystem,
         tree: tree.name,
+        quick: options.quick,
         work: task,
         program: by.name,
+        at: new Date().toISOString(),
+        repetitions: options.repetitions,
         seconds: median(runs.map((run) => run.seconds)),
+        cpuSeconds: median(runs.map((run) => run.cpuSeconds)),
         bytesWritten: median(runs.map((run) => run.bytesWritten)),
         bytesChanged: tree.bytes * share,
       };
@@ -227,16 +237,19 @@ try {
   const peers = { restic: await ensureRestic(), kopia: await ensureKopia() };
   await buildPrograms();
   const rows: Row[] = [];
-  for (const tree of buildTrees(work, checkout, options.quick, ['small', 'large'])) {
+  for (const tree of buildTrees(work, checkout, options.quick, options.trees)) {
     using built = tree;
     for (const fileSystem of options.only) rows.push(...(await compare(fileSystem, built, peers)));
   }
   const machine = `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
-  const { quick, repetitions } = options;
-  const report: Report = { at: new Date().toISOString(), machine, repetitions, quick, rows };
+  const report: Report = { machine, rows };
   if (options.write) {
-    const notes = fs.readFileSync(path.join(import.meta.dirname, 'restore/notes.md'), 'utf8');
-    fs.writeFileSync(path.join(checkout, 'docs/benchmarks-restore.md'), toMarkdown(report, notes));
+    const file = (name: string) => path.join(import.meta.dirname, 'restore', name);
+    const earlier = JSON.parse(fs.readFileSync(file('figures.json'), 'utf8')) as Report;
+    const all = merged(report, earlier);
+    fs.writeFileSync(file('figures.json'), `${JSON.stringify(all, null, 2)}\n`);
+    const notes = fs.readFileSync(file('notes.md'), 'utf8');
+    fs.writeFileSync(path.join(checkout, 'docs/benchmarks-restore.md'), toMarkdown(all, notes));
   }
   process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(rows)}\n`);
 } finally {

@@ -3,19 +3,21 @@
 export interface Row {
   readonly fileSystem: 'ext4' | 'xfs';
   readonly tree: string;
+  /** A smaller tree of its kind. */
+  readonly quick: boolean;
   readonly work: '1% changed' | 'everything changed';
   readonly program: string;
+  readonly at: string;
+  readonly repetitions: number;
   readonly seconds: number;
+  readonly cpuSeconds: number;
   readonly bytesWritten: number;
   /** Content of the files that changed, about. */
   readonly bytesChanged: number;
 }
 
 export interface Report {
-  readonly at: string;
   readonly machine: string;
-  readonly repetitions: number;
-  readonly quick: boolean;
   readonly rows: readonly Row[];
 }
 
@@ -36,6 +38,7 @@ function peerOf(row: Row, program: string, rows: readonly Row[]): Row | undefine
       other.program === program &&
       other.fileSystem === row.fileSystem &&
       other.tree === row.tree &&
+      other.quick === row.quick &&
       other.work === row.work,
   );
 }
@@ -57,17 +60,43 @@ export function aimsOf(row: Row, rows: readonly Row[]): Aim[] {
   ];
 }
 
-const head = ['File system', 'Tree', 'Work', 'Program', 'Time', 'Of the playbook', 'Written', 'Aim', 'Met'];
+/** Rows of both; of a case that both have, the new one. Figures of another machine are left out. */
+export function merged(report: Report, earlier: Report): Report {
+  const comparable = earlier.machine === report.machine;
+  const keyOf = ({ fileSystem, tree, quick, work, program }: Row) =>
+    [fileSystem, tree, quick, work, program].join('/');
+  const rows = new Map((comparable ? earlier.rows : []).map((row) => [keyOf(row), row]));
+  for (const row of report.rows) rows.set(keyOf(row), row);
+  const order = (row: Row) => [row.fileSystem, row.tree === 'small' ? 0 : 1, row.work].join('/');
+  return {
+    ...report,
+    rows: [...rows.values()].sort((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : 0)),
+  };
+}
+
+const head = [
+  'File system',
+  'Tree',
+  'Work',
+  'Program',
+  'Time',
+  'CPU',
+  'Of the playbook',
+  'Written',
+  'Aim',
+  'Met',
+];
 
 export function cells(row: Row, rows: readonly Row[]): string[] {
   const playbook = peerOf(row, PLAYBOOK, rows);
   const aims = aimsOf(row, rows);
   return [
     row.fileSystem,
-    row.tree,
+    row.quick ? `${row.tree} (quick)` : row.tree,
     row.work,
     row.program,
     `${row.seconds.toFixed(2)} s`,
+    `${row.cpuSeconds.toFixed(2)} s`,
     playbook ? `${(row.seconds / playbook.seconds).toFixed(2)}x` : '-',
     `${(row.bytesWritten / 1e6).toFixed(1)} MB`,
     aims.map(({ text }) => text).join('; ') || '-',
@@ -81,10 +110,12 @@ export function toTable(rows: readonly Row[]): string {
 }
 
 /** @param notes Markdown that goes below the table. */
-export function toMarkdown({ at, machine, repetitions, quick, rows }: Report, notes: string): string {
+export function toMarkdown({ machine, rows }: Report, notes: string): string {
+  const days = [...new Set(rows.map(({ at }) => at.slice(0, 10)))].sort().join(', ');
+  const repetitions = [...new Set(rows.map((row) => row.repetitions))].sort().join(' or ');
   return `# Benchmarks of restores
 
-Written by \`npm run bench:restore -- --write\` on ${at}: ${machine}. Median of ${repetitions}${quick ? ', small trees (`--quick`)' : ''}. A tree is backed up, a share of its files changes, and it is restored in place. Each run has a fresh file system and a backup of its own. Times end when everything is on disk. "Written" counts what reaches the disk, with metadata and journal.
+Written by \`npm run bench:restore -- --write\` on ${days}: ${machine}. Median of ${repetitions}; "quick" trees are smaller (`--quick`). A tree is backed up, a share of its files changes, and it is restored in place. Each run has a fresh file system and a backup of its own. Times end when everything is on disk. "Written" counts what reaches the disk, with metadata and journal.
 
 ${toTable(rows)}
 

@@ -10,13 +10,16 @@ const shorts = new Uint16Array(buffer.buffer, buffer.byteOffset, buffer.length /
 const LENGTH_AT = 16;
 const TYPE_AT = 18;
 const NAME_AT = 19;
+const DT_UNKNOWN = 0;
 const DT_DIR = 4;
 
 export interface Names {
   /** One character a byte, in the file system's order. */
   readonly names: string[];
-  /** Those that the file system calls directories. Some do not tell, or have changed since. */
+  /** Those that the file system calls directories; they may have changed since. */
   readonly directories: ReadonlySet<string>;
+  /** Whether it has told of each name what it is: some file systems do not. */
+  readonly isComplete: boolean;
 }
 
 const none: ReadonlySet<string> = new Set();
@@ -25,22 +28,26 @@ const none: ReadonlySet<string> = new Set();
 export function namesIn(fd: number): Names {
   const names: string[] = [];
   let directories: Set<string> | undefined;
+  let isComplete = true;
   for (;;) {
     const answer = tryCall('getdents64', fd, buffer, buffer.length);
     if ('errno' in answer) {
       const error = new SystemError('getdents64', answer.errno);
       if (error.code !== 'ENOSYS') throw error;
-      return { names: readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' }), directories: none };
+      const names = readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' });
+      return { names, directories: none, isComplete: false };
     }
     const used = answer.result;
-    if (used === 0) return { names, directories: directories ?? none };
+    if (used === 0) return { names, directories: directories ?? none, isComplete };
     // One conversion for the whole block: one for each name takes longer than reading them.
     const text = buffer.toString('latin1', 0, used);
     for (let at = 0; at < used; at += shorts[(at + LENGTH_AT) / 2]!) {
       const name = text.slice(at + NAME_AT, text.indexOf('\0', at + NAME_AT));
       if (name === '.' || name === '..') continue;
       names.push(name);
-      if (buffer[at + TYPE_AT] === DT_DIR) {
+      const type = buffer[at + TYPE_AT];
+      if (type === DT_UNKNOWN) isComplete = false;
+      if (type === DT_DIR) {
         directories ??= new Set();
         directories.add(name);
       }

@@ -1,4 +1,6 @@
 import fs from 'node:fs';
+import { namesIn } from '../../posix/directory-names.ts';
+import { statusOfOpen } from '../../posix/status.ts';
 import { syncDirectory } from '../../posix/sync.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { setTimes } from '../../posix/times.ts';
@@ -45,25 +47,25 @@ export async function findArchives(root: ByteString, options: FindOptions = {}):
   using paths = new DeepPaths(root);
   const directories: ByteString[] = [];
   const files: ByteString[] = [];
-  const device = fs.lstatSync(paths.at(ROOT)).dev;
+  let device: string | undefined;
   const pauses = new Pauses(options.signal);
   const pending: ByteString[] = [ROOT];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
     const own: ByteString[] = [];
     let archives = 0;
-    for (const entry of listDirectory(paths, directory, options)) {
-      if (pauses.due) await pauses.take();
-      const name = entry.name.toString('latin1') as ByteString;
+    if (pauses.due) await pauses.take();
+    const listed = listDirectory(paths, directory, options);
+    device ??= listed.device;
+    if (listed.device !== device) continue;
+    for (const name of listed.names) {
       if (directory === ROOT && name === RESTORE_STATE_NAME) continue;
       const path = join(directory, name);
-      if (entry.isDirectory()) {
-        if (fs.lstatSync(paths.at(path), { throwIfNoEntry: false })?.dev === device) pending.push(path);
-      } else if (entry.isFile()) {
+      if (listed.isDirectory(name, path)) pending.push(path);
+      else if (isArchiveName(name)) {
+        if (!paths.lstat(path)?.isFile()) continue;
         if (isManagedName(name)) archives++;
-        if (isManagedName(name) || isManifestName(name) || isSuspicionName(name) || name === LOCK_NAME)
-          own.push(path);
-        else if (options.inodes?.has(inodeAt(paths, path))) files.push(path);
-      }
+        own.push(path);
+      } else if (options.inodes?.has(inodeAt(paths, path))) files.push(path);
     }
     if (archives > 0) {
       directories.push(directory);
@@ -73,24 +75,45 @@ export async function findArchives(root: ByteString, options: FindOptions = {}):
   return { directories, files };
 }
 
-function listDirectory(
-  paths: DeepPaths,
-  directory: ByteString,
-  { makeReadable }: FindOptions,
-): fs.Dirent<Buffer>[] {
-  const list = () => fs.readdirSync(paths.at(directory), { withFileTypes: true, encoding: 'buffer' });
+function isArchiveName(name: string): boolean {
+  return isManagedName(name) || isManifestName(name) || isSuspicionName(name) || name === LOCK_NAME;
+}
+
+interface Listed {
+  readonly device: string | undefined;
+  readonly names: readonly ByteString[];
+  readonly isDirectory: (name: ByteString, path: ByteString) => boolean;
+}
+
+const nothing: Listed = { device: undefined, names: [], isDirectory: () => false };
+
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
+
+function listDirectory(paths: DeepPaths, directory: ByteString, { makeReadable }: FindOptions): Listed {
+  const list = (): Listed => {
+    const fd = fs.openSync(paths.at(directory), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    try {
+      const { device } = statusOfOpen(fd);
+      const { names, directories, isComplete } = namesIn(fd);
+      const isDirectory = (name: ByteString, path: ByteString) =>
+        directories.has(name) || (!isComplete && (paths.lstat(path)?.isDirectory() ?? false));
+      return { device, names: names as ByteString[], isDirectory };
+    } finally {
+      fs.closeSync(fd);
+    }
+  };
   try {
     return list();
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'ENOENT') return [];
+    if (code === 'ENOENT') return nothing;
     if (code !== 'EACCES' && code !== 'EPERM') throw error;
     // The file system's own, which stays in place.
-    if (isKeptName(directory)) return [];
+    if (isKeptName(directory)) return nothing;
     const { uid } = fs.lstatSync(paths.at(directory));
     if (uid === process.geteuid?.()) {
       // Not even its owner has put archives there. It is looked into once more before it is deleted.
-      if (!makeReadable) return [];
+      if (!makeReadable) return nothing;
       fs.chmodSync(paths.at(directory), 0o700);
       return list();
     }

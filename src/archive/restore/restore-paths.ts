@@ -6,7 +6,7 @@ import { fromText } from '../format/byte-string.ts';
 import { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import { ChosenPaths, placesOf } from './chosen-paths.ts';
-import { compareStaged, RefusedAttributes } from './compare-staged.ts';
+import { compareChosen, RefusedAttributes } from './compare-staged.ts';
 import { checkContents } from './content-checks.ts';
 import { extractEntries } from './extract.ts';
 import { messageOf, refused, shown, stagingError } from './failures.ts';
@@ -109,14 +109,7 @@ export async function restorePaths(
     const { preserveSetid } = policy;
     await extractEntries(archive, { paths, directory: state.new, owner, preserveSetid, warn, signal });
     failpoint('compare');
-    await compareStaged(
-      source,
-      state.new,
-      attributes,
-      undefined,
-      { policy, signal, warn: warnings.add },
-      chosen,
-    );
+    await compareChosen(source, state.new, attributes, chosen, { policy, signal, warn: warnings.add });
     failpoint('sync');
     await syncFileSystem(place.state);
     pinned.check();

@@ -156,7 +156,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
         oldState: undefined,
       };
     }
-    ready = await prepareSwap(state, staged, swapOptions);
+    ready = await prepareSwap(state, staged, swapOptions, found);
   } catch (error) {
     throw await discard(state, pool, failpoint, stagingError(error, place));
   }
@@ -281,20 +281,24 @@ async function stageTree(
     fs.chmodSync(state.new, 0o755);
   }
   failpoint('unpack');
-  const refusedAttributes = new RefusedAttributes();
-  // Without a manifest, comparing would mean to read the whole archive once more.
-  const compared = source.against === 'manifest';
-  const warn = compared ? refusedAttributes.add : options.warn;
+  const refused = new RefusedAttributes();
+  const warn = source.against === 'manifest' ? refused.add : options.warn;
   const reused = await stage(source, validated, state.new, { ...options, warn }, pool);
-  if (compared) {
-    failpoint('compare');
-    const keptRoot = place.kind === 'inside' ? place.target : undefined;
-    await compareStaged(source, state.new, refusedAttributes, keptRoot, options);
-  }
-  failpoint('sync');
   const { files } = validated.totals;
   options.progress({ phase: 'syncing', files, ofFiles: files });
-  await unlessAborted(syncFileSystem(place.state), options.signal);
+  // Without a manifest, comparing would mean to read the whole archive once more.
+  if (source.against === 'manifest') failpoint('compare');
+  failpoint('sync');
+  const syncing = unlessAborted(syncFileSystem(place.state), options.signal);
+  // Comparing takes the processor, syncing the disk.
+  const keptRoot = place.kind === 'inside' ? place.target : undefined;
+  const comparing =
+    source.against === 'manifest'
+      ? compareStaged(source, validated, state.new, { refused, keptRoot }, options, pool)
+      : undefined;
+  // Both have ended before anything is removed.
+  const [compared, synced] = await Promise.allSettled([comparing, syncing]);
+  for (const outcome of [synced, compared]) if (outcome.status === 'rejected') throw outcome.reason;
   return reused;
 }
 

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { cloneFile } from '../../posix/clone.ts';
 import { copyRange } from '../../posix/copy-range.ts';
 import { dataExtents } from '../../posix/extents.ts';
-import { statusOfOpen } from '../../posix/status.ts';
+import { type FileStatus, statusOf, statusOfOpen } from '../../posix/status.ts';
 import { codeOf, isSystemError } from '../../posix/system-error.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
 import { dataBytes, type Entry } from '../format/entry.ts';
@@ -29,6 +29,9 @@ export interface ReuseSettings {
 const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
 const { S_IFMT, S_IFREG } = fs.constants;
 
+/** Live trees whose file system has refused to share blocks, so that each thread tries once. */
+const unclonable = new Set<string>();
+
 /** Takes unchanged files over from the live tree. */
 export class Reuse implements Disposable {
   /** Bytes that were taken over without being written. */
@@ -42,7 +45,7 @@ export class Reuse implements Disposable {
     this.#settings = settings;
     this.#live = new DeepPaths(fromText(settings.live));
     this.#writer = writer;
-    this.#clones = settings.clone;
+    this.#clones = settings.clone && !unclonable.has(settings.live);
   }
 
   /**
@@ -56,11 +59,11 @@ export class Reuse implements Disposable {
     const { link, copySmall } = this.#settings;
     // Small files are unpacked faster: a member brings many of them at once.
     const copy = copySmall || (this.#settings.copy && recorded.parts !== undefined);
-    if (!this.#clones && !copy && !link) return false;
+    if (!this.#clones && !copy) return link && this.#takeLinked(recorded, restored);
     const fd = this.#open(recorded.path);
     if (fd === undefined) return false;
     try {
-      if (!this.#isUnchanged(recorded, fd)) return false;
+      if (!this.#isUnchanged(recorded, statusOfOpen(fd))) return false;
       const shared = this.#fill(recorded, restored, fd, this.#clone) || this.#link(recorded, restored);
       if (shared) this.bytes += dataBytes(recorded);
       return shared || (copy && this.#fill(recorded, restored, fd, copyContent));
@@ -83,14 +86,27 @@ export class Reuse implements Disposable {
     }
   }
 
-  #isUnchanged(recorded: Entry, fd: number): boolean {
-    const status = statusOfOpen(fd);
+  /** Nobody writes while files are linked, so the file need not be held open. */
+  #takeLinked(recorded: Entry, restored: Entry): boolean {
+    let status: FileStatus | undefined;
+    try {
+      status = statusOf(this.#live.locate(recorded.path));
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
+    const linked = status && this.#isUnchanged(recorded, status) && this.#link(recorded, restored);
+    if (linked) this.bytes += dataBytes(recorded);
+    return linked ?? false;
+  }
+
+  #isUnchanged(recorded: Entry, status: FileStatus): boolean {
     const type = (status.mode & S_IFMT) === S_IFREG ? 'file' : 'socket';
     return isUnchanged(recorded, { ...status, type }, this.#settings.settled);
   }
 
   readonly #clone = (from: number, to: number): boolean => {
     this.#clones = cloneFile(from, to) === 'done';
+    if (!this.#clones) unclonable.add(this.#settings.live);
     return this.#clones;
   };
 
@@ -106,7 +122,7 @@ export class Reuse implements Disposable {
     let done = false;
     try {
       // Someone may have written to it meanwhile.
-      done = how(from, to, recorded.size) && this.#isUnchanged(recorded, from);
+      done = how(from, to, recorded.size) && this.#isUnchanged(recorded, statusOfOpen(from));
       if (done) this.#writer.finishFile(restored, to);
     } finally {
       fs.closeSync(to);

@@ -30,22 +30,30 @@ export interface ReadyToSwap extends Disposable {
 /**
  * The last checks before anything changes, and the locks that keep backups out until the swap is over.
  *
+ * @param known Archives that the target had when the restore began.
  * @throws {ArchiveError} RestoreRefused, or Locked while a backup into the target is running.
  */
 export async function prepareSwap(
   state: RestoreState,
   journal: Journal,
   options: SwapInOptions,
+  known?: PreservedArchives,
 ): Promise<ReadyToSwap> {
   const { place } = state;
-  const search = () =>
-    place.exists ? findArchivesAnd(journal.archive, place.target, options.signal) : noArchives;
-  const locks = new ArchiveLocks(place.target, (await search()).directories);
+  const search = async () =>
+    place.exists ? await findArchivesAnd(journal.archive, place.target, options.signal) : noArchives;
+  // With none before, there is nothing to lock, so that one search is enough.
+  const isFree = known?.directories.length === 0;
+  const locks = new ArchiveLocks(place.target, isFree ? [] : (await search()).directories);
   try {
     refuseUsers(place, options);
-    // Again, now that the archives are locked: a backup may have ended since.
+    // Now that the archives are locked: a backup may have ended since.
     const { files, directories } = await search();
     if (directories.some((directory) => !locks.includes(directory))) {
+      if (isFree) {
+        locks[Symbol.dispose]();
+        return await prepareSwap(state, journal, options);
+      }
       throw refused(`a backup has just written a first archive into ${shown(place.target)}. Run again`);
     }
     return {

@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { ArchiveError } from '../errors.ts';
 import { display } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
@@ -10,13 +9,12 @@ import { shown } from './failures.ts';
 import type { RestoreJobs } from './jobs.ts';
 import { type Restored, type RestoreMember, restoreMembers } from './restore-members.ts';
 import { Reuse } from './reuse.ts';
+import { SharedWork } from './shared-work.ts';
 import type { Source } from './source.ts';
 import type { StageOptions } from './stage-options.ts';
 import type { StagedTree } from './staged-tree.ts';
 import { bytesOf, list, type Validated } from './validate.ts';
 
-/** Jobs queued for each thread: one running, two ready. */
-const AHEAD = 3;
 const BATCH_ENTRIES = 128;
 const BATCH_BYTES = 2 * 1024 * 1024;
 
@@ -35,7 +33,7 @@ export async function unpackMembers(
   const { info, summary } = source;
   let reusedBytes = 0;
   using reuse = tree && settings && new Reuse(settings, tree.writer);
-  const running = new Set<Promise<void>>();
+  const shared = new SharedWork({ kind: 'restore', here: restoreMembers, pool, signal });
   const done = { files: 0, bytes: 0 };
   const report = () =>
     progress({
@@ -46,7 +44,6 @@ export async function unpackMembers(
       ofBytes: totals.dataBytes,
     });
   report();
-  let failure: unknown;
   const finish = ({ files, bytes }: Batch, { warnings, reusedBytes: reused }: Restored) => {
     reusedBytes += reused;
     for (const { path, message } of warnings) warn(path, message);
@@ -55,8 +52,6 @@ export async function unpackMembers(
     report();
   };
   const send = async (work: Batch): Promise<void> => {
-    if (failure !== undefined) throw failure;
-    signal?.throwIfAborted();
     const job = {
       path: info.path,
       compression: summary.compression,
@@ -66,23 +61,7 @@ export async function unpackMembers(
       owner,
       reuse: settings,
     } as const;
-    if (running.size >= AHEAD * pool.size) {
-      // The threads are busy, so this one unpacks too, and lets answers and signals in.
-      finish(work, restoreMembers(job));
-      return await setImmediate();
-    }
-    const answered = pool
-      .run('restore', job)
-      .then((restored) => finish(work, restored))
-      .catch((error: unknown) => {
-        failure ??= error;
-      })
-      .finally(() => running.delete(answered));
-    running.add(answered);
-  };
-  const settle = async () => {
-    while (running.size > 0) await Promise.race(running);
-    if (failure !== undefined) throw failure;
+    await shared.send(job, (restored) => finish(work, restored));
   };
 
   let batch = emptyBatch();
@@ -139,10 +118,10 @@ export async function unpackMembers(
     }
     checkSlices(info.path, current);
     await flush();
-    await settle();
+    await shared.settle();
   } catch (error) {
     // The staging must not be removed under threads that still write to it.
-    await Promise.allSettled(running);
+    await shared.stop();
     throw error;
   }
   if (!tree) return { reusedBytes };
