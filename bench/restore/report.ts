@@ -115,7 +115,7 @@ export function toMarkdown({ machine, rows }: Report, notes: string): string {
   const repetitions = [...new Set(rows.map((row) => row.repetitions))].sort().join(' or ');
   return `# Benchmarks of restores
 
-Written by \`npm run bench:restore -- --write\` on ${days}: ${machine}. Median of ${repetitions}; "quick" trees are smaller (`--quick`). A tree is backed up, a share of its files changes, and it is restored in place. Each run has a fresh file system and a backup of its own. Times end when everything is on disk. "Written" counts what reaches the disk, with metadata and journal.
+Written by \`npm run bench:restore -- --write\` on ${days}: ${machine}. Median of ${repetitions}. Trees marked quick are smaller (\`--quick\`). A tree is backed up, a share of its files changes, and it is restored in place. Each run has a fresh file system and a backup of its own. Times end when everything is on disk. "Written" counts what reaches the disk, with metadata and journal.
 
 ${toTable(rows)}
 
