@@ -67,7 +67,7 @@ export function merged(report: Report, earlier: Report): Report {
     [fileSystem, tree, quick, work, program].join('/');
   const rows = new Map((comparable ? earlier.rows : []).map((row) => [keyOf(row), row]));
   for (const row of report.rows) rows.set(keyOf(row), row);
-  const order = (row: Row) => [row.fileSystem, row.tree === 'small' ? 0 : 1, row.work].join('/');
+  const order = (row: Row) => [row.fileSystem, row.tree === 'small' ? 0 : 1, row.quick, row.work].join('/');
   return {
     ...report,
     rows: [...rows.values()].sort((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : 0)),
