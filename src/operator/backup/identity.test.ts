@@ -179,6 +179,12 @@ describe('as whom a Job runs', () => {
       },
     ],
     [
+      'a pod without a group: that of its user or 0, as its image decides',
+      undefined,
+      { claimName: 'state', pod: 'db', runAsUser: 999, supplementalGroups: [5] },
+      { runAsUser: 999, runAsGroup: 999, supplementalGroups: [5, 0] },
+    ],
+    [
       'a root pod with a group',
       undefined,
       { claimName: 'state', pod: 'db', fsGroup: 997 },
@@ -188,6 +194,16 @@ describe('as whom a Job runs', () => {
   it.each(cases)('%s', (_name, podTemplate, known, expected) => {
     const found = context(podTemplate, known);
     expect(found).toMatchObject({ runAsNonRoot: true, fsGroupChangePolicy: 'OnRootMismatch', ...expected });
+  });
+
+  it.each([
+    ['the pod names its group', {}, source],
+    ['the schedule names a group', { runAsGroup: 7 }, { ...source, runAsGroup: undefined }],
+    ['the schedule names a user', { runAsUser: 7 }, { ...source, runAsGroup: undefined }],
+    ['the user is unknown', {}, { claimName: 'state', pod: 'db' }],
+    ['the Job is elevated', { elevated: true }, { ...source, runAsGroup: undefined }],
+  ])('has no group 0 where %s', (_name, podTemplate, known) => {
+    expect(context(podTemplate, known as SourceIdentity)).not.toHaveProperty('supplementalGroups');
   });
 
   it('is left to the platform where nobody names a user and the operator is told to', () => {

@@ -104,6 +104,21 @@ export function sourceIdentity(claimName: string, pods: readonly Pod[]): SourceI
 }
 
 /**
+ * The further groups of the pod that mounts the source. If it names a user but no group, its image decides: the group of
+ * that user, which is usually the one of the same number, or else 0. The Job gets both, or it could give files of
+ * group 0 to nobody.
+ */
+function groupsOf(
+  mounting: SourceIdentity | undefined,
+  podTemplate: NonNullable<KmBackupScheduleSpec['podTemplate']>,
+): number[] | undefined {
+  const { runAsUser, runAsGroup, supplementalGroups } = mounting ?? {};
+  const isNamed = (podTemplate.runAsGroup ?? podTemplate.runAsUser ?? runAsGroup) !== undefined;
+  if (runAsUser === undefined || isNamed) return supplementalGroups;
+  return [...new Set([...(supplementalGroups ?? []), 0])];
+}
+
+/**
  * First what the schedule says, then what the pod that mounts the source says, then the image's user. The kubelet
  * applies `fsGroup` to every file of a volume, so one that nobody asked for would change the owner's permissions.
  * An elevated Job needs none of the pod's users and groups.
@@ -123,7 +138,7 @@ export function identityOf(
     ? 0
     : (podTemplate.runAsGroup ?? podTemplate.runAsUser ?? mounting?.runAsGroup ?? user);
   const fsGroup = podTemplate.fsGroup ?? mounting?.fsGroup;
-  const supplementalGroups = podTemplate.supplementalGroups ?? mounting?.supplementalGroups;
+  const supplementalGroups = podTemplate.supplementalGroups ?? groupsOf(mounting, podTemplate);
   const seLinuxOptions = podTemplate.seLinuxOptions ?? source?.seLinuxOptions;
   const fromPod = source?.runAsUser === undefined ? 'default' : 'pod';
   return {

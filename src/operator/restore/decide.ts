@@ -54,7 +54,7 @@ const succeed: Rung = ({ restore }, _, nowMs) => {
       {
         phase: 'Failed',
         reason: 'RestoredWithLosses',
-        message: `The archive is restored and live, but not exactly as it was.${quoted(warnings)} See status.warnings.${isElevated(restore) ? '' : ' Owners, setuid bits and capabilities take spec.podTemplate.elevated.'}`,
+        message: `The archive is restored${restore.spec.target.scratch ? '' : ' and live'}, but not exactly as it was.${quoted(warnings)} See status.warnings.${isElevated(restore) ? '' : ' Owners, setuid bits and capabilities take spec.podTemplate.elevated.'}`,
       },
       fields,
     );
