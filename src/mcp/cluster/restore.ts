@@ -77,7 +77,7 @@ export function restoreTools(caller: Caller): Tool[] {
       name: 'restore',
       title: 'Restore an archive',
       description:
-        'Restores what restore_plan planned, by a KmRestore with planDigest, and waits until it has ended. Asks a person. Nothing happens if the archive or the claim changed since the plan. A call that is cancelled stops waiting; the restore goes on.',
+        'Restores what restore_plan planned, by a KmRestore with planDigest, and waits until it has ended. Asks a person. Nothing happens if the archive is another one or the plan no longer holds. A call that is cancelled stops waiting; the restore goes on.',
       effect: 'destroys',
       input: z.strictObject({
         plan: z.string().describe('From restore_plan'),

@@ -77,7 +77,7 @@ export function restoreTools(settings: LocalSettings): Tool[] {
       name: 'restore',
       title: 'Restore an archive',
       description:
-        'Replaces the target (or only the given paths) with the contents of an archive: verified and staged first, then swapped in. Takes the planDigest of restore_plan, asks a person, and changes nothing if archive or target changed since the plan. Refused while processes use the target. The old state is kept unless keepOldState is false.',
+        'Replaces the target (or only the given paths) with the contents of an archive: verified and staged first, then swapped in. Takes the planDigest of restore_plan, asks a person, and changes nothing if the archive is another one or the plan no longer holds. Refused while processes use the target. The old state is kept unless keepOldState is false.',
       effect: 'destroys',
       input: Wish.extend({
         archive: z.string().describe('Name of an archive, as restore_plan answered it'),
