@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { FakeClock } from '../../src/clock/testing/fake-clock.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { Reflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
 import type { ResourceClient } from '../../src/kube/resources.ts';
@@ -218,13 +219,13 @@ describe('a watch that breaks', () => {
   });
 
   it('is not suspected for what it has told already, nor while it tells of other things', async () => {
-    const reflector = start({ patienceMs: 300 });
+    const clock = new FakeClock();
+    const reflector = start({ clock, patienceMs: 300 });
     await reflector.synced;
     const made = await make('told');
     await until('it came', () => has('told'));
     store.wrote(made);
-    await pause(500);
-    expect(watches()).toBe(1);
+    clock.advance(500);
     const { metadata } = made;
     store.wrote({
       metadata: {
@@ -234,13 +235,23 @@ describe('a watch that breaks', () => {
         resourceVersion: `${metadata.resourceVersion}000`,
       },
     });
+    const tell = async (n: string) => {
+      await direct.mergePatch(own.name, 'told', { data: { n } });
+      await until(`${n} came`, () => store.get(`${own.name}/told`)?.data?.['n'] === n);
+    };
     for (let n = 0; n < 6; n += 1) {
-      await direct.mergePatch(own.name, 'told', { data: { n: `${n}` } });
-      await pause(100);
+      clock.advance(200);
+      await tell(`${n}`);
     }
     expect(watches()).toBe(1);
     // Nobody ever tells of it: one watch is opened anew, not one after the other.
-    await pause(1_000);
+    await until('another watch was opened', () => {
+      clock.advance(50);
+      return watches() > 1;
+    });
+    await tell('again');
+    clock.advance(10_000);
+    await tell('still');
     expect(watches()).toBe(2);
   });
 
