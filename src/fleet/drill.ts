@@ -3,6 +3,7 @@ import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { isDrilled } from '../api/drill-cadence.ts';
 import { API_VERSION, LABELS } from '../api/names.ts';
 import { isRestoreFinished, type KmRestore } from '../api/restore.ts';
+import { controllerOf } from '../kube/object.ts';
 import { drillMetadata, drillSpec } from '../operator/drill/new-drill.ts';
 import type { Cluster, Place } from './cluster.ts';
 import { FleetError, unlessMissing } from './errors.ts';
@@ -15,7 +16,7 @@ import { generatedName } from './run-backup.ts';
  * archive alone, and goes with the backup.
  *
  * @param size Of the scratch space; default: that of `spec.drill` of the schedule.
- * @throws {FleetError} when there is no such source, no size is known, or a drill of the schedule is running.
+ * @throws {FleetError} when the source does not exist, the size is unknown, or a drill of the schedule is running.
  */
 export async function startDrill(
   cluster: Cluster,
@@ -60,13 +61,12 @@ function specOf(schedule: KmBackupSchedule | undefined, size: string | undefined
 async function refuseSecond({ resources }: Cluster, { metadata }: KmBackupSchedule): Promise<void> {
   const labelSelector = `${LABELS.scheduleUid}=${metadata.uid}`;
   const { items } = await resources.restores.list(metadata.namespace, { labelSelector });
-  const running = items.find((restore) => isOwned(restore, metadata.uid) && !isRestoreFinished(restore));
+  const running = items.find(
+    (restore) => controllerOf(restore)?.uid === metadata.uid && !isRestoreFinished(restore),
+  );
   if (!running) return;
   throw new FleetError(
     'Refused',
     `A drill of ${metadata.name} is running: ${running.metadata.name}. To look at it: kubectl km why ${running.metadata.name} -n ${metadata.namespace}`,
   );
 }
-
-const isOwned = ({ metadata }: KmRestore, uid: string): boolean =>
-  metadata.ownerReferences?.some((owner) => owner.uid === uid) ?? false;

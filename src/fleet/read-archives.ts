@@ -94,7 +94,7 @@ export interface CopyReader extends Pick<Reader, 'run'> {
 /**
  * Starts a pod that reaches a location with the Secrets that it names, lets `use` read the copies of the schedule there,
  * and removes the pod whatever happens.
- * @throws {FleetError} when there is no such location, the caller lacks a right, or the pod cannot be started.
+ * @throws {FleetError} when the location does not exist, the caller lacks a right, or the pod cannot start.
  */
 export async function readCopies<T>(
   cluster: Cluster,

@@ -29,9 +29,9 @@ export function keyOf(object: { metadata: Pick<Metadata, 'namespace' | 'name'> }
 }
 
 /** The object that controls this one. */
-export function controllerOf(object: {
-  metadata: Pick<Metadata, 'ownerReferences'>;
-}): OwnerReference | undefined {
+export function controllerOf<O extends { readonly controller?: boolean | undefined }>(object: {
+  readonly metadata: { readonly ownerReferences?: readonly O[] | undefined };
+}): O | undefined {
   return object.metadata.ownerReferences?.find((owner) => owner.controller);
 }
 

@@ -218,7 +218,7 @@ describe('a watch that breaks', () => {
     expect(lists()).toBe(1);
   });
 
-  it('is not suspected for what it has told already, nor while it tells of other things', async () => {
+  it('is trusted when it has reported a write already, and while it reports other changes', async () => {
     const clock = new FakeClock();
     const reflector = start({ clock, patienceMs: 300 });
     await reflector.synced;
@@ -244,7 +244,7 @@ describe('a watch that breaks', () => {
       await tell(`${n}`);
     }
     expect(watches()).toBe(1);
-    // Nobody ever tells of it: one watch is opened anew, not one after the other.
+    // That object never comes: the watch is reopened once, not again and again.
     await until('another watch was opened', () => {
       clock.advance(50);
       return watches() > 1;
@@ -255,7 +255,7 @@ describe('a watch that breaks', () => {
     expect(watches()).toBe(2);
   });
 
-  it('by an answer that never begins is found out and opened anew', async () => {
+  it('whose answer never begins is noticed and reopened', async () => {
     proxy.add({ match: WATCH, fault: { kind: 'hang' }, times: 1 });
     await start({ silenceMs: 500 }).synced;
     await make('unheard');
@@ -263,7 +263,7 @@ describe('a watch that breaks', () => {
   });
 
   // Real time, of which tests beside it may take too much.
-  it('after a quiet life and a proper end is opened anew at once, every time', { retry: 2 }, async () => {
+  it('that was quiet and ended properly is reopened at once, every time', { retry: 2 }, async () => {
     proxy.add({ match: WATCH, fault: { kind: 'endAfter', ms: 1100 }, times: 4 });
     await start({ backoff: { baseMs: 800, capMs: 30_000 } }).synced;
     const opened: number[] = [];
@@ -358,7 +358,7 @@ describe('an expired resource version', () => {
     expect(changes.slice(2).sort()).toEqual(['added new', 'deleted gone']);
   });
 
-  it('tells an object deleted and made anew in between as two', async () => {
+  it('reports an object that was deleted and created again in between as two', async () => {
     const uids: string[] = [];
     const onChange = ({ type, object }: Change<ConfigMap>) => uids.push(`${type} ${object.metadata.uid}`);
     store = storeOf({ onChange });

@@ -360,37 +360,44 @@ describe('looking', () => {
   );
 });
 
+type ReaderJob = KubeObject & { spec: { template: { spec: Record<string, unknown> } } };
+
+/** Runs a command that reads archives, and interrupts it once its Job is there. */
+async function interrupted(made: OperatorScene, run: Run, command: string) {
+  const jobs = async () =>
+    (await made.all.jobs.list(made.namespace, { labelSelector: `${LABELS.component}=reader` }))
+      .items as unknown as ReaderJob[];
+  let seen: ReaderJob | undefined;
+  const ended = await run(`${command} --image km-backup:test`, {
+    onStart: (child) => {
+      void eventually(
+        jobs,
+        ([job]) => job !== undefined,
+        () => 'the Job of the reader',
+      ).then(([job]) => {
+        seen = job!;
+        child.kill('SIGINT');
+      });
+    },
+  });
+  expect(ended.code).toBe(130);
+  return { jobs, seen: seen! };
+}
+
 describe('commands that read archives', () => {
   it(
     'start one restricted pod that mounts the claim read-only, and remove it when they are given up',
     scene(async (made, run) => {
       await made.schedule('notes', { podTemplate: { runAsUser: 1234 } });
       await backedUp(made);
-      const jobs = async () =>
-        (await made.all.jobs.list(made.namespace, { labelSelector: `${LABELS.component}=reader` }))
-          .items as unknown as (KubeObject & { spec: { template: { spec: Record<string, unknown> } } })[];
-      const running = run('ls first --image km-backup:test', {
-        onStart: (child) => {
-          void eventually(
-            jobs,
-            ([job]) => job !== undefined,
-            () => 'the Job of the reader',
-          ).then(([job]) => {
-            seen = job!;
-            child.kill('SIGINT');
-          });
-        },
-      });
-      let seen: Awaited<ReturnType<typeof jobs>>[number] | undefined;
-      const ended = await running;
-      expect(ended.code).toBe(130);
-      expect(seen!.metadata.ownerReferences).toMatchObject([{ kind: 'KmBackup', name: 'first' }]);
-      expect(seen!.spec).toMatchObject({
+      const { jobs, seen } = await interrupted(made, run, 'ls first');
+      expect(seen.metadata.ownerReferences).toMatchObject([{ kind: 'KmBackup', name: 'first' }]);
+      expect(seen.spec).toMatchObject({
         activeDeadlineSeconds: 3600,
         ttlSecondsAfterFinished: 0,
         backoffLimit: 0,
       });
-      expect(seen!.spec.template.spec).toMatchObject({
+      expect(seen.spec.template.spec).toMatchObject({
         automountServiceAccountToken: false,
         securityContext: { runAsNonRoot: true, runAsUser: 1234, seccompProfile: { type: 'RuntimeDefault' } },
         volumes: [{ persistentVolumeClaim: { claimName: 'state', readOnly: true } }, { name: 'work' }],
@@ -417,28 +424,12 @@ describe('commands that read archives', () => {
           encryption: { age: { recipients: [`age1${'q'.repeat(58)}`] } },
         },
       });
-      const jobs = async () =>
-        (await made.all.jobs.list(made.namespace, { labelSelector: `${LABELS.component}=reader` }))
-          .items as unknown as (KubeObject & { spec: { template: { spec: object } } })[];
-      let seen: Awaited<ReturnType<typeof jobs>>[number] | undefined;
-      const ended = await run('history notes config/app.yaml --location offsite --image km-backup:test', {
-        onStart: (child) => {
-          void eventually(
-            jobs,
-            ([job]) => job !== undefined,
-            () => 'the Job of the reader',
-          ).then(([job]) => {
-            seen = job!;
-            child.kill('SIGINT');
-          });
-        },
-      });
-      expect(ended.code).toBe(130);
-      expect(seen!.metadata).toMatchObject({
+      const { seen } = await interrupted(made, run, 'history notes config/app.yaml --location offsite');
+      expect(seen.metadata).toMatchObject({
         labels: { [LABELS.location]: 'offsite' },
         ownerReferences: [{ kind: 'KmBackupSchedule', name: 'notes' }],
       });
-      expect(seen!.spec.template.spec).toMatchObject({
+      expect(seen.spec.template.spec).toMatchObject({
         automountServiceAccountToken: false,
         containers: [
           {

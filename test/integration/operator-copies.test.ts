@@ -1,5 +1,4 @@
 /** Copies and checks of locations against a real API server and Job controller; pods end as a stub says. */
-import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { KmBackupLocation } from '../../src/api/location.ts';
 import type { CheckResult, CopyResult } from '../../src/api/location-result.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
-import { type Kill, runKills } from '../support/kills.ts';
+import { type Kill, runKills, startToKill } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
 import { type Container, runContainer } from '../support/run-container.ts';
@@ -298,21 +297,9 @@ describe('an operator killed at a write', () => {
   const run = inScene(async (scene, kill: Kill | undefined): Promise<number> => {
     const { proxy, file } = await scene.proxied();
     await scene.kubelet(kubelet());
-    let writes = 0;
-    let killed = false;
-    const underway = new Map<number, number>();
-    let operator = scene.spawnOperator({ kubeconfig: file });
-    const exited = once(operator, 'exit');
-    proxy.onWrite(async ({ phase, connection, path }) => {
-      // Events may come at any time, or not at all.
-      if (path.includes('/events')) return;
-      if (phase === 'before') underway.set(connection, ++writes);
-      if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
-      killed = true;
-      operator.kill('SIGKILL');
-      await exited;
-      throw new Error('killed');
-    });
+    // Events may come at any time, or not at all.
+    const counts = (path: string) => !path.includes('/events');
+    const operator = startToKill(proxy, () => scene.spawnOperator({ kubeconfig: file }), kill, counts);
     await locate(scene, 'offsite');
     await scene.schedule('notes', COPIES);
     const name = await scene.runNow('notes');
@@ -323,16 +310,13 @@ describe('an operator killed at a write', () => {
       return status;
     };
     const end = settled();
-    if (kill) {
-      await Promise.race([exited, end]);
-      if (killed) operator = scene.spawnOperator({ kubeconfig: file });
-    }
+    await operator.startedAgain(end);
     expect((await end)?.copies).toMatchObject([{ copied: 1, attempts: 1, uploadedBytes: 1000 }]);
     const names = (await scene.jobs()).map(({ metadata }) => metadata.labels?.[LABELS.component]).sort();
     expect(names).toEqual(['backup', 'copy', 'location-check']);
     // One run, one check and one copy, whatever happened.
     expect(scene.jobsEverMade).toHaveLength(3);
-    return writes;
+    return operator.writes.length;
   });
 
   it('makes one check and one copy, whichever write it was', async () => {

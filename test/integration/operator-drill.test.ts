@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
 import { KmBackupLocationSpec } from '../../src/api/location.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import type { KmRestore } from '../../src/api/restore.ts';
 import type { RestoreResult } from '../../src/api/restore-result.ts';
-import { type Kill, runKills } from '../support/kills.ts';
+import { type Kill, runKills, startToKill } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { ShiftedClock } from '../support/operator-in-process.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
@@ -378,33 +377,19 @@ describe('an operator that is killed during a drill', () => {
     const { proxy, file } = await scene.proxied();
     await kubelet(scene);
     await scene.schedule('notes', { drill: { every: 1, scratch } });
-    let writes = 0;
-    let killed = false;
     let begun = false;
-    const underway = new Map<number, number>();
-    const start = () => scene.spawnOperator({ kubeconfig: file });
-    let operator = start();
-    const exited = once(operator, 'exit');
-    await settled(scene);
-    proxy.onWrite(async ({ phase, connection, path }) => {
+    const counts = (path: string) => {
       // From the creation of the drill on.
       begun ||= path.includes('/kmrestores');
-      if (!begun || path.includes('/events')) return;
-      if (phase === 'before') underway.set(connection, ++writes);
-      if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
-      killed = true;
-      operator.kill('SIGKILL');
-      await exited;
-      throw new Error('killed');
-    });
+      return begun && !path.includes('/events');
+    };
+    const operator = startToKill(proxy, () => scene.spawnOperator({ kubeconfig: file }), kill, counts);
+    await settled(scene);
     await backedUp(scene);
     const done = story(scene);
-    if (kill) {
-      await Promise.race([exited, done]);
-      if (killed) operator = start();
-    }
+    await operator.startedAgain(done);
     await done;
-    return writes;
+    return operator.writes.length;
   });
 
   it('makes one drill with one Job and one result, whichever write it was', async () => {

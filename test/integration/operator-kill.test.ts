@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { type Kill, runKills } from '../support/kills.ts';
+import { type Kill, runKills, startToKill } from '../support/kills.ts';
 import { inScene } from '../support/operator-scene.ts';
 
 /** Runs of this length after the slot must be over before the next one is due. */
@@ -19,7 +18,7 @@ interface Round {
 }
 
 /** One slot of every schedule, with one kill of the operator; gives the writes seen, each as `POST /path`. */
-const run = inScene(async (scene, round: Round, kill: Kill | undefined): Promise<string[]> => {
+const run = inScene(async (scene, round: Round, kill: Kill | undefined): Promise<readonly string[]> => {
   const { proxy, file } = await scene.proxied();
   if (round.podsEnd === 'at once') await scene.kubelet();
   const slots: number[] = [];
@@ -31,21 +30,7 @@ const run = inScene(async (scene, round: Round, kill: Kill | undefined): Promise
     return operator;
   };
 
-  const writes: string[] = [];
-  /** Each connection's write under way, by number. */
-  const underway = new Map<number, number>();
-  let killed = false;
-  proxy.onWrite(async ({ phase, method, path, connection }) => {
-    if (phase === 'before') underway.set(connection, writes.push(`${method} ${path}`));
-    if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
-    killed = true;
-    operator.kill('SIGKILL');
-    await exited;
-    // Neither is it sent on, nor its answer back.
-    throw new Error('killed');
-  });
-  let operator = start();
-  const exited = once(operator, 'exit');
+  const operator = startToKill(proxy, start, kill);
   const settled = async () => {
     if (round.podsEnd === 'after the last Job') {
       await scene.jobCount(round.schedules.length);
@@ -54,13 +39,11 @@ const run = inScene(async (scene, round: Round, kill: Kill | undefined): Promise
     await scene.oneRunOfEach(round.schedules);
   };
   const end = settled();
-  if (kill) {
-    await Promise.race([exited, end]);
-    if (killed) operator = start();
-  }
+  await operator.startedAgain(end);
   await end;
-  if (kill && !killed && kill.write <= SURE_WRITES * round.schedules.length) throw new Error('never written');
-  return writes;
+  if (kill && !operator.killed && kill.write <= SURE_WRITES * round.schedules.length)
+    throw new Error('never written');
+  return operator.writes;
 });
 
 /** Runs the round once for every kill; gives what went wrong. */

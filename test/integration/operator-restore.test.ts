@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
 import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
 import type { KubeObject } from '../../src/kube/object.ts';
-import { type Kill, runKills } from '../support/kills.ts';
+import { type Kill, runKills, startToKill } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';
 import { inScene, type OperatorScene } from '../support/operator-scene.ts';
 import { ARCHIVE, backedUp, FOUND, restoreReport } from '../support/restore-scene.ts';
@@ -276,34 +275,18 @@ describe.each(stories)('a KmRestore that %s', (_, spec, end, from) => {
     const { proxy, file } = await scene.proxied();
     await prepared(scene);
     await backedUp(scene);
-    let writes = 0;
-    let killed = false;
-    const underway = new Map<number, number>();
-    const start = () => scene.spawnOperator({ kubeconfig: file });
-    let operator = start();
-    const exited = once(operator, 'exit');
-    proxy.onWrite(async ({ phase, connection, path }) => {
-      if (!path.includes('kmrestores') && !path.includes('/jobs') && !path.includes('/scale')) return;
-      if (phase === 'before') underway.set(connection, ++writes);
-      if (killed || underway.get(connection) !== kill?.write || phase !== kill?.when) return;
-      killed = true;
-      operator.kill('SIGKILL');
-      await exited;
-      throw new Error('killed');
-    });
+    const counts = (path: string) => ['kmrestores', '/jobs', '/scale'].some((part) => path.includes(part));
+    const operator = startToKill(proxy, () => scene.spawnOperator({ kubeconfig: file }), kill, counts);
     await create(scene, 'back', spec);
     const done = ended(scene, 'back');
-    if (kill) {
-      await Promise.race([exited, done]);
-      if (killed) operator = start();
-    }
+    await operator.startedAgain(done);
     expect((await done).status).toMatchObject(end!);
     await eventually(
       () => replicasOf(scene),
       (replicas) => replicas === REPLICAS,
       (last) => `${REPLICAS} replicas, not ${last}`,
     );
-    return writes;
+    return operator.writes.length;
   });
 
   it('ends the same when the operator is killed before or after any of its writes', async () => {

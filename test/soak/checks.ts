@@ -1,5 +1,6 @@
 import { isFinished, type KmBackup } from '../../src/api/backup.ts';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
+import { controllerOf } from '../../src/kube/object.ts';
 import type { Job, Pod } from '../../src/operator/workloads.ts';
 import { archiveOf } from './pods.ts';
 
@@ -37,7 +38,7 @@ function groupBy<T>(items: readonly T[], key: (item: T) => string | undefined): 
   return groups;
 }
 
-const ownerOf = ({ metadata }: Job | Pod) => metadata.ownerReferences?.find((owner) => owner.controller)?.uid;
+const ownerOf = (object: Job | Pod) => controllerOf(object)?.uid;
 
 function check<T>(name: string, items: readonly T[], violation: (item: T) => string | false): Check {
   return {

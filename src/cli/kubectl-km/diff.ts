@@ -59,7 +59,8 @@ const commandOf = ({ include, exclude, summary, exitCode, json }: Flags): string
 
 /**
  * Which copies are meant, in the words of km-backup: of a schedule its newest, of a backup that of its archive.
- * @throws {FleetError} when there is no such schedule or backup, it has no archive, or two schedules are meant.
+ * @throws {FleetError} when neither a schedule nor a backup has this name, the backup has no archive, or the names belong
+ *   to different schedules.
  */
 async function copiesOf(cluster: Cluster, namespace: string, first: string, second: string | undefined) {
   const wanted = second === undefined ? [first] : [first, second];

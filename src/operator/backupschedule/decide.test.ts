@@ -346,7 +346,7 @@ describe('what a schedule reports of its runs', () => {
     expect(afterTrim.runs).toEqual(first.runs);
   });
 
-  it('counts each run once, too, where new leaders see fewer runs than the status tells of', () => {
+  it('counts each run once even if a new leader sees fewer runs than the status counted', () => {
     const done = Array.from({ length: 12 }, (_, hour) =>
       scheduledBackup(at(`${String(hour + 1).padStart(2, '0')}:00:00`), {
         phase: 'Succeeded',

@@ -2,6 +2,7 @@
 
 import type { StoppedWorkload } from '../../api/step.ts';
 import { isNotFound } from '../../kube/errors.ts';
+import { controllerOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resources.ts';
 import type { WorkloadObject } from '../workloads.ts';
 import { type OwnerVerdict, ownerOfPod, stoppable, type Workload, type WorkloadState } from './owners.ts';
@@ -40,13 +41,13 @@ async function find(
 export async function ownerOf(pod: Owned, clients: WorkloadClients): Promise<OwnerVerdict> {
   const { name, namespace } = pod.metadata;
   const chain: Workload[] = [];
-  let owner = pod.metadata.ownerReferences?.find(({ controller }) => controller);
+  let owner = controllerOf(pod);
   while (owner && chain.length < MAX_OWNERS) {
     const { kind, name: ownerName, uid } = owner;
     const found = await find(clients, namespace, kind, ownerName);
     // An owner of a kind nobody here knows (an operator's own) decides how many replicas there are.
     chain.push(found ?? { kind, metadata: { name: ownerName, uid, resourceVersion: '' } });
-    owner = found?.metadata.ownerReferences?.find(({ controller }) => controller);
+    owner = found && controllerOf(found);
   }
   return ownerOfPod(name, chain);
 }
