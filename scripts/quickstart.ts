@@ -3,6 +3,7 @@
  * its source, and a restore. Unattended and safe to repeat. Leaves the cluster running.
  */
 import { dirname } from 'node:path';
+import { buildImage } from '../test/cluster/image.ts';
 import { type Cluster, clusterUp } from '../test/cluster/index.ts';
 import { installChart, loadOperatorImage, OPERATOR } from '../test/support/install.ts';
 import { eventually, type Kubectl, type KubeObject } from '../test/support/kubectl.ts';
@@ -19,6 +20,8 @@ const state = mountOf(DEMO.claim);
 const archives = `${state}/${DEMO.archives}`;
 
 async function start(): Promise<{ cluster: Cluster; kubectl: Kubectl; image: string; operator: Kubectl }> {
+  // Meanwhile: making its base waits for the network and the disk. The step below shows what becomes of it.
+  buildImage().catch(() => {});
   show.heading('A Kubernetes cluster');
   const cluster = await show.task('cluster "km" (the first time builds Kubernetes from source)', (update) =>
     clusterUp({ name: 'km', log: update }),

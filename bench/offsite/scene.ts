@@ -172,7 +172,8 @@ export class Scene implements AsyncDisposable {
     });
     const used = new Map<string, Map<number, number>>();
     for (const { archive, series } of await listedArchives(location)) {
-      for (const { pack, offset, length } of (await readList(location, series, archive))!.runs) {
+      const { runs, manifestRuns } = (await readList(location, series, archive))!;
+      for (const { pack, offset, length } of [...runs, ...manifestRuns]) {
         const ends = used.getOrInsertComputed(pack, () => new Map());
         ends.set(offset, Math.max(ends.get(offset) ?? 0, offset + length));
       }

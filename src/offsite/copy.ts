@@ -4,6 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   ArchiveError,
+  compressPiece,
+  manifestPieces,
   readCompressedMember,
   readMemberLines,
   readSummary,
@@ -14,13 +16,12 @@ import { codeOf } from '../posix/system-error.ts';
 import type { Sealer } from './age.ts';
 import { addToCatalog } from './catalog.ts';
 import { unmarkDead } from './dead-packs.ts';
-import { GrowingObject } from './growing-object.ts';
-import { indexKey, listKey, manifestKey, packName, packsPrefix } from './keys.ts';
+import { indexKey, listKey, packName, packsPrefix } from './keys.ts';
 import { appendRun, encodeList, type Run } from './list-file.ts';
 import type { Location } from './location.ts';
 import { IndexWriter, MemberDigests } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
-import { knownMembers, packsWorthKeeping } from './previous-copies.ts';
+import { digestOfPiece, knownMembers, reusable } from './previous-copies.ts';
 import { readList, sizesOfPacks } from './stored-archives.ts';
 import { putSuspicion } from './suspicions.ts';
 import { Checkpoint, destinationError, lockCopies, writerOf } from './writer-state.ts';
@@ -64,9 +65,6 @@ export interface CopyReport {
   readonly packs: number;
 }
 
-/** A long manifest is stored in parts of this many bytes. */
-const MANIFEST_PART = 16 * 1024 * 1024;
-const MANIFEST_SLICE = 1024 * 1024;
 const UPLOADS = 3;
 const PACK_BYTES = 8 * 1024 * 1024;
 
@@ -128,7 +126,8 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   const recipients = sealer?.id ?? '';
   const checkpoint = new Checkpoint(destination, [options.locationId, series, archive, recipients]);
   const known = await knownMembers(location, series, writer, recipients, packSizes);
-  const worthKeeping = await packsWorthKeeping(manifest, writer, known, packSizes);
+  const digests = new MemberDigests(writer.salt);
+  const reuse = await reusable(manifest, digests, known, packSizes);
 
   const uploader = new PackUploader({
     location,
@@ -146,22 +145,23 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   await unmarkDead(location, series, new Set(resumed.map(({ pack }) => pack)));
 
   const index = new IndexWriter(writer.salt);
-  const digests = new MemberDigests(writer.salt);
   const runs: Run[] = [];
+  const manifestRuns: Run[] = [];
+  const placeOf = (digest: Buffer): Run | undefined => {
+    const stored = known.get(digest);
+    return uploader.placeOf(digest) ?? (stored && reuse.packs.has(stored.pack) ? stored : undefined);
+  };
   let reusedBytes = 0;
   const done = { members: 0, bytes: 0 };
   try {
     for await (const { member } of readMemberLines(manifest)) {
       signal?.throwIfAborted();
       const digest = digests.of(member.sha256);
-      const stored = known.get(digest);
-      let place = uploader.placeOf(digest);
-      if (place === undefined && stored?.length === member.size && worthKeeping.has(stored.pack))
-        place = stored;
-      if (place === undefined) place = await uploader.add(digest, readCompressedMember(fd, member));
-      else reusedBytes += member.size;
-      appendRun(runs, { pack: place.pack, offset: place.offset, length: member.size });
-      index.add(digest, member.size);
+      let place = placeOf(digest);
+      if (place?.length === member.size) reusedBytes += member.size;
+      else place = await uploader.add(digest, readCompressedMember(fd, member));
+      appendRun(runs, place);
+      index.add(digest, place.length);
       done.members++;
       done.bytes += member.size;
       options.progress?.({
@@ -171,6 +171,15 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
         uploadedBytes: uploader.uploadedBytes,
       });
     }
+    // After the members, so that they lie together.
+    for await (const { text } of manifestPieces(manifest)) {
+      signal?.throwIfAborted();
+      const digest = digestOfPiece(digests, text);
+      const place = reuse.manifest ? placeOf(digest) : uploader.placeOf(digest);
+      const run = place ?? (await uploader.add(digest, compressPiece(text)));
+      appendRun(manifestRuns, run);
+      index.add(digest, run.length);
+    }
     await uploader.finish();
   } catch (error) {
     await uploader.abandon();
@@ -178,9 +187,8 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   }
   signal?.throwIfAborted();
   for (const [pack, bytes] of uploader.packBytes) packSizes.set(pack, bytes);
-  const packBytes = new Map(runs.map(({ pack }) => [pack, packSizes.get(pack) ?? 0]));
+  const packBytes = new Map([...runs, ...manifestRuns].map(({ pack }) => [pack, packSizes.get(pack) ?? 0]));
   await confirmReused(options, series, packBytes, uploader.packBytes);
-  const manifestParts = await putManifest(options, manifest, series, archive);
   const put = (key: string, bytes: Uint8Array) =>
     location.put(key, bytes, { retainUntil: options.retainUntil });
   const { sizeBytes, sha256, startedAt } = summary;
@@ -195,9 +203,10 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
       isSealed: sealer !== undefined,
       recipients,
       isComplete: summary.warnings.count === 0,
-      manifestParts,
+      manifestParts: 0,
       packBytes,
       runs,
+      manifestRuns,
     }),
   );
   await put(indexKey(series, archive), index.bytes());
@@ -207,8 +216,7 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   await addToCatalog(location, series, writer.id, archive);
   await put(listKey(series, archive), text);
   checkpoint.remove();
-  const uploadedBytes =
-    uploader.uploadedBytes + index.bytes().length + text.length + fs.statSync(manifest).size;
+  const uploadedBytes = uploader.uploadedBytes + index.bytes().length + text.length;
   return { ...base, outcome: 'copied', uploadedBytes, reusedBytes, packs: uploader.packs };
 }
 
@@ -258,32 +266,4 @@ async function confirmReused(
   }
   if (retainUntil === undefined || !location.retain) return;
   for (const [pack] of reused) await location.retain(packsPrefix(series) + pack, retainUntil);
-}
-
-/** Stores the manifest, and tells in how many parts. */
-async function putManifest(
-  { location, sealer, retainUntil }: CopyOptions,
-  manifest: string,
-  series: string,
-  archive: string,
-): Promise<number> {
-  const fd = fs.openSync(manifest, 'r');
-  const slice = Buffer.allocUnsafe(MANIFEST_SLICE);
-  let room: Buffer = Buffer.alloc(0);
-  try {
-    for (let part = 0; ; part++) {
-      const object = await GrowingObject.start(sealer, room);
-      for (let read = -1; read !== 0 && object.plainBytes < MANIFEST_PART; ) {
-        read = fs.readSync(fd, slice, 0, MANIFEST_SLICE, part * MANIFEST_PART + object.plainBytes);
-        object.append(slice.subarray(0, read));
-      }
-      if (object.plainBytes === 0) return part;
-      const key = manifestKey(series, archive, part, sealer !== undefined);
-      await location.put(key, object.finish(), { retainUntil });
-      if (object.plainBytes < MANIFEST_PART) return part + 1;
-      room = object.room;
-    }
-  } finally {
-    fs.closeSync(fd);
-  }
 }

@@ -2,7 +2,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ArchiveError, type Member, readSummary, type Summary } from '../archive/index.ts';
+import {
+  ArchiveError,
+  joinManifest,
+  type Member,
+  readSummary,
+  type Sink,
+  type Summary,
+} from '../archive/index.ts';
 import { syncDirectory } from '../posix/sync.ts';
 import { codeOf } from '../posix/system-error.ts';
 import type { Opener } from './age.ts';
@@ -127,18 +134,44 @@ export async function fetchManifest(
 
 async function writeManifest(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
   const fd = fs.openSync(file, 'wx', 0o640);
+  const sink = {
+    position: 0,
+    append(bytes: Uint8Array) {
+      writeAll(fd, bytes, this.position);
+      this.position += bytes.length;
+    },
+  };
   try {
-    let at = 0;
-    for await (const part of readManifestParts(options.location, list, options.opener)) {
-      writeAll(fd, part, at);
-      at += part.length;
-    }
+    if (list.manifestParts === 0) await joinPieces(options, list, `${file}.pieces`, sink);
+    else
+      for await (const part of readManifestParts(options.location, list, options.opener)) sink.append(part);
     fs.fsyncSync(fd);
   } catch (error) {
     fs.rmSync(file, { force: true });
     throw error;
   } finally {
     fs.closeSync(fd);
+  }
+}
+
+/** @param pieces path of a file to put the pieces into; removed at the end */
+async function joinPieces(options: FetchOptions, list: ArchiveList, pieces: string, to: Sink): Promise<void> {
+  const fd = fs.openSync(pieces, 'wx', 0o600);
+  try {
+    await readPieces(options, list, piecesOf(list.manifestRuns), ({ position }, bytes) =>
+      writeAll(fd, bytes, position),
+    );
+    await joinManifest(pieces, to);
+  } catch (error) {
+    if (!(error instanceof ArchiveError) || error.reason !== 'ManifestInvalid') throw error;
+    throw new ArchiveError(
+      'ArchiveCorrupt',
+      `${options.location.url}: the manifest of ${options.archive} is damaged. A pack was altered or exchanged. Use another copy.`,
+      { cause: error },
+    );
+  } finally {
+    fs.closeSync(fd);
+    fs.rmSync(pieces, { force: true });
   }
 }
 

@@ -1,4 +1,5 @@
 /** Members that a series has stored: digest to place, at about 50 bytes a member. */
+import type { Run } from './list-file.ts';
 import { DIGEST, type PlacedMember } from './member-index.ts';
 
 const EMPTY = 0xffffffff;
@@ -32,9 +33,7 @@ export class KnownMembers {
     this.#size++;
   }
 
-  get(
-    digest: Uint8Array,
-  ): { readonly pack: string; readonly offset: number; readonly length: number } | undefined {
+  get(digest: Uint8Array): Run | undefined {
     const at = this.#find(wordsOf(digest));
     const id = this.#table[at + 4]!;
     if (id === EMPTY) return undefined;

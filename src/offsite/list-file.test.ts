@@ -16,12 +16,16 @@ const list: ArchiveList = {
   isSealed: true,
   recipients: 'ab',
   isComplete: true,
-  manifestParts: 1,
+  manifestParts: 0,
   packBytes: new Map([
     ['w-1.pack.age', 300],
     ['w-2.pack.age', 400],
   ]),
   runs,
+  manifestRuns: [
+    { pack: 'w-1.pack.age', offset: 70, length: 9 },
+    { pack: 'w-2.pack.age', offset: 35, length: 8 },
+  ],
 };
 
 test('a list comes back as it was written', () => {

@@ -24,16 +24,25 @@ export interface ArchiveList {
   readonly recipients: string;
   /** Whether every file was captured faithfully. */
   readonly isComplete: boolean;
-  /** Objects that hold the manifest. */
+  /** Objects that hold the manifest alone, as earlier versions stored it; 0 where it is in packs. */
   readonly manifestParts: number;
   /** Bytes of each pack's object, by its file name: what `verify` compares. */
   readonly packBytes: ReadonlyMap<string, number>;
   readonly runs: readonly Run[];
+  /** The same for the pieces of the manifest. */
+  readonly manifestRuns: readonly Run[];
 }
 
-const FIRST_LINE = '# km-backup list 1';
+/** Every run that the list names, in the order of its index. */
+export const allRuns = ({ runs, manifestRuns }: Pick<ArchiveList, 'runs' | 'manifestRuns'>): Run[] => [
+  ...runs,
+  ...manifestRuns,
+];
 
-type Header = Omit<ArchiveList, 'packBytes' | 'runs'>;
+const FIRST_LINE = '# km-backup list 1';
+const MANIFEST = '# manifest ';
+
+type Header = Omit<ArchiveList, 'packBytes' | 'runs' | 'manifestRuns'>;
 
 const isString = (value: unknown) => typeof value === 'string';
 const isNumber = (value: unknown) => typeof value === 'number';
@@ -57,8 +66,11 @@ const KEYS = Object.keys(HEADER) as (keyof Header)[];
 export function encodeList(list: ArchiveList): string {
   const lines = KEYS.map((key) => `# ${key} ${JSON.stringify(list[key])}`);
   const packs = Array.from(list.packBytes, ([pack, bytes]) => `# pack ${pack} ${bytes}`);
-  const runs = list.runs.map(({ pack, offset, length }) => `${pack} ${offset} ${length}`);
-  return `${[FIRST_LINE, ...lines, ...packs, '# pack offset length', ...runs].join('\n')}\n`;
+  const textOf = ({ pack, offset, length }: Run) => `${pack} ${offset} ${length}`;
+  // In comments: what sh reads is the archive alone.
+  const manifest = list.manifestRuns.map((run) => `# manifest ${textOf(run)}`);
+  const runs = list.runs.map(textOf);
+  return `${[FIRST_LINE, ...lines, ...packs, ...manifest, '# pack offset length', ...runs].join('\n')}\n`;
 }
 
 /** @throws {ArchiveError} ArchiveCorrupt when the text is not a whole list of this format. */
@@ -69,10 +81,12 @@ export function parseList(text: string, where: string): ArchiveList {
   const header: Record<string, unknown> = {};
   const packBytes = new Map<string, number>();
   const runs: Run[] = [];
+  const manifestRuns: Run[] = [];
   for (const line of lines.slice(1, -1)) {
     const entry = /^# (\w+) (".*"|true|false|\d+)$/.exec(line);
     const pack = /^# pack ([A-Za-z0-9._-]+) (\d{1,15})$/.exec(line);
-    if (pack) packBytes.set(pack[1]!, Number(pack[2]));
+    if (line.startsWith(MANIFEST)) manifestRuns.push(parseRun(line.slice(MANIFEST.length), where));
+    else if (pack) packBytes.set(pack[1]!, Number(pack[2]));
     else if (entry && Object.hasOwn(HEADER, entry[1]!)) header[entry[1]!] = JSON.parse(entry[2]!);
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
   }
@@ -80,7 +94,7 @@ export function parseList(text: string, where: string): ArchiveList {
   if (!isHeader(header)) throw malformed(where, 'its header is incomplete');
   const { sizeBytes } = header;
   if (total !== sizeBytes) throw malformed(where, `its lines add up to ${total} bytes, not ${sizeBytes}`);
-  return { ...header, packBytes, runs };
+  return { ...header, packBytes, runs, manifestRuns };
 }
 
 function isHeader(fields: Record<string, unknown>): fields is Record<string, unknown> & Header {

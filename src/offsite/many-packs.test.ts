@@ -56,9 +56,10 @@ function filled(): SimulatedLocation {
     isSealed: false,
     recipients: '',
     isComplete: true,
-    manifestParts: 1,
+    manifestParts: 0,
     packBytes: new Map(used.map((pack) => [pack, PACK_BYTES])),
     runs: used.map((pack) => ({ pack, offset: 0, length: PACK_BYTES })),
+    manifestRuns: [],
   };
   location.objects.set(listKey('s', archive), Buffer.from(encodeList(list)));
   location.objects.set(catalogKey('s', writer), Buffer.from(JSON.stringify({ archives: [archive] })));

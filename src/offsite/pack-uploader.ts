@@ -2,8 +2,8 @@
 import type { Sealer } from './age.ts';
 import { GrowingObject } from './growing-object.ts';
 import { KnownMembers } from './known-members.ts';
+import type { Run } from './list-file.ts';
 import type { Location } from './location.ts';
-import type { PlacedMember } from './member-index.ts';
 import type { ConfirmedPack } from './writer-state.ts';
 
 interface PackUploaderOptions {
@@ -27,8 +27,6 @@ interface OpenPack {
   readonly members: [digest: string, length: number][];
   readonly object: GrowingObject;
 }
-
-type Place = Pick<PlacedMember, 'pack' | 'offset'>;
 
 export class PackUploader {
   uploadedBytes = 0;
@@ -57,12 +55,12 @@ export class PackUploader {
     }
   }
 
-  placeOf(digest: Uint8Array): Place | undefined {
+  placeOf(digest: Uint8Array): Run | undefined {
     return this.#placed.get(digest);
   }
 
   /** Puts a member into the open pack. @param bytes are copied */
-  async add(digest: Uint8Array, bytes: Uint8Array): Promise<Place> {
+  async add(digest: Uint8Array, bytes: Uint8Array): Promise<Run> {
     this.#throwIfFailed();
     this.#open ??= {
       name: this.#options.nameOf(),
@@ -70,10 +68,10 @@ export class PackUploader {
       object: await GrowingObject.start(this.#options.sealer, this.#room()),
     };
     const { name: pack, members, object } = this.#open;
-    const place = { pack, offset: object.plainBytes };
+    const place = { pack, offset: object.plainBytes, length: bytes.length };
     object.append(bytes);
     members.push([Buffer.from(digest).toString('hex'), bytes.length]);
-    this.#placed.add({ digest, ...place, length: bytes.length });
+    this.#placed.add({ digest, ...place });
     if (object.plainBytes >= this.#options.packBytes) await this.#close();
     return place;
   }

@@ -1,8 +1,10 @@
 /** What the newest copies of a series have stored that the next one can use again. */
-import { ArchiveError, readMemberLines } from '../archive/index.ts';
+import { hash } from 'node:crypto';
+import { ArchiveError, manifestPieces } from '../archive/index.ts';
 import { KnownMembers } from './known-members.ts';
+import { allRuns } from './list-file.ts';
 import type { Location } from './location.ts';
-import { isOfSalt, MemberDigests, placedMembers } from './member-index.ts';
+import { isOfSalt, type MemberDigests, placedMembers } from './member-index.ts';
 import { listedArchives, readIndex, readList } from './stored-archives.ts';
 import type { Writer } from './writer-state.ts';
 
@@ -31,7 +33,7 @@ export async function knownMembers(
       const list = await readList(location, series, archive);
       if (list?.recipients !== recipients) continue;
       const where = `${location.url}: the index of ${archive}`;
-      for (const member of placedMembers(index, list.runs, where)) {
+      for (const member of placedMembers(index, allRuns(list), where)) {
         if (packSizes.get(member.pack) === list.packBytes.get(member.pack)) known.add(member);
       }
       read++;
@@ -43,27 +45,49 @@ export async function knownMembers(
   return known;
 }
 
-/**
- * The packs of which the next archive uses at least half. Members of all others count as new, so that old packs die
- * without anybody reading them.
- */
-export async function packsWorthKeeping(
+/** A manifest in more packs than this is stored anew: reading it takes a request or two for each. */
+const MANIFEST_PACKS = 16;
+
+/** What the next copy takes from packs that are there. */
+export interface Reusable {
+  /**
+   * Packs of which the next archive uses at least half. Members of all others count as new, so that old packs die
+   * without anybody reading them.
+   */
+  readonly packs: ReadonlySet<string>;
+  /** Whether pieces of the manifest are taken, too. */
+  readonly manifest: boolean;
+}
+
+/** @param manifest path of that of the next archive */
+export async function reusable(
   manifest: string,
-  { salt }: Writer,
+  digests: MemberDigests,
   known: KnownMembers,
   packSizes: ReadonlyMap<string, number>,
-): Promise<ReadonlySet<string>> {
+): Promise<Reusable> {
+  if (known.size === 0) return { packs: new Set(), manifest: false };
   const used = new Map<string, number>();
-  if (known.size === 0) return new Set();
-  const digests = new MemberDigests(salt);
-  for await (const { member } of readMemberLines(manifest)) {
-    const place = known.get(digests.of(member.sha256));
-    if (place) used.set(place.pack, (used.get(place.pack) ?? 0) + member.size);
+  const manifestPacks = new Set<string>();
+  const use = ({ pack, length }: { readonly pack: string; readonly length: number }) =>
+    used.set(pack, (used.get(pack) ?? 0) + length);
+  for await (const { text, members } of manifestPieces(manifest)) {
+    for (const { sha256 } of members) {
+      const place = known.get(digests.of(sha256));
+      if (place) use(place);
+    }
+    const place = known.get(digestOfPiece(digests, text));
+    if (place) {
+      use(place);
+      manifestPacks.add(place.pack);
+    }
   }
-  return new Set(
-    used
-      .entries()
-      .filter(([pack, bytes]) => 2 * bytes >= (packSizes.get(pack) ?? Number.POSITIVE_INFINITY))
-      .map(([pack]) => pack),
-  );
+  const isWorthKeeping = ([pack, bytes]: [string, number]) =>
+    2 * bytes >= (packSizes.get(pack) ?? Number.POSITIVE_INFINITY);
+  const packs = new Set([...used].filter(isWorthKeeping).map(([pack]) => pack));
+  return { packs, manifest: manifestPacks.intersection(packs).size < MANIFEST_PACKS };
 }
+
+/** The digest of a piece of a manifest, before it is compressed. */
+export const digestOfPiece = (digests: MemberDigests, text: Uint8Array): Buffer =>
+  digests.of(hash('sha256', text, 'hex'));

@@ -12,7 +12,7 @@ import {
   writerOfCatalog,
   writerOfPack,
 } from './keys.ts';
-import type { ArchiveList } from './list-file.ts';
+import { type ArchiveList, allRuns } from './list-file.ts';
 import type { Location } from './location.ts';
 import { listedArchives, listPacks, readList } from './stored-archives.ts';
 import { suspiciousCopies } from './suspicions.ts';
@@ -199,7 +199,7 @@ async function sweep(
   copies: readonly Copy[],
   failures: string[],
 ): Promise<Swept> {
-  const named = new Set(copies.flatMap(({ list }) => list?.runs.map(({ pack }) => pack) ?? []));
+  const named = new Set(copies.flatMap(({ list }) => (list ? allRuns(list).map(({ pack }) => pack) : [])));
   const before = await readDead(location, series, writer);
   const dead = new Map<string, string>();
   const old = now.getTime() - graceMs;

@@ -5,8 +5,7 @@ export const RECIPE = `Copies made by km-backup
 Everything here can be restored with age (https://age-encryption.org), tar and a POSIX shell.
 
 archives/SERIES/ARCHIVE.list    text: which bytes of which packs, laid end to end, are the archive
-archives/SERIES/ARCHIVE.manifest[.age]    zstd: every entry of the archive with its digest
-packs/SERIES/PACK.pack[.age]    compressed pieces of archives
+packs/SERIES/PACK.pack[.age]    compressed pieces of archives and of their manifests
 
 To restore one archive, download its list and the packs that the list names into one directory, then:
 
@@ -20,5 +19,6 @@ To restore one archive, download its list and the packs that the list names into
     tail -c "+$((o + 1))" "$p.plain" | head -c "$n"
   done | tar -xzf - -C restored        # for an archive named .tar.zst: tar --zstd -xf -
 
-The digest of the archive (sha256) stands at the top of the list.
+The digest of the archive (sha256) stands at the top of the list. Its lines "# manifest" are read in the same way: what
+they name, laid end to end, is zstd with a line of JSON for each entry of the archive.
 `;

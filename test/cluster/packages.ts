@@ -1,4 +1,8 @@
 import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { withLock } from './cache.ts';
+import { cacheRoot } from './layout.ts';
 import { run } from './process.ts';
 import { type Log, step } from './progress.ts';
 
@@ -62,8 +66,12 @@ export async function ensurePackages(set: keyof typeof SETS, log: Log): Promise<
   }
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const lock = ['-o', 'DPkg::Lock::Timeout=300'];
-  await step(log, `installing Debian packages ${missing.join(' ')}`, async () => {
-    await run('apt-get', ['-q', ...lock, 'update'], { env });
-    await run('apt-get', ['-q', '-y', ...lock, 'install', '--no-install-recommends', ...missing], { env });
-  });
+  // apt does not wait for another one that updates its lists.
+  const ours = join(cacheRoot(process.env, homedir()), 'locks', 'apt.lock');
+  await withLock(ours, log, () =>
+    step(log, `installing Debian packages ${missing.join(' ')}`, async () => {
+      await run('apt-get', ['-q', ...lock, 'update'], { env });
+      await run('apt-get', ['-q', '-y', ...lock, 'install', '--no-install-recommends', ...missing], { env });
+    }),
+  );
 }

@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Member, readMemberLines } from '../../src/archive/index.ts';
+import { type Member, readMemberLines, readSummary } from '../../src/archive/index.ts';
 import { generateKeyPair, type KeyPair, Opener, Sealer } from '../../src/offsite/age.ts';
 import { fetchMembers, findList } from '../../src/offsite/fetch.ts';
+import { sealObject } from '../../src/offsite/growing-object.ts';
 import { openLocation } from '../../src/offsite/location-identity.ts';
+import { pruneCopies } from '../../src/offsite/prune.ts';
 import { listedArchives } from '../../src/offsite/stored-archives.ts';
 import { verifyCopies } from '../../src/offsite/verify.ts';
 import { Sandbox } from '../support/backup.ts';
@@ -123,6 +125,70 @@ test('whoever reads the location sees names of archives, and neither names nor c
     for (const raw of [salt, ...digests.map((one) => Buffer.from(one, 'hex'))])
       expect([key, bytes.includes(raw)]).toEqual([key, false]);
   }
+});
+
+test('the manifest costs what changed, too', async () => {
+  // Empty files, so that nearly all that is stored is the manifest.
+  for (let folder = 0; folder < 40; folder++)
+    for (let file = 0; file < 100; file++)
+      box.write(`f${folder}/${file}-${randomBytes(8).toString('hex')}`, '');
+  const first = await copyTo(location, await backUp());
+  box.write('f20/new', '');
+  const second = await copyTo(location, await backUp());
+  expect(second.uploadedBytes).toBeLessThan(first.uploadedBytes / 5);
+});
+
+test('a manifest is not scattered over more packs than a reader should ask for', async () => {
+  for (let folder = 0; folder < 60; folder++)
+    for (let file = 0; file < 60; file++) box.write(`f${folder}/${file}-${'long'.repeat(40)}`, '');
+  let most = 0;
+  for (let day = 0; day < 24; day++) {
+    box.write(`f${(7 * day) % 60}/new-${day}`, `${day}`);
+    const archive = await backUp();
+    await copyTo(location, archive);
+    const list = await findList({ location, series: '', archive: path.basename(archive), opener: undefined });
+    most = Math.max(most, new Set(list.manifestRuns.map(({ pack }) => pack)).size);
+    if (day === 23) {
+      const back = await fetchFrom(box, location, path.basename(archive));
+      expect(sha256(`${back}.manifest`)).toBe(sha256(`${archive}.manifest`));
+    }
+  }
+  expect(most).toBe(16);
+});
+
+test('a copy of an earlier version, with its manifest as an object, comes back and is pruned', async () => {
+  fill(10, 10);
+  const archive = await backUp();
+  const keyPair = new Sealer([keys.recipient]);
+  await copyTo(location, archive, { sealer: keyPair });
+  const name = path.basename(archive);
+  const key = (suffix: string) => `archives/_/${name}${suffix}`;
+  const list = (await location.get(key('.list')))!.toString();
+  const earlier = list.replace(/^# manifest .*\n/gm, '').replace('# manifestParts 0', '# manifestParts 1');
+  await location.put(key('.list'), Buffer.from(earlier));
+  const manifest = fs.readFileSync(`${archive}.manifest`);
+  // 16 bytes of header and 20 for each member.
+  const { members } = readSummary(`${archive}.manifest`)!;
+  await location.put(key('.index'), (await location.get(key('.index')))!.subarray(0, 16 + 20 * members));
+  await location.put(key('.manifest.age'), await sealObject(keyPair, manifest));
+  const back = await fetchFrom(box, location, name, { opener: new Opener([keys.identity]) });
+  expect(sha256(`${back}.manifest`)).toBe(sha256(`${archive}.manifest`));
+  const reader = { location, deep: true, opener: new Opener([keys.identity]) };
+  const [verdict] = await Array.fromAsync(verifyCopies(await listedArchives(location, ''), reader));
+  expect(verdict).toMatchObject({ sound: true });
+  // Its members are found again, and its manifest object goes with it.
+  box.write('f0/0', 'changed');
+  const next = await backUp();
+  expect((await copyTo(location, next, { sealer: keyPair })).reusedBytes).toBeGreaterThan(0);
+  const writer = /^# writer "(.*)"$/m.exec(list)![1]!;
+  const now = new Date(Date.parse('2027-01-01T00:00:00Z'));
+  await pruneCopies({
+    ...{ location, series: '', policy: { limit: 1 }, writer, takeOver: false },
+    ...{ graceMs: 0, now, dryRun: false },
+  });
+  expect(await location.get(key('.list'))).toBeUndefined();
+  expect(await location.get(key('.manifest.age'))).toBeUndefined();
+  await fetchFrom(box, location, path.basename(next), { opener: new Opener([keys.identity]) });
 });
 
 test('members of packs that are mostly dead are stored again, so that old packs can go', async () => {
@@ -317,17 +383,20 @@ test('every pack is fetched once, however often archives go back and forth betwe
   }
   const [newest] = await listedArchives(location, '');
   const list = await findList({ location, series: '', archive: newest!.archive, opener: undefined });
-  const packs = new Set(list.runs.map(({ pack }) => pack));
+  const packsOf = (runs: readonly { readonly pack: string }[]) => new Set(runs.map(({ pack }) => pack));
+  const packs = packsOf(list.runs);
   expect(list.runs.length).toBeGreaterThan(packs.size);
-  const gets = new Map<string, number>();
+  let gets: string[] = [];
   location.before = (verb, key) => {
-    if (verb === 'get' && key.startsWith('packs/')) gets.set(key, (gets.get(key) ?? 0) + 1);
+    if (verb === 'get' && key.startsWith('packs/')) gets.push(path.basename(key));
   };
+  // First those of the manifest, without which nothing is known of the rest.
+  const expected = [...packsOf(list.manifestRuns), ...packs].sort();
   await fetchFrom(box, location, newest!.archive);
-  expect([...gets.values()]).toEqual(Array.from(packs, () => 1));
-  gets.clear();
+  expect(gets.sort()).toEqual(expected);
+  gets = [];
   await Array.fromAsync(verifyCopies([newest!], { location, deep: true }));
-  expect([...gets.values()]).toEqual(Array.from(packs, () => 1));
+  expect(gets.sort()).toEqual(expected);
 });
 
 test('a list of another archive is not taken', async () => {
@@ -348,10 +417,15 @@ test('a manifest of another archive is not taken', async () => {
   box.write('f0/0', 'changed');
   const second = await backUp();
   for (const archive of [first, second]) await copyTo(location, archive);
-  const folder = path.join(box.root, 'location/archives/_');
-  fs.copyFileSync(
-    path.join(folder, `${path.basename(first)}.manifest`),
-    path.join(folder, `${path.basename(second)}.manifest`),
+  const lists = [first, second].map((archive) =>
+    path.join(box.root, 'location/archives/_', `${path.basename(archive)}.list`),
+  );
+  const manifestOf = (list: string) => list.split('\n').filter((line) => line.startsWith('# manifest '));
+  const [old, next] = lists.map((file) => fs.readFileSync(file, 'utf8')) as [string, string];
+  const packs = old.split('\n').filter((line) => line.startsWith('# pack w'));
+  fs.writeFileSync(
+    lists[1]!,
+    next.replace(manifestOf(next).join('\n'), [...packs, ...manifestOf(old)].join('\n')),
   );
   const verdicts = await Array.fromAsync(
     verifyCopies(await listedArchives(location, ''), { location, deep: true }),

@@ -100,7 +100,7 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
         const record: unknown = JSON.parse(line);
         if (!isRecord(record)) throw invalid(path, 'a line is not an object');
         if ('member' in record) {
-          member = parseMember(record['member'], path);
+          member = parseMember(record['member'], totals.offset, path);
           if (member.offset !== totals.offset) throw invalid(path, `a gap before offset ${member.offset}`);
           totals.members++;
           totals.offset += member.size;
@@ -154,7 +154,9 @@ async function* lineBlocks(path: string): AsyncGenerator<string[]> {
 
 const memberKinds: ReadonlySet<unknown> = new Set<MemberKind>(['group', 'header', 'part', 'end']);
 
-function parseMember(value: unknown, where: string): Member {
+/** @param position where it lies if it does not say so, as in the pieces of a manifest */
+function parseMember(value: unknown, position: number, where: string): Member {
+  if (isRecord(value)) value['offset'] ??= position;
   if (
     !isRecord(value) ||
     !memberKinds.has(value['kind']) ||

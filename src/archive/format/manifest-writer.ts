@@ -5,7 +5,8 @@ function encodeMember(member: Member): string {
   return `${JSON.stringify({ member })}\n`;
 }
 
-const LEVEL = 3;
+/** Of zstd. */
+export const LEVEL = 3;
 
 function frame(text: string): Buffer {
   return zstdFrame(Buffer.from(text), LEVEL);

@@ -1,0 +1,77 @@
+/**
+ * A manifest in pieces that the manifests of later archives share: copies store each piece once. Unlike the manifest,
+ * its pieces do not say where members lie in the archive, and where they are cut depends on the members alone.
+ */
+import { joinLines } from './entry-line.ts';
+import { FRAME_BYTES, type Member } from './manifest.ts';
+import { readMemberLines } from './manifest-reader.ts';
+import { LEVEL, ManifestWriter, type Sink } from './manifest-writer.ts';
+import { zstdFrame } from './zstd-frame.ts';
+
+export interface ManifestPiece {
+  /** Lines of the manifest, member lines without `offset`. */
+  readonly text: Buffer;
+  /** The members that the lines are about. */
+  readonly members: readonly Member[];
+}
+
+/** Mean length of a piece: the entries of some 150 files. */
+const PIECE_BYTES = 32 * 1024;
+
+/**
+ * The last piece holds the summary alone.
+ * @throws {ArchiveError} as `readMemberLines`
+ */
+export async function* manifestPieces(manifest: string): AsyncGenerator<ManifestPiece> {
+  let lines: string[] = [];
+  let members: Member[] = [];
+  let length = 0;
+  let isFull = false;
+  const all = readMemberLines(manifest);
+  for (;;) {
+    const { done, value } = await all.next();
+    if (isFull || (done && length > 0)) {
+      yield { text: Buffer.from(lines.join('')), members };
+      lines = [];
+      members = [];
+      length = 0;
+    }
+    if (done) {
+      yield { text: Buffer.from(`${JSON.stringify({ summary: value })}\n`), members: [] };
+      return;
+    }
+    const { offset: _, ...member } = value.member;
+    const text = `${JSON.stringify({ member })}\n${joinLines(value.lines)}`;
+    lines.push(text);
+    members.push(value.member);
+    length += text.length;
+    isFull = length >= FRAME_BYTES || endsPiece(value.member, text.length);
+  }
+}
+
+/** Whether a piece ends after this member: the longer its text, the likelier. */
+function endsPiece({ sha256 }: Member, length: number): boolean {
+  return Number.parseInt(sha256.slice(0, 8), 16) / 2 ** 32 < length / PIECE_BYTES;
+}
+
+/** One zstd frame: pieces stay readable end to end. */
+export const compressPiece = (text: Uint8Array): Buffer => zstdFrame(text, LEVEL);
+
+/**
+ * Writes the manifest that was cut into pieces: the same bytes, if the same zstd writes them.
+ * @param pieces path of a file with the compressed pieces, end to end
+ * @throws {ArchiveError} as `readMemberLines`
+ */
+export async function joinManifest(pieces: string, to: Sink): Promise<void> {
+  const writer = new ManifestWriter(to);
+  const all = readMemberLines(pieces);
+  for (;;) {
+    const { done, value } = await all.next();
+    if (done) {
+      writer.finish(value);
+      return;
+    }
+    const { kind, offset, ...rest } = value.member;
+    writer.add({ kind, offset, ...rest }, joinLines(value.lines));
+  }
+}
