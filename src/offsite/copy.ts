@@ -171,7 +171,8 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
         uploadedBytes: uploader.uploadedBytes,
       });
     }
-    // After the members, so that they lie together.
+    // In packs of its own: it stays readable where a pack of members is lost, and comes with one request.
+    await uploader.finish();
     for await (const { text } of manifestPieces(manifest)) {
       signal?.throwIfAborted();
       const digest = digestOfPiece(digests, text);

@@ -28,21 +28,28 @@ const restore = (...args: string[]): Promise<Ended> =>
   km('restore', '--identity', key, '--result-file', resultFile, ...args);
 const find = (...args: string[]) => restore('--find', url, ...args);
 const result = () => RestoreResult.parse(JSON.parse(fs.readFileSync(resultFile, 'utf8')));
-/** Runs without the packs of the location, which must not be needed. */
-async function withoutPacks<T>(run: () => Promise<T>): Promise<T> {
-  const packs = path.join(place, 'packs');
-  fs.renameSync(packs, at('packs-away'));
+/** Paths of the packs that hold members of files; those of manifests are left out. */
+function packFiles(): string[] {
+  const lists = fs.globSync('archives/**/*.list', { cwd: place }).map((list) => path.join(place, list));
+  const named = lists.flatMap((list) => fs.readFileSync(list, 'utf8').split('\n'));
+  const packs = new Set(named.filter((line) => /^[^#]/.test(line)).map((line) => line.split(' ', 1)[0]!));
+  return fs
+    .globSync('packs/**/*.pack*', { cwd: place })
+    .filter((pack) => packs.has(path.basename(pack)))
+    .map((pack) => path.join(place, pack))
+    .sort();
+}
+
+/** Runs without these packs, which must not be needed. */
+async function without<T>(packs: readonly string[], run: () => Promise<T>): Promise<T> {
+  for (const pack of packs) fs.renameSync(pack, `${pack}.away`);
   try {
     return await run();
   } finally {
-    fs.renameSync(at('packs-away'), packs);
+    for (const pack of packs) fs.renameSync(`${pack}.away`, pack);
   }
 }
-const packFiles = () =>
-  fs
-    .globSync('packs/**/*.pack*', { cwd: place })
-    .map((pack) => path.join(place, pack))
-    .sort();
+const withoutPacks = <T>(run: () => Promise<T>): Promise<T> => without(packFiles(), run);
 
 async function keygen(name: string): Promise<string> {
   return (await km('location', 'keygen', '-o', at(name))).stdout.trim();
@@ -263,9 +270,7 @@ describe('the Jobs of one request', () => {
     const times = packFiles().map((pack) => ({ pack, size: fs.statSync(pack).size }));
     const small = times.reduce((a, b) => (a.size < b.size ? a : b)).pack;
     const others = packFiles().filter((pack) => pack !== small);
-    for (const pack of others) fs.renameSync(pack, `${pack}.away`);
-    const ended = await restore('--path', 'notes/today', ...wanted, url, target);
-    for (const pack of others) fs.renameSync(`${pack}.away`, pack);
+    const ended = await without(others, () => restore('--path', 'notes/today', ...wanted, url, target));
     expect(ended).toMatchObject({ code: 0 });
     expect(live()).toBe('second');
     expect(fs.readdirSync(target)).toEqual(['notes']);
@@ -291,7 +296,11 @@ describe('in place', () => {
   const inOwn = (...names: string[]) => path.join(own.root, ...names);
   const restoreInPlace = (...args: string[]) =>
     km('restore', ...args, '--result-file', resultFile, `dir:${inOwn('location')}`, own.source);
-  const packsOf = () => fs.globSync('packs/**/*.pack', { cwd: inOwn('location') }).sort();
+  /** The packs of members. */
+  async function packsOf(): Promise<string[]> {
+    const { runs } = (await readList(location, '', path.basename(archive)))!;
+    return [...new Set(runs.map(({ pack }) => path.join('packs/_', pack)))].sort();
+  }
 
   beforeEach(async () => {
     own = new Sandbox();
@@ -331,7 +340,7 @@ describe('in place', () => {
       // Members without files, such as that of the directories, are always fetched.
       const needed = await packsWith('data/3', 'data/7');
       change();
-      const away = packsOf().filter((pack) => !needed.has(path.basename(pack)));
+      const away = (await packsOf()).filter((pack) => !needed.has(path.basename(pack)));
       expect(away.length).toBeGreaterThan(1);
       let lost: string[] = [];
       for (const pack of away) fs.renameSync(inOwn('location', pack), inOwn('location', `${pack}.away`));
@@ -391,7 +400,7 @@ describe('in place', () => {
   test('a failure of a part is tried again with the whole archive, which names what is wrong', async () => {
     const needed = await packsWith('data/3');
     change();
-    for (const pack of packsOf().filter((one) => needed.has(path.basename(one)))) {
+    for (const pack of (await packsOf()).filter((one) => needed.has(path.basename(one)))) {
       const file = inOwn('location', pack);
       const bytes = fs.readFileSync(file);
       bytes[bytes.length >> 1]! ^= 1;
