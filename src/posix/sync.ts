@@ -26,11 +26,27 @@ const cannotSync: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUP
  * @throws EIO when a write was lost.
  */
 export async function syncFileSystem(path: RawPath): Promise<void> {
-  const fd = openDirectory(path);
-  try {
-    await callInBackground('syncfs', path, fd);
-  } finally {
-    fs.closeSync(fd);
+  using fileSystem = new OpenFileSystem(path);
+  await fileSystem.sync();
+}
+
+/** A file system that is held open: the kernel reports each lost write once, to who had it open then. */
+export class OpenFileSystem implements Disposable {
+  readonly #path: RawPath;
+  readonly #fd: number;
+
+  constructor(path: RawPath) {
+    this.#path = path;
+    this.#fd = openDirectory(path);
+  }
+
+  /** @throws EIO when a write was lost since it was opened, or since the last call. */
+  async sync(): Promise<void> {
+    await callInBackground('syncfs', this.#path, this.#fd);
+  }
+
+  [Symbol.dispose](): void {
+    fs.closeSync(this.#fd);
   }
 }
 

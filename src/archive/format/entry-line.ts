@@ -51,6 +51,12 @@ export function parseLines(lines: string, where: string): Entry[] {
     .map((line) => parseEntryLine(line, where));
 }
 
+/** As `parseLines`, for lines that were checked before. Takes half the time. */
+export function parseCheckedLines(lines: string): Entry[] {
+  const values: Record<string, unknown>[] = JSON.parse(`[${lines.slice(0, -1).replaceAll('\n', ',')}]`);
+  return values.map((value) => decoded(value, decodeBytes(value, 'path')!, decodeBytes(value, 'link')));
+}
+
 const isDecimal = (value: unknown): value is string =>
   typeof value === 'string' && /^-?\d{1,20}$/.test(value);
 /** Nanoseconds since the epoch: seconds of at most 19 digits, followed by 9 digits. */
@@ -103,6 +109,10 @@ export function parseEntryLine(line: string, where: string): Entry {
     (value['device'] === undefined || isExtents([value['device']], Number.POSITIVE_INFINITY)) &&
     (link !== undefined) === (value['type'] === 'symlink' || value['type'] === 'hardlink');
   if (!sound) throw invalid(where, `an entry line is malformed: ${printable(line, 200)}`);
+  return decoded(value, path, link);
+}
+
+function decoded(value: Record<string, unknown>, path: ByteString, link: ByteString | undefined): Entry {
   // Manifests of earlier versions say `torn`.
   if (value['torn'] === true) value['inconsistent'] = true;
   // Most names are ASCII and need no decoding. Copying the entry would cost as much as parsing it.

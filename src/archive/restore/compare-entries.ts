@@ -1,5 +1,5 @@
 import { type ByteString, fromText } from '../format/byte-string.ts';
-import { parseLines } from '../format/entry-line.ts';
+import { parseCheckedLines } from '../format/entry-line.ts';
 import { type Difference, differences } from './compare-entry.ts';
 import { isSkipped, type RestorePolicy, withoutPrivileges } from './entry-gate.ts';
 import { LiveTree } from './live-tree.ts';
@@ -7,8 +7,7 @@ import { LiveTree } from './live-tree.ts';
 /** Entries to compare with their records. */
 export interface CompareJob {
   readonly root: string;
-  readonly archive: string;
-  /** Lines of the manifest, one string for each member. */
+  /** Lines of the manifest, which were checked when it was validated: one string for each member. */
   readonly lines: readonly string[];
   /** Left out of the restore, though `isSkipped` does not say so. */
   readonly leftOut: ReadonlySet<ByteString>;
@@ -22,10 +21,10 @@ export interface Compared {
 }
 
 /** @returns Those that are not as recorded. */
-export function compareEntries({ root, archive, lines, leftOut, policy }: CompareJob): Compared[] {
+export function compareEntries({ root, lines, leftOut, policy }: CompareJob): Compared[] {
   using tree = new LiveTree(fromText(root));
   const compared: Compared[] = [];
-  for (const given of lines.flatMap((each) => parseLines(each, archive))) {
+  for (const given of lines.flatMap(parseCheckedLines)) {
     const { path } = given;
     if (isSkipped(given) || leftOut.has(path)) continue;
     const staged = tree.at(path);

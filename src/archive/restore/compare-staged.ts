@@ -63,7 +63,7 @@ export async function compareStaged(
   const flush = async () => {
     const { lines, leftOut } = batch;
     batch = emptyBatch();
-    await shared.send({ root, archive, lines, leftOut, policy }, inOrder.next());
+    await shared.send({ root, lines, leftOut, policy }, inOrder.next());
   };
   try {
     for await (const listed of listing ?? list(archive, new EntryGate(policy))) {

@@ -1,9 +1,11 @@
 import path from 'node:path';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText, join, toPath } from '../format/byte-string.ts';
+import type { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import { refused, shown, swapError } from './failures.ts';
 import { type DoneRequest, findDone } from './history.ts';
+import type { RestoreJobs } from './jobs.ts';
 import { type Journal, readJournal, type StagedTotals } from './journal.ts';
 import { describeUsers, findUsers } from './open-files.ts';
 import { type Place, statePlaces } from './place.ts';
@@ -19,6 +21,8 @@ export interface FinishOptions {
   readonly failpoint?: Failpoint;
   /** Stops the removal of a tree; `resumeRestore` completes it later. A swap always runs to its end. */
   readonly signal?: AbortSignal | undefined;
+  /** Threads that help to delete the old state. */
+  readonly pool?: WorkerPool<RestoreJobs>;
 }
 
 /** Deletes the old state that a restore kept. Completes an interrupted swap first. */
@@ -261,10 +265,10 @@ const refusedPhases: ReadonlySet<Journal['phase']> = new Set(['staged', 'swappin
 export async function settle(
   state: RestoreState,
   journal: Journal,
-  { failpoint = () => {}, signal }: FinishOptions,
+  { failpoint = () => {}, signal, pool }: FinishOptions,
 ): Promise<string | undefined> {
   if (journal.phase !== 'swapped') {
-    await state.remove(failpoint, signal);
+    await state.remove(failpoint, signal, pool);
     return undefined;
   }
   // A tree that moved in child by child leaves an empty directory.

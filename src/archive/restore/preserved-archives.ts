@@ -35,6 +35,8 @@ export interface FindOptions {
   /** The tree is about to be deleted, so directories of one's own may be made readable. */
   readonly makeReadable?: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Gets each directory before what it holds. */
+  readonly visit?: (directory: ByteString) => void;
 }
 
 /**
@@ -57,6 +59,7 @@ export async function findArchives(root: ByteString, options: FindOptions = {}):
     const listed = listDirectory(paths, directory, options);
     device ??= listed.device;
     if (listed.device !== device) continue;
+    options.visit?.(directory);
     for (const name of listed.names) {
       if (directory === ROOT && name === RESTORE_STATE_NAME) continue;
       const path = join(directory, name);

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import type { ByteString } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
-import { parseLines } from '../format/entry-line.ts';
+import { parseCheckedLines } from '../format/entry-line.ts';
 import type { Member } from '../format/manifest.ts';
 import { contentsOf } from '../format/member-contents.ts';
 import { readMember } from '../format/members.ts';
@@ -26,7 +26,7 @@ export interface RestoreJob {
 
 export interface RestoreMember {
   readonly member: Member;
-  /** The entries' lines of the manifest. */
+  /** The entries' lines of the manifest, which were checked when it was validated. */
   readonly lines: string;
   /** For a `part`: the file that it belongs to (created before), and where its slice starts in the packed bytes. */
   readonly part?: { readonly entry: Entry; readonly start: number };
@@ -57,7 +57,7 @@ export function restoreMembers(job: RestoreJob): Restored {
   using reuse = writer && job.reuse && new Reuse(job.reuse, writer);
   try {
     for (const { member, lines, part } of members) {
-      const entries = parseLines(lines, path);
+      const entries = parseCheckedLines(lines);
       const reused = reuse ? reuseFiles(reuse, entries, policy) : nothing;
       if (reused.size > 0 && entries.every((entry) => reused.has(entry) || !hasContent(entry))) continue;
       const raw = readMember(fd, member, compression);

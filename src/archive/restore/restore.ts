@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { syncFileSystem } from '../../posix/sync.ts';
+import { OpenFileSystem } from '../../posix/sync.ts';
 import { archiveInfo } from '../destination/inventory.ts';
 import { ArchiveError } from '../errors.ts';
 import { fromText } from '../format/byte-string.ts';
@@ -10,6 +10,7 @@ import { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import { compareStaged, RefusedAttributes } from './compare-staged.ts';
 import { checkContents } from './content-checks.ts';
+import { EarlySync } from './early-sync.ts';
 import { messageOf, refused, shown, stagingError } from './failures.ts';
 import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
@@ -167,7 +168,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   } catch (error) {
     throw await discard(state, pool, failpoint, stagingError(error, place));
   }
-  const oldState = await swapIn(state, ready.journal, swapOptions);
+  const oldState = await swapIn(state, ready.journal, { ...swapOptions, pool });
   const { reusedBytes = 0, checks } = ready.journal.staged ?? {};
   return { ...base, outcome: 'restored', reusedBytes, warnings: warnings.summary, checks, oldState };
 }
@@ -283,13 +284,14 @@ async function stageTree(
   failpoint('unpack');
   const refused = new RefusedAttributes();
   const warn = source.against === 'manifest' ? refused.add : options.warn;
-  const reused = await stage(source, validated, state.new, { ...options, warn }, pool);
+  using disk = new EarlySync(new OpenFileSystem(place.state));
+  const reused = await stage(source, validated, state.new, { ...options, warn, written: disk.written }, pool);
   const { files } = validated.totals;
   options.progress({ phase: 'syncing', files, ofFiles: files });
   // Without a manifest, comparing would mean to read the whole archive once more.
   if (source.against === 'manifest') failpoint('compare');
   failpoint('sync');
-  const syncing = unlessAborted(syncFileSystem(place.state), options.signal);
+  const syncing = unlessAborted(disk.finish(), options.signal);
   // Comparing takes the processor, syncing the disk.
   const keptRoot = place.kind === 'inside' ? place.target : undefined;
   const comparing =

@@ -4,9 +4,8 @@ import type { Compared } from './compare-entries.ts';
 import type { RestoreJobs } from './jobs.ts';
 import { SharedWork } from './shared-work.ts';
 
-const job = (archive: string) => ({
-  root: '/',
-  archive,
+const job = (root: string) => ({
+  root,
   lines: [],
   leftOut: new Set<never>(),
   policy: { preserveSetid: false, skipDevices: false },
@@ -15,24 +14,24 @@ const named = (path: string) => [{ path, found: undefined }] as unknown as Compa
 
 /** One thread that answers when it is told to. */
 function scene(signal?: AbortSignal) {
-  const waiting: { archive: string; answer: () => void; fail: (error: Error) => void }[] = [];
-  const run = (_: string, { archive }: { archive: string }) =>
+  const waiting: { root: string; answer: () => void; fail: (error: Error) => void }[] = [];
+  const run = (_: string, { root }: { root: string }) =>
     new Promise((resolve, reject) => {
-      waiting.push({ archive, answer: () => resolve(named(`there ${archive}`)), fail: reject });
+      waiting.push({ root, answer: () => resolve(named(`there ${root}`)), fail: reject });
     });
   const pool = { size: 1, run } as unknown as WorkerPool<RestoreJobs>;
-  const here = ({ archive }: { archive: string }) => named(`here ${archive}`);
+  const here = ({ root }: { root: string }) => named(`here ${root}`);
   const shared = new SharedWork({ kind: 'compare', here, pool, signal });
   const results: string[] = [];
-  const send = (archive: string) =>
-    shared.send(job(archive), (compared) => void results.push(...compared.map(({ path }) => path)));
+  const send = (root: string) =>
+    shared.send(job(root), (compared) => void results.push(...compared.map(({ path }) => path)));
   return { shared, waiting, results, send };
 }
 
 test('a thread gets three jobs ahead, and what is more is done here', async () => {
   const { shared, waiting, results, send } = scene();
   for (const name of ['1', '2', '3', '4']) await send(name);
-  expect([waiting.map(({ archive }) => archive), results]).toEqual([['1', '2', '3'], ['here 4']]);
+  expect([waiting.map(({ root }) => root), results]).toEqual([['1', '2', '3'], ['here 4']]);
   for (const { answer } of waiting) answer();
   await shared.settle();
   expect(results).toEqual(['here 4', 'there 1', 'there 2', 'there 3']);

@@ -43,11 +43,12 @@ async function unpackStream(
   source: Extract<Source, { against: 'structure' }>,
   { files: ofFiles }: Totals,
   tree: StagedTree,
-  { policy, owner, signal, warn, progress }: StageOptions,
+  { policy, owner, signal, warn, progress, written }: StageOptions,
 ): Promise<void> {
   const gate = new EntryGate(policy);
   const ofBytes = source.info.sizeBytes;
   let sink: FileSink | undefined;
+  let bytesWritten = 0;
   try {
     await readWhole(
       source,
@@ -59,7 +60,11 @@ async function unpackStream(
           }
           if (entry?.type === 'file') sink = new FileSink(tree.writer, entry);
         },
-        data: (chunk, offset) => sink?.write(chunk, offset),
+        data: (chunk, offset) => {
+          sink?.write(chunk, offset);
+          bytesWritten += chunk.length;
+          written?.(bytesWritten);
+        },
         endEntry: () => {
           sink?.finish();
           sink?.close();

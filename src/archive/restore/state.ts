@@ -7,9 +7,11 @@ import { setTimes } from '../../posix/times.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, display, fromText, join, toBuffer } from '../format/byte-string.ts';
 import { LOCK_NAME } from '../format/names.ts';
+import type { WorkerPool } from '../pool/worker-pool.ts';
 import { DeepPaths } from './deep-paths.ts';
 import { messageOf, refused, shown, stateOfAnother } from './failures.ts';
 import { HISTORY, rememberDone } from './history.ts';
+import type { RestoreJobs } from './jobs.ts';
 import {
   CHECK,
   foreignNames,
@@ -25,6 +27,7 @@ import { type Place, statePlaces } from './place.ts';
 import { checkPreservable, findArchives, preserve } from './preserved-archives.ts';
 import { removeTree } from './remove-tree.ts';
 import { type Failpoint, present } from './swap.ts';
+import { thinOut } from './thin-out.ts';
 
 /** The state directory of one target's restore, locked. */
 export class RestoreState implements Disposable {
@@ -102,8 +105,10 @@ export class RestoreState implements Disposable {
   /**
    * Removes both trees and the state itself. A journal must have been written that allows it. May be repeated
    * after an abort or a kill.
+   *
+   * @param pool Threads that help to delete the tree that was live.
    */
-  async remove(failpoint: Failpoint, signal?: AbortSignal): Promise<void> {
+  async remove(failpoint: Failpoint, signal?: AbortSignal, pool?: WorkerPool<RestoreJobs>): Promise<void> {
     const { target, state } = this.place;
     for (const tree of [this.old, this.new, path.join(state, CHECK)]) {
       if (!present(tree)) continue;
@@ -111,8 +116,9 @@ export class RestoreState implements Disposable {
       // The tree that was live may have got another archive after the swap. Staged copies are not archives.
       const wasLive =
         journal?.phase === 'removing' && tree === (journal.direction === 'forward' ? this.old : this.new);
-      if (wasLive) await rescueArchives(tree, target, failpoint, signal);
+      const directories = wasLive ? await rescueArchives(tree, target, failpoint, signal) : [];
       failpoint(`remove ${path.basename(tree)}`);
+      if (pool) await thinOut(fromText(tree), directories, pool, signal);
       await removeTree(fromText(tree), signal);
     }
     this.#remember(failpoint);
@@ -167,6 +173,7 @@ function keepingTimes({ kind, target }: Place, change: () => void): void {
 /**
  * Moves archives from a tree that is about to be deleted into the target.
  *
+ * @returns The directories of the tree.
  * @throws {ArchiveError} RestoreFailed when one cannot be moved.
  */
 async function rescueArchives(
@@ -174,16 +181,18 @@ async function rescueArchives(
   target: string,
   failpoint: Failpoint,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  const { files } = await findArchives(fromText(tree), { makeReadable: true, signal });
+): Promise<ByteString[]> {
+  const directories: ByteString[] = [];
+  const visit = (directory: ByteString) => directories.push(directory);
+  const { files } = await findArchives(fromText(tree), { makeReadable: true, signal, visit });
   const left = files.filter((file) => !file.endsWith(`/${LOCK_NAME}`) && file !== LOCK_NAME);
-  if (left.length === 0) return;
+  if (left.length === 0) return directories;
   using live = new DeepPaths(fromText(target));
   const taken = left.find((file) => live.lstat(file));
   if (taken === undefined && present(target)) {
     checkPreservable(left, fromText(tree), fromText(target));
     preserve(left, fromText(tree), fromText(target), failpoint);
-    return;
+    return directories;
   }
   throw new ArchiveError(
     'RestoreFailed',

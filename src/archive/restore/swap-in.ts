@@ -1,9 +1,11 @@
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
+import type { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import { ancestorsOf, placesOf } from './chosen-paths.ts';
 import { messageOf, refused, shown, swapError } from './failures.ts';
 import { giveUpSwap, refuseUsers, settle } from './finish.ts';
+import type { RestoreJobs } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import { isKeptName } from './kept-names.ts';
 import type { Place } from './place.ts';
@@ -19,6 +21,8 @@ export interface SwapInOptions {
   readonly ignoreWriters?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly failpoint: Failpoint;
+  /** Threads that help to delete the old state. */
+  readonly pool?: WorkerPool<RestoreJobs>;
   readonly startPhase: (phase: RestorePhase) => void;
 }
 
@@ -113,12 +117,12 @@ function swappingPaths(state: RestoreState, journal: Journal, archives: readonly
 export async function swapIn(
   state: RestoreState,
   journal: Journal,
-  { failpoint, signal, startPhase }: SwapInOptions,
+  { failpoint, signal, pool, startPhase }: SwapInOptions,
 ): Promise<string | undefined> {
   startPhase('swapping');
   const swapped = await swap(state, journal, failpoint);
   if (swapped.phase === 'removing') startPhase('removing the old state');
-  return await settle(state, swapped, { failpoint, signal });
+  return await settle(state, swapped, { failpoint, signal, ...(pool && { pool }) });
 }
 
 /** Completes the swap; one that fails is undone and leaves no trace. */

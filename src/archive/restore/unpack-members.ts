@@ -27,7 +27,7 @@ export async function unpackMembers(
   source: Extract<Source, { against: 'manifest' }>,
   { totals, listing }: Validated,
   tree: StagedTree | undefined,
-  { policy, owner, signal, warn, progress, reuse: settings }: StageOptions,
+  { policy, owner, signal, warn, progress, written, reuse: settings }: StageOptions,
   pool: WorkerPool<RestoreJobs>,
 ): Promise<{ reusedBytes: number }> {
   const { info, summary } = source;
@@ -49,6 +49,7 @@ export async function unpackMembers(
     for (const { path, message } of warnings) warn(path, message);
     done.files += files;
     done.bytes += bytes;
+    written?.(done.bytes - reusedBytes - (reuse?.bytes ?? 0));
     report();
   };
   const send = async (work: Batch): Promise<void> => {
