@@ -168,12 +168,25 @@ function contenders({ restic, kopia }: Peers): Contender[] {
   ];
 }
 
+let images = 0;
+
+/**
+ * Each file system has an image of its own. Where another mount namespace still holds the last one, its loop device would
+ * be used again, with what is on it.
+ *
+ * @returns Its device.
+ */
 function mount(fileSystem: FileSystem, bytes: number): string {
-  fs.writeFileSync(at('image'), '');
-  fs.truncateSync(at('image'), bytes);
-  if (fileSystem === 'ext4') must('mkfs.ext4', '-q', '-m', '0', at('image'));
-  else must('mkfs.xfs', '-q', '-f', '-m', 'reflink=1', at('image'));
-  must('mount', '-o', 'loop', at('image'), volume);
+  const image = at(`image-${images++}`);
+  fs.writeFileSync(image, '');
+  try {
+    fs.truncateSync(image, bytes);
+    if (fileSystem === 'ext4') must('mkfs.ext4', '-q', '-m', '0', image);
+    else must('mkfs.xfs', '-q', '-f', '-m', 'reflink=1', image);
+    must('mount', '-o', 'loop', image, volume);
+  } finally {
+    fs.unlinkSync(image);
+  }
   return path.basename(must('findmnt', '-no', 'SOURCE', volume));
 }
 
