@@ -1,7 +1,7 @@
 /**
  * `npm run build`: bundles the programs into dist/, which bin/ runs while it is current.
- * The commands of km-backup stay in chunks of their own, so that a run loads only its own. The kubectl plugin is one file,
- * which can be copied anywhere.
+ * Commands stay in chunks of their own, so that a run loads only its own. The kubectl plugin has a folder of its own, which
+ * can be copied anywhere.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -38,18 +38,31 @@ const lazyChildProcess: Plugin = {
   },
 };
 
+/** undici's client of HTTP/2, which we don't use. Loading what it needs costs every program 5 ms. */
+const noHttp2: Plugin = {
+  name: 'no-http2',
+  resolveId: {
+    filter: { id: /^node:http2$/ },
+    handler: (_id, importer) => (importer?.includes('/node_modules/undici/') ? '\0no-http2' : null),
+  },
+  // As undici itself goes on without the module.
+  load: { filter: { id: /^\0no-http2$/ }, handler: () => 'export const constants = {};' },
+};
+
 const PLUGIN = { 'kubectl-km': 'src/cli/kubectl-km.ts' };
 
 /** Bundles the programs into `dir`. */
 export async function bundle(dir: string): Promise<void> {
   const modules = [
     ...(await bundleEntries(dir, ENTRIES, { chunkFileNames: 'chunks/[name]-[hash].js' })),
-    // All of it is read at each start, so comments and white space would cost time. Names stay, for reports of faults.
-    ...(await bundleEntries(dir, PLUGIN, {
-      codeSplitting: false,
+    // Comments and white space would cost time at each start. Names stay, for reports of faults.
+    ...(await bundleEntries(join(dir, 'kubectl-km'), PLUGIN, {
+      chunkFileNames: '[name]-[hash].js',
       minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
     })),
   ];
+  // Node.js would have to find out in a copy of the folder.
+  await writeFile(join(dir, 'kubectl-km/package.json'), '{"type":"module"}\n');
   await writeFile(join(dir, 'licenses.txt'), await licensesOf(modules));
 }
 
@@ -64,7 +77,7 @@ async function bundleEntries(
     input,
     platform: 'node',
     external: [...EXTERNAL_PACKAGES],
-    plugins: [lazyChildProcess],
+    plugins: [lazyChildProcess, noHttp2],
     treeshake: {
       // Apart from the entries, no module of ours does anything when it is imported.
       moduleSideEffects: [

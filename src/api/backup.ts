@@ -117,15 +117,3 @@ export interface KmBackup {
   spec: KmBackupSpec;
   status?: KmBackupStatus;
 }
-
-const TERMINAL: ReadonlySet<BackupPhase | undefined> = new Set([
-  'Succeeded',
-  'Incomplete',
-  'Failed',
-  'Skipped',
-  'Found',
-]);
-
-export function isFinished({ status }: { status?: Pick<KmBackupStatus, 'phase'> }): boolean {
-  return TERMINAL.has(status?.phase);
-}

@@ -283,17 +283,6 @@ export interface KmRestore {
   status?: KmRestoreStatus;
 }
 
-const TERMINAL: ReadonlySet<RestorePhase | undefined> = new Set([
-  'Planned',
-  'Succeeded',
-  'RolledBack',
-  'Failed',
-]);
-
-export function isRestoreFinished(restore: KmRestore): boolean {
-  return TERMINAL.has(restore.status?.phase);
-}
-
 export type RestoreIdentity = NonNullable<KmRestoreStatus['identity']>;
 
 /** Whether its Jobs run as root with a few capabilities: as it says itself, else as the schedule of the archive does. */
@@ -308,9 +297,4 @@ export function isLive(restore: KmRestore): boolean {
   return (
     swapTime !== undefined && (phase === 'Succeeded' || (phase === 'Failed' && reason !== 'RollbackFailed'))
   );
-}
-
-/** Name of the claim that the restore writes to; undefined for scratch space. */
-export function targetClaimName({ spec }: KmRestore): string | undefined {
-  return spec.target.persistentVolumeClaim?.claimName ?? spec.target.newClaim?.name;
 }

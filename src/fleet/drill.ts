@@ -1,8 +1,10 @@
 /** A drill at once: as the schedule drills, apart from its times. */
+
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { isDrilled } from '../api/drill-cadence.ts';
+import { isRestoreFinished } from '../api/finished.ts';
 import { API_VERSION, LABELS } from '../api/names.ts';
-import { isRestoreFinished, type KmRestore } from '../api/restore.ts';
+import type { KmRestore } from '../api/restore.ts';
 import { controllerOf } from '../kube/object.ts';
 import { drillMetadata, drillSpec } from '../operator/drill/new-drill.ts';
 import type { Cluster, Place } from './cluster.ts';

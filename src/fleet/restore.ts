@@ -1,8 +1,9 @@
 /** Restores in two steps: a plan that changes nothing, and the restore that does exactly what the plan says. */
 
 import { ExitCode } from '../api/exit-codes.ts';
+import { isRestoreFinished } from '../api/finished.ts';
 import { API_VERSION } from '../api/names.ts';
-import { isRestoreFinished, type KmRestore, type KmRestoreSpec } from '../api/restore.ts';
+import type { KmRestore, KmRestoreSpec } from '../api/restore.ts';
 import type { RestorePlan } from '../api/restore-result.ts';
 import { isNotFound } from '../kube/errors.ts';
 import type { Cluster, Place, Waiting } from './cluster.ts';

@@ -1,6 +1,7 @@
-import { isFinished, type KmBackup } from '../api/backup.ts';
+import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { ExitCode } from '../api/exit-codes.ts';
+import { isFinished } from '../api/finished.ts';
 import { API_VERSION } from '../api/names.ts';
 import type { Cluster, Place, Waiting } from './cluster.ts';
 import { scheduleOf } from './find.ts';

@@ -1,7 +1,9 @@
 /** Explains why a schedule, a run or a restore is as it is. Pure: everything comes from what was observed. */
-import { isFinished, type KmBackup } from '../api/backup.ts';
+
+import type { KmBackup } from '../api/backup.ts';
+import { isFinished, isRestoreFinished } from '../api/finished.ts';
 import { RESTORE_REASONS, RUN_REASONS } from '../api/reasons.ts';
-import { isRestoreFinished, type KmRestore } from '../api/restore.ts';
+import type { KmRestore } from '../api/restore.ts';
 import { outcomeOf } from '../operator/backup/outcome.ts';
 import { adviceOf } from '../overview/index.ts';
 import { type Cause, kubernetesCause } from './kubernetes-causes.ts';

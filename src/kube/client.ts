@@ -34,6 +34,8 @@ export interface KubeClientOptions {
   clock?: Clock;
   /** Attempts of each request, including the first. */
   attempts?: number;
+  /** Connections at once, besides those of watches. */
+  connections?: number;
   /** Timeout of one attempt, from sending it to the end of the answer; milliseconds. */
   timeoutMs?: number;
 }
@@ -122,7 +124,7 @@ export class KubeClient {
       keepAliveTimeout: 60_000,
       headersTimeout: this.#timeoutMs,
     };
-    this.#agent = new Agent({ ...common, connections: CONNECTIONS });
+    this.#agent = new Agent({ ...common, connections: options.connections ?? CONNECTIONS });
     this.#streams = new Agent(common);
   }
 

@@ -1,4 +1,4 @@
-import type { ApiRequest, KubeClient } from './client.ts';
+import type { ApiRequest, KubeClient, ReadBody } from './client.ts';
 import { ListScanner } from './list-scanner.ts';
 import { type KubeObject, keyOf } from './object.ts';
 
@@ -92,10 +92,11 @@ export function resource<T extends KubeObject>(
     `${collection(namespace)}/${encodeURIComponent(name)}`;
   const send = <R>(request: ApiRequest) => client.request<R>(request);
 
-  async function visit(
+  /** Asks for one page after the other. */
+  async function pages(
     namespace: string | undefined,
     { labelSelector, fieldSelector, resourceVersion, pageSize, attempts, signal }: ListOptions,
-    onObject: (object: T) => void,
+    read: ReadBody<Envelope>,
   ): Promise<string> {
     for (let next: string | undefined; ; ) {
       const query = {
@@ -107,11 +108,7 @@ export function resource<T extends KubeObject>(
           resourceVersion !== undefined && { resourceVersion, resourceVersionMatch: 'NotOlderThan' }),
       };
       const page = { method: 'GET', path: collection(namespace), query, attempts, signal } as const;
-      const { metadata } = await client.request(page, async (body) => {
-        const scanner = new ListScanner((text) => onObject(JSON.parse(text) as T));
-        for await (const chunk of body) scanner.write(chunk);
-        return scanner.end() as Envelope;
-      });
+      const { metadata } = await client.request(page, read);
       next = metadata?.continue;
       if (!next) return metadata?.resourceVersion ?? '';
     }
@@ -122,10 +119,21 @@ export function resource<T extends KubeObject>(
     get: (namespace, name, { resourceVersion } = {}) =>
       send<T>({ method: 'GET', path: path(namespace, name), query: { resourceVersion } }),
 
-    visit,
+    visit: (namespace, options, onObject) =>
+      pages(namespace, options, async (body) => {
+        const scanner = new ListScanner((text) => onObject(JSON.parse(text) as T));
+        for await (const chunk of body) scanner.write(chunk);
+        return scanner.end() as Envelope;
+      }),
     async list(namespace, options = {}) {
       const items = new Map<string, T>();
-      const resourceVersion = await visit(namespace, options, (item) => items.set(keyOf(item), item));
+      const resourceVersion = await pages(namespace, options, async (body) => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of body) chunks.push(chunk);
+        const page = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Envelope & { items?: T[] | null };
+        for (const item of page.items ?? []) items.set(keyOf(item), item);
+        return page;
+      });
       return { items: [...items.values()], resourceVersion };
     },
 

@@ -1,9 +1,10 @@
-import { isFinished, type KmBackup } from '../api/backup.ts';
+import type { KmBackup } from '../api/backup.ts';
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
+import { isFinished, isRestoreFinished, targetClaimName } from '../api/finished.ts';
 import type { KmBackupLocation } from '../api/location.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { LABELS, MANAGED_SELECTOR } from '../api/names.ts';
-import { isLive, isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
+import { isLive, type KmRestore } from '../api/restore.ts';
 import type { Clock } from '../clock/index.ts';
 import { controllerOf, type KubeObject, keyOf } from '../kube/object.ts';
 import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';

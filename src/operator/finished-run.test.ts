@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BackupPhase, isFinished, type KmBackup } from '../api/backup.ts';
+import { BackupPhase, type KmBackup } from '../api/backup.ts';
+import { isFinished } from '../api/finished.ts';
 import { ANNOTATIONS, API_VERSION, LABELS } from '../api/names.ts';
 import { finishedRunPacking } from './finished-run.ts';
 

@@ -1,5 +1,6 @@
-import { isFinished, type KmBackup, type KmBackupSpec, type KmBackupStatus } from '../api/backup.ts';
+import type { KmBackup, KmBackupSpec, KmBackupStatus } from '../api/backup.ts';
 import type { BackupCopyStatus } from '../api/copy.ts';
+import { isFinished } from '../api/finished.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { ANNOTATIONS, API_VERSION, LABELS } from '../api/names.ts';
 import type { Packing } from '../kube/indexed-objects.ts';

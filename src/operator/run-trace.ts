@@ -2,8 +2,10 @@
  * The trace of a run, from its scheduled time to its copies, made from the KmBackup alone. Ids follow from its UID: a new
  * leader, or a restart, sends the same spans again rather than others. Pure.
  */
+
 import { createHash } from 'node:crypto';
-import { isFinished, type KmBackup } from '../api/backup.ts';
+import type { KmBackup } from '../api/backup.ts';
+import { isFinished } from '../api/finished.ts';
 import type { Span } from '../trace/index.ts';
 import { fromTime, toTime } from './time.ts';
 

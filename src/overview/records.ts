@@ -68,5 +68,8 @@ type Known<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } &
 
 /** The fields that have a value. */
 export function known<T extends object>(fields: T): Known<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Known<T>;
+  // Not by entries: a page shows thousands of these.
+  const result: Record<string, unknown> = {};
+  for (const name in fields) if (fields[name] !== undefined) result[name] = fields[name];
+  return result as Known<T>;
 }

@@ -1,6 +1,7 @@
 import type { KmBackupSchedule } from '../api/backup-schedule.ts';
 import { drillDueMs } from '../api/drill-cadence.ts';
-import { isRestoreFinished, type KmRestore, targetClaimName } from '../api/restore.ts';
+import { isRestoreFinished, targetClaimName } from '../api/finished.ts';
+import type { KmRestore } from '../api/restore.ts';
 import { adviceOf } from './advice.ts';
 import type { DrillOverview, RestoreOverview } from './model.ts';
 import { byTime, known, latest, timeOf, toTime } from './records.ts';

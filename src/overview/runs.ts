@@ -1,5 +1,5 @@
 import { archiveTimeOf } from '../api/archive-time.ts';
-import { isFinished } from '../api/backup.ts';
+import { isFinished } from '../api/finished.ts';
 import { adviceOf } from './advice.ts';
 import type { ArchiveOverview, RunOverview } from './model.ts';
 import { byTime, known, type RunRecord, timeOf } from './records.ts';

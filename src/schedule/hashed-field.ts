@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 
 /** A number below 2^32, evenly distributed, that depends only on the seed and the field. */
 function hash(seed: string, field: string): number {
-  return createHash('sha256').update(`${seed}\n${field}`).digest().readUInt32BE(0);
+  return digest('sha256', `${seed}\n${field}`, 'buffer').readUInt32BE(0);
 }
 
 const token = /^H(?:\((\d+)-(\d+)\))?(?:\/(\d+))?$/;

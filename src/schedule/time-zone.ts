@@ -9,7 +9,8 @@ export function isTimeZone(name: string): boolean {
   if (knownZones.has(name)) return true;
   if (!ianaName.test(name) || name === 'Local') return false;
   try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
+    // Not Intl, which takes 20 ms for the first one and knows names that Temporal refuses later.
+    new Temporal.ZonedDateTime(0n, name);
     if (knownZones.size < MAX_KNOWN_ZONES) knownZones.add(name);
     return true;
   } catch {

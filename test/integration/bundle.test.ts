@@ -57,7 +57,7 @@ test.each(['km-backup', 'km-backup-operator'])('%s --help loads little', (progra
   expect(sizes.reduce((sum, size) => sum + size, entry.length)).toBeLessThan(200_000);
 });
 
-test('the plugin is one file, which works elsewhere', async () => {
+test('the plugin is one folder, which works elsewhere', async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'km-bundle-'));
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -73,9 +73,9 @@ test('the plugin is one file, which works elsewhere', async () => {
       clusters: [{ name: 'x', cluster: { server: `http://127.0.0.1:${port}` } }],
       users: [{ name: 'x', user: { token: 'x' } }],
     };
-    fs.copyFileSync(path.join(checkout, 'dist/kubectl-km.js'), path.join(folder, 'kubectl-km.mjs'));
+    fs.cpSync(path.join(checkout, 'dist/kubectl-km'), path.join(folder, 'plugin'), { recursive: true });
     fs.writeFileSync(path.join(folder, 'config'), JSON.stringify(config));
-    const { stdout } = await run(process.execPath, [path.join(folder, 'kubectl-km.mjs'), 'status'], {
+    const { stdout } = await run(process.execPath, [path.join(folder, 'plugin/kubectl-km.js'), 'status'], {
       env: { KUBECONFIG: path.join(folder, 'config') },
     });
     expect(stdout).toBe('No schedules in namespace default (-A shows all).\n');

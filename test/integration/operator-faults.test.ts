@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { isFinished, type KmBackupStatus } from '../../src/api/backup.ts';
+import type { KmBackupStatus } from '../../src/api/backup.ts';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
+import { isFinished } from '../../src/api/finished.ts';
 import type { RunResult } from '../../src/api/run-result.ts';
 import type { ListOptions } from '../../src/kube/resources.ts';
 import { eventually } from '../support/kubectl.ts';

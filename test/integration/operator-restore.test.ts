@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { isRestoreFinished } from '../../src/api/finished.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
-import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
+import type { KmRestore } from '../../src/api/restore.ts';
 import type { KubeObject } from '../../src/kube/object.ts';
 import { type Kill, runKills, startToKill } from '../support/kills.ts';
 import { eventually } from '../support/kubectl.ts';

@@ -2,6 +2,7 @@
  * A claim is a mount point, so its tree is swapped child by child. The real program is killed in the middle of that, in
  * pods of a real Job: the operator completes or undoes the swap before it starts the workload again.
  */
+
 import { execFile, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -9,8 +10,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { isRestoreFinished } from '../../src/api/finished.ts';
 import { API_VERSION, LABELS } from '../../src/api/names.ts';
-import { isRestoreFinished, type KmRestore } from '../../src/api/restore.ts';
+import type { KmRestore } from '../../src/api/restore.ts';
 import { RestoreResult } from '../../src/api/restore-result.ts';
 import { backUpFolder, checkout } from '../support/backup.ts';
 import { eventually } from '../support/kubectl.ts';

@@ -1,5 +1,6 @@
-import { isFinished, type KmBackup } from '../../src/api/backup.ts';
+import type { KmBackup } from '../../src/api/backup.ts';
 import type { KmBackupSchedule } from '../../src/api/backup-schedule.ts';
+import { isFinished } from '../../src/api/finished.ts';
 import { controllerOf } from '../../src/kube/object.ts';
 import type { Job, Pod } from '../../src/operator/workloads.ts';
 import { archiveOf } from './pods.ts';

@@ -5,7 +5,6 @@ import packageJson from '../../../package.json' with { type: 'json' };
 import type { ExitCode } from '../../api/exit-codes.ts';
 import { systemClock } from '../../clock/index.ts';
 import type { Cluster } from '../../fleet/cluster.ts';
-import { FleetError } from '../../fleet/errors.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { inCluster } from '../../kube/config.ts';
 import { type ChosenContext, chosenContext } from '../../kube/kubeconfig.ts';
@@ -56,6 +55,8 @@ export async function connect(
     userAgent: `${program}/${packageJson.version}`,
     // A person waits: two tries, and then the reason.
     attempts: 2,
+    // Each costs a TLS handshake, and a command asks for little.
+    connections: 3,
   });
   context.onEnd.push(() => client.close());
   return {
@@ -74,18 +75,4 @@ async function contextOf(flags: ClusterFlags, { env }: PluginContext): Promise<C
     ? [flags.kubeconfig]
     : (given?.split(delimiter).filter(Boolean) ?? [join(homedir(), '.kube/config')]);
   return chosenContext({ files, context: flags.context });
-}
-
-/** Ends waits by SIGINT and SIGTERM. A second signal ends the process at once. */
-export function untilInterrupted(): { signal: AbortSignal; stop: () => void } {
-  const controller = new AbortController();
-  const stop = () => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, end);
-  };
-  const end = () => {
-    controller.abort(new FleetError('Interrupted', 'Interrupted.'));
-    stop();
-  };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, end);
-  return { signal: controller.signal, stop };
 }

@@ -5,7 +5,8 @@ import { KubeConfigError, KubeError } from '../../kube/errors.ts';
 import { printable } from '../../log/printable.ts';
 import { OutputWatch, say } from '../km-backup/output.ts';
 import { programFor } from './commands.ts';
-import { type PluginContext, untilInterrupted } from './context.ts';
+import type { PluginContext } from './context.ts';
+import { untilInterrupted } from './interrupt.ts';
 
 /** Runs one command line and returns its exit status. */
 export async function main(

@@ -1,4 +1,4 @@
-import { isFinished } from '../../api/backup.ts';
+import { isFinished } from '../../api/finished.ts';
 import { LABELS } from '../../api/names.ts';
 import type { BackupReason } from '../../api/reasons.ts';
 import { labelValue } from '../naming.ts';

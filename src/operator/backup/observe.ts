@@ -1,6 +1,6 @@
-import { isFinished, type KmBackup } from '../../api/backup.ts';
+import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
-import { targetClaimName } from '../../api/restore.ts';
+import { isFinished, targetClaimName } from '../../api/finished.ts';
 import { claimNamesOf } from '../../api/schedule-claims.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { type Cache, scheduleKey } from '../cache.ts';

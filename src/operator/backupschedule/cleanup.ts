@@ -1,5 +1,5 @@
 /** Jobs and KmBackups that a schedule no longer needs. Pure. */
-import { isFinished } from '../../api/backup.ts';
+import { isFinished } from '../../api/finished.ts';
 import { controllerOf } from '../../kube/object.ts';
 import type { FinishedRun } from '../finished-run.ts';
 import type { Step } from '../plan.ts';

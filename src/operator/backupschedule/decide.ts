@@ -1,5 +1,5 @@
-import { isFinished } from '../../api/backup.ts';
 import type { KmBackupSchedule } from '../../api/backup-schedule.ts';
+import { isFinished } from '../../api/finished.ts';
 import { LABELS } from '../../api/names.ts';
 import { SCHEDULE_REASONS, type ScheduleReason } from '../../api/reasons.ts';
 import { CLOCK_TOLERANCE_MS } from '../../schedule/index.ts';

@@ -1,7 +1,9 @@
 /** What the drills of one schedule need next. Pure. */
+
 import type { DrillStatus } from '../../api/drill.ts';
 import { isDrilled } from '../../api/drill-cadence.ts';
-import { isRestoreFinished, type KmRestore } from '../../api/restore.ts';
+import { isRestoreFinished } from '../../api/finished.ts';
+import type { KmRestore } from '../../api/restore.ts';
 import type { ObservedSchedule } from '../backupschedule/observe.ts';
 import type { ConditionState } from '../conditions.ts';
 import type { EventText, Step } from '../plan.ts';

@@ -1,7 +1,9 @@
 /** What a schedule reports of its drills. Pure. */
+
 import type { DrillRecord, DrillStatus } from '../../api/drill.ts';
 import type { Drilled } from '../../api/drill-cadence.ts';
-import { isRestoreFinished, type KmRestore } from '../../api/restore.ts';
+import { isRestoreFinished } from '../../api/finished.ts';
+import type { KmRestore } from '../../api/restore.ts';
 import type { ConditionState } from '../conditions.ts';
 import { corrected, fromTime, toTime } from '../time.ts';
 import { type DrillsDue, describeDrills } from './due.ts';

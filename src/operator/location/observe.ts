@@ -1,11 +1,11 @@
 /** Reads everything that decisions on locations and copies may look at. */
-import { isFinished } from '../../api/backup.ts';
+
 import type { KmBackupSchedule, SourceIdentity } from '../../api/backup-schedule.ts';
+import { isFinished, targetClaimName } from '../../api/finished.ts';
 import type { KmBackupLocation } from '../../api/location.ts';
 import { CheckResult, CopyResult } from '../../api/location-result.ts';
 import { ANNOTATIONS, LABELS } from '../../api/names.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import { targetClaimName } from '../../api/restore.ts';
 import { destinationOf } from '../../api/schedule-claims.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';

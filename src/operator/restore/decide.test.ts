@@ -1,9 +1,10 @@
 import type { V1PodSpec } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import type { KmBackup } from '../../api/backup.ts';
+import { isRestoreFinished } from '../../api/finished.ts';
 import { type KmBackupLocation, KmBackupLocationSpec } from '../../api/location.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
-import { isRestoreFinished, type KmRestore, KmRestoreSpec } from '../../api/restore.ts';
+import { type KmRestore, KmRestoreSpec } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import type { Plan, Step } from '../plan.ts';
 import { at, runResult, scheduledBackup } from '../testing/fixtures.ts';

@@ -1,7 +1,9 @@
 /** What one KmRestore needs next. Pure: a ladder of rungs, each done or with the next thing to do. */
+
 import { durationMs } from '../../api/duration.ts';
+import { isRestoreFinished } from '../../api/finished.ts';
 import { type ConditionReason, quoteReason } from '../../api/reasons.ts';
-import { isElevated, isRestoreFinished, type KmRestore, type KmRestoreStatus } from '../../api/restore.ts';
+import { isElevated, type KmRestore, type KmRestoreStatus } from '../../api/restore.ts';
 import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { RestoreJobSettings } from './jobs.ts';

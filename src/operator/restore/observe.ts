@@ -1,13 +1,10 @@
 /** Reads everything that `decideRestore` may look at. */
-import { isFinished, type KmBackup } from '../../api/backup.ts';
+
+import type { KmBackup } from '../../api/backup.ts';
+import { isFinished, isRestoreFinished, targetClaimName } from '../../api/finished.ts';
 import type { KmBackupLocation } from '../../api/location.ts';
 import { FIELD_MANAGER, LABELS } from '../../api/names.ts';
-import {
-  isRestoreFinished,
-  type KmRestore,
-  type RestoreIdentity,
-  targetClaimName,
-} from '../../api/restore.ts';
+import type { KmRestore, RestoreIdentity } from '../../api/restore.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { newestWarning } from '../backup/events.ts';
 import { sourceIdentity } from '../backup/identity.ts';

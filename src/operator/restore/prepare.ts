@@ -1,15 +1,10 @@
 /** What comes before a restore touches anything: the archive, its turn, the plan. Pure. */
 
+import { isRestoreFinished } from '../../api/finished.ts';
 import { IDENTITY_KEY, locationUrl } from '../../api/location.ts';
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import {
-  isElevated,
-  isRestoreFinished,
-  type KmRestore,
-  type KmRestoreStatus,
-  type RestoreIdentity,
-} from '../../api/restore.ts';
+import { isElevated, type KmRestore, type KmRestoreStatus, type RestoreIdentity } from '../../api/restore.ts';
 import type { FoundCopy } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
 import type { Plan } from '../plan.ts';

@@ -1,7 +1,8 @@
 /** Chooses the archive that a KmRestore asks for, from the records of the namespace. Pure. */
 
 import { archiveTimeOf } from '../../api/archive-time.ts';
-import { isFinished, type KmBackup } from '../../api/backup.ts';
+import type { KmBackup } from '../../api/backup.ts';
+import { isFinished } from '../../api/finished.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
 import type { KmRestore, KmRestoreStatus } from '../../api/restore.ts';
 import type { FoundCopy } from '../../api/restore-result.ts';
