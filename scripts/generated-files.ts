@@ -24,6 +24,7 @@ import { installManifest } from './install-manifest.ts';
 import { mcpPage } from './mcp-page.ts';
 import { linterOverrides, roomsTable } from './rooms.ts';
 import { withSections } from './sections.ts';
+import { shapesFile } from './shapes.ts';
 import { troubleshootingPage } from './troubleshooting.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -40,6 +41,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     files.set(`crds/${name}`, yaml);
     files.set(`charts/km-backup-operator/crds/${name}`, yaml);
   }
+  files.set('src/api/shapes.json', shapesFile());
   files.set('docs/api-reference.md', crdReferencePage(RESOURCES));
   const chartFile = (name: string) => readFileSync(join(CHART, name), 'utf8');
   files.set('docs/cli.md', await cliPage());

@@ -206,7 +206,7 @@ function waiting(reason: string, cause: string, message: string): Finding {
 
 /** Puts the cause before what was said, where what was said needs a translation. */
 function named(said: string, known: Cause | undefined, reason: string): string {
-  if (!known || reason in RUN_REASONS) return said;
+  if (!known || Object.hasOwn(RUN_REASONS, reason)) return said;
   const [subject, ...rest] = said.split(': ');
   return `${subject}: ${known.what}. ${rest.join(': ')}`;
 }
@@ -222,7 +222,7 @@ function factsOf(observed: Observed): Explanation['facts'] {
     if (text !== undefined && text !== '') facts.push({ label, text });
   };
   for (const { type, status, reason, message } of subject.object.status?.conditions ?? [])
-    add(`${type}=${status}`, `${reason}: ${message}`);
+    if (type) add(`${type}=${status ?? 'Unknown'}`, [reason, message].filter(Boolean).join(': '));
   if (run && subject.kind === 'KmBackupSchedule') add('Newest run', runText(run.backup));
   for (const sample of run?.backup.status?.warnings?.samples ?? []) add('File', sample);
   const worked = run ?? job;

@@ -5,6 +5,7 @@ import type { KmBackupLocation } from '../api/location.ts';
 import type { ObjectMeta } from '../api/metadata.ts';
 import { LABELS, MANAGED_SELECTOR } from '../api/names.ts';
 import { isLive, type KmRestore } from '../api/restore.ts';
+import { whole } from '../api/whole.ts';
 import type { Clock } from '../clock/index.ts';
 import { controllerOf, type KubeObject, keyOf } from '../kube/object.ts';
 import { type KubeLogger, Reflector, type ReflectorMetrics } from '../kube/reflector.ts';
@@ -30,8 +31,8 @@ export const scheduleKey = (backup: Run) => `${backup.metadata.namespace}/${back
 /** Index value of the runs of all schedules; no key is empty. */
 const ANY = '';
 
-function withTrimmedMeta<T extends { metadata: ObjectMeta }>(object: T): T {
-  return { ...object, metadata: trimmedMeta(object.metadata) };
+function trimmed<T extends { kind: string; metadata: ObjectMeta }>(kind: T['kind']): (object: T) => T {
+  return (object) => ({ ...whole(kind, object), metadata: trimmedMeta(object.metadata) });
 }
 
 const locationKeysOf = ({ metadata, spec }: KmBackupSchedule): string[] =>
@@ -81,7 +82,7 @@ export class Cache {
     this.#handlers = handlers;
     this.schedules = new Store<KmBackupSchedule>({
       indexers: { claim: claimKeysOf, location: locationKeysOf },
-      trim: withTrimmedMeta,
+      trim: trimmed('KmBackupSchedule'),
       onChange: (change) => this.#scheduleChanged(change),
     });
     this.claims = new Store<PersistentVolumeClaim>({
@@ -94,7 +95,7 @@ export class Cache {
         unfinished: (backup) => (isFinished(backup) ? [] : [ANY, scheduleKey(backup)]),
       },
       packing: finishedRunPacking,
-      trim: withTrimmedMeta,
+      trim: trimmed('KmBackup'),
       onChange: (change) => this.#backupChanged(change),
     });
     this.restores = new Store<KmRestore>({
@@ -106,11 +107,11 @@ export class Cache {
         owner: (restore) => [controllerOf(restore)?.uid ?? ''],
         unfinished: (restore) => (isRestoreFinished(restore) ? [] : [restore.metadata.namespace]),
       },
-      trim: withTrimmedMeta,
+      trim: trimmed('KmRestore'),
       onChange: (change) => this.#restoreChanged(change),
     });
     this.locations = new Store<KmBackupLocation>({
-      trim: withTrimmedMeta,
+      trim: trimmed('KmBackupLocation'),
       onChange: (change) => this.#locationChanged(change),
     });
     this.jobs = new Store<Job>({

@@ -5,6 +5,7 @@ import packageJson from '../../../package.json' with { type: 'json' };
 import type { ExitCode } from '../../api/exit-codes.ts';
 import { systemClock } from '../../clock/index.ts';
 import type { Cluster } from '../../fleet/cluster.ts';
+import { wholeResources } from '../../fleet/whole-resources.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { inCluster } from '../../kube/config.ts';
 import { type ChosenContext, chosenContext } from '../../kube/kubeconfig.ts';
@@ -60,7 +61,7 @@ export async function connect(
   });
   context.onEnd.push(() => client.close());
   return {
-    cluster: { client, resources: resources(client), clock: systemClock },
+    cluster: { client, resources: wholeResources(resources(client)), clock: systemClock },
     namespace: flags.namespace ?? chosen.namespace ?? 'default',
     context: chosen.context,
   };

@@ -54,8 +54,9 @@ export function paint(colour: Colour, text: string): string {
   return styleText(colour, text, { stream: process.stdout });
 }
 
-/** `4m`, `3h12m`, `2d`: as kubectl shows ages. */
+/** `4m`, `3h12m`, `2d`: as kubectl shows ages. `-` for a time that was none. */
 export function age(ms: number): string {
+  if (Number.isNaN(ms)) return '-';
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 120) return `${seconds}s`;
   const minutes = Math.floor(seconds / 60);
@@ -76,5 +77,6 @@ export function ago(time: string | undefined, nowMs: number): string {
 export function ahead(time: string | undefined, nowMs: number): string {
   if (time === undefined) return '-';
   const ms = Date.parse(time) - nowMs;
+  if (Number.isNaN(ms)) return '-';
   return ms <= 0 ? 'now' : `in ${age(ms)}`;
 }
