@@ -167,4 +167,41 @@ describe('km-backup', () => {
     }
     expect(shown).toBeGreaterThan(0);
   });
+
+  it.each(WIDTHS)('breaks what it says between words with %i columns', async (columns) => {
+    const source = path.join(root, `small-${columns}`);
+    const destination = path.join(root, `archives of ${columns}`);
+    const target = path.join(root, `restored-${columns}`);
+    const copies = `dir:${path.join(root, `kept-${columns}`)}`;
+    fs.mkdirSync(path.join(source, 'docs'), { recursive: true });
+    fs.mkdirSync(target);
+    fs.writeFileSync(path.join(source, 'docs/one.md'), 'one');
+    fs.symlinkSync('/nowhere', path.join(source, 'link'));
+    const env = environment({}, { KM_BACKUP_SOURCE: source, KM_BACKUP_DEST: destination });
+    const on = async (...words: string[]) => {
+      const run = new OnTerminal([PROGRAM, ...words], { columns, env });
+      await run.end();
+      return `$ km-backup ${words.join(' ')}\n${run.screen}`;
+    };
+    const archive = () =>
+      fs
+        .readdirSync(destination)
+        .filter((name) => name.endsWith('.tgz'))
+        .sort()
+        .at(-1)!;
+    const seen = [await on('create')];
+    const first = archive();
+    fs.writeFileSync(path.join(source, 'docs/two.md'), 'two');
+    seen.push(await on('create'));
+    seen.push(await on('verify', path.join(destination, first)));
+    seen.push(await on('list'), await on('prune', '--retention-limit', '1', '--dry-run'));
+    seen.push(await on('history', 'docs/one.md'));
+    seen.push(await on('location', 'check', '--init', copies), await on('copy', '--no-encryption', copies));
+    seen.push(await on('restore', path.join(destination, first), target, '--dry-run'));
+    seen.push(await on('restore', path.join(destination, first), target));
+    seen.push(await on('restore', path.join(destination, 'none.tgz'), target));
+    const text = seen.join('\n').replaceAll(root, '/data');
+    const broken = text.split('\n').filter((line) => line.endsWith('⏎') && line.includes(' '));
+    expect(broken).toEqual([]);
+  });
 });

@@ -16,7 +16,7 @@ import { addPlaceFlags, archivesAt, chooseArchive, type PlaceFlags, splitArgumen
 import type { CliContext } from './context.ts';
 import { LOCATION_HELP } from './location-flags.ts';
 import { collect } from './option-values.ts';
-import { print, printJson, printJsonText, warn } from './output.ts';
+import { printJson, printJsonText, printLine, warn } from './output.ts';
 import { table } from './table.ts';
 
 interface Flags extends PlaceFlags {
@@ -59,8 +59,8 @@ async function run(given: readonly string[], flags: Flags, context: CliContext):
   using before = await earlier.open();
   using after = await later.open();
   if (!flags.json) {
-    print(`--- ${earlier.name}`);
-    print(`+++ ${later.name}`);
+    printLine(`--- ${earlier.name}`);
+    printLine(`+++ ${later.name}`);
   }
   const totals = await report(
     diffArchives({ ...flags, before: before.path, after: after.path, signal: context.signal }),

@@ -92,5 +92,12 @@ function toTable(archives: readonly ArchiveInfo[]): string {
       summary && sizeBytes > 0 ? `${Math.floor((100 * summary.reusedBytes) / sizeBytes)}%` : '-',
       summary?.series ?? '-',
     ]),
+    {
+      SERIES: { weight: 1 },
+      REUSED: { weight: 2 },
+      SOURCE: { weight: 3 },
+      FILES: { weight: 4 },
+      TIME: { weight: 5 },
+    },
   );
 }

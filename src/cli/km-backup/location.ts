@@ -7,7 +7,7 @@ import type { Location } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import type { CliContext } from './context.ts';
 import { addLocationFlags, LOCATION_HELP, type LocationFlags, openAt } from './location-flags.ts';
-import { print, say, warn } from './output.ts';
+import { print, printLine, say, warn } from './output.ts';
 import { checkResultFile, writeCheckResult } from './result-file.ts';
 
 interface CheckFlags extends LocationFlags {
@@ -60,7 +60,7 @@ export function command(context: CliContext): Command {
           `${output} cannot be made (${codeOf(error) ?? error}). Nothing is overwritten.`,
         );
       }
-      print(recipient);
+      printLine(recipient);
       say(
         `The identity is in ${output}. Keep it off the cluster, and keep it safe: without it no encrypted copy can be read.`,
       );

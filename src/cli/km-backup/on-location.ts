@@ -70,6 +70,7 @@ function locationTable(rows: readonly Record<string, unknown>[]): string {
       isSealed === undefined ? '-' : isSealed ? 'yes' : 'no',
       text(series),
     ]),
+    { PACKS: { weight: 1 }, ENCRYPTED: { weight: 2 }, SERIES: { weight: 3, least: 12 }, TIME: { weight: 4 } },
   );
 }
 
@@ -154,7 +155,13 @@ export async function pruneLocation(
         keep ? 'keep' : 'remove',
         reasons.join('; '),
       ]);
-      if (rows.length > 0) process.stdout.write(table(['ARCHIVE', 'SERIES', 'DECISION', 'WHY'], rows));
+      if (rows.length > 0)
+        process.stdout.write(
+          table(['ARCHIVE', 'SERIES', 'DECISION', 'WHY'], rows, {
+            SERIES: { weight: 1, least: 12 },
+            WHY: { least: 18 },
+          }),
+        );
       if (!flags.dryRun) {
         print(
           `Swept ${report.sweptPacks} packs (${formatBytes(report.sweptBytes)}); ${report.deadPacks} dead packs wait for the grace time.`,

@@ -1,14 +1,26 @@
 import { escapeJson, printable, printableJson } from '../../log/printable.ts';
+import { wrapped } from './fitted-table.ts';
 
 /*
  * Everything that a command prints for people goes through here and is escaped, so that a name, series or argument
  * cannot forge a line or rewrite a terminal.
  */
 
-/** One line on standard error. */
+/** A sentence on standard error; on a terminal it breaks between words. */
 export function say(message: string): void {
-  process.stderr.write(`${printable(message, Number.POSITIVE_INFINITY)}\n`);
+  process.stderr.write(sentenceFor(process.stderr, message));
 }
+
+/** Programs read lines, so only a terminal gets more than one. */
+export function sentenceFor(
+  { isTTY, columns }: { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined },
+  text: string,
+): string {
+  const [lead = ''] = /^ */.exec(text) ?? [];
+  return isTTY ? wrapped(text, columns || undefined, `${lead}  `, '') : lineOf(text);
+}
+
+const lineOf = (text: string) => `${printable(text, Number.POSITIVE_INFINITY)}\n`;
 
 /** Escapes commander's errors, which quote arguments. A second line may hold a suggestion. */
 export const ESCAPED_ERRORS = {
@@ -21,9 +33,14 @@ export function warn(message: string): void {
   say(`warning: ${message}`);
 }
 
-/** One line on standard output. */
-export function print(line: string): void {
-  process.stdout.write(`${printable(line, Number.POSITIVE_INFINITY)}\n`);
+/** A sentence on standard output; on a terminal it breaks between words. */
+export function print(text: string): void {
+  process.stdout.write(sentenceFor(process.stdout, text));
+}
+
+/** One line on standard output: a name, or the line of a log. */
+export function printLine(line: string): void {
+  process.stdout.write(lineOf(line));
 }
 
 /** A value as one line of JSON on standard output. */

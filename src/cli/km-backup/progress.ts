@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { printableJson } from '../../log/printable.ts';
 import { formatBytes, formatSeconds } from '../../log/units.ts';
+import { sentenceFor } from './output.ts';
 import { barLine, type Measure } from './progress-bar.ts';
 
 const modes = ['auto', 'bar', 'json', 'none'] as const;
@@ -99,7 +100,8 @@ export function startProgress<T extends object>(
       else if (kind !== 'none' && text) {
         const seconds = secondsSince(started);
         const rate = formatBytes(Math.round(text.bytes / Math.max(seconds, 0.001)));
-        output.write(`${text.done} in ${formatSeconds(seconds)}, ${rate}/s${text.rest ?? ''}\n`);
+        const said = `${text.done} in ${formatSeconds(seconds)}, ${rate}/s${text.rest ?? ''}`;
+        output.write(sentenceFor(output, said));
       }
     },
     [Symbol.dispose]: clear,

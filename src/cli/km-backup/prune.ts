@@ -88,6 +88,7 @@ function toTable({ rows }: PruneOutcome): string {
       keep ? 'keep' : 'remove',
       reasons.join('; '),
     ]),
+    { STATE: { weight: 1 }, SIZE: { weight: 2 }, WHY: { least: 18 } },
   );
 }
 

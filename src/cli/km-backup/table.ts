@@ -1,21 +1,21 @@
-import { printable } from '../../log/printable.ts';
-import { padText, textWidth } from '../../log/width.ts';
+import { type Column, fittedTable } from './fitted-table.ts';
 
-/** A table as text, with columns padded to their widest cell. Cells are escaped. */
-export function table(head: readonly string[], raw: readonly (readonly string[])[]): string {
-  const rows = raw.map((row) => row.map((cell) => printable(cell, Number.POSITIVE_INFINITY)));
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => textWidth(row[column] ?? ''))),
-  );
-  return [head, ...rows]
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => padText(cell, widths[column]!))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+/**
+ * A table as text. On a terminal it fits: columns are left out, those with the lowest weight first, or cut.
+ * @param fit By the title of a column. One without a weight is never left out.
+ */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  fit: Readonly<Record<string, Pick<Column, 'weight' | 'least'>>> = {},
+): string {
+  const columns = head.map((title, at) => ({
+    title,
+    cells: rows.map((row) => row[at] ?? ''),
+    ...fit[title],
+  }));
+  const { isTTY, columns: room } = process.stdout;
+  return fittedTable(columns, isTTY ? room || undefined : undefined);
 }
 
 /** Nanoseconds since the epoch as a time in UTC. One that a Date cannot hold becomes `@` and the seconds since the epoch, which `date` reads. */

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { newestPod } from '../../fleet/job-pods.ts';
 import { logLines } from '../../fleet/logs.ts';
 import { wholeNumber } from '../km-backup/option-values.ts';
-import { print } from '../km-backup/output.ts';
+import { printLine } from '../km-backup/output.ts';
 import { addClusterFlags, type ClusterFlags, connect, type PluginContext } from './context.ts';
 
 interface Flags extends ClusterFlags {
@@ -21,6 +21,6 @@ export function command(context: PluginContext): Command {
     const { metadata } = await newestPod(cluster, { namespace, name });
     const { signal } = context;
     const lines = logLines(cluster, metadata, { follow: flags.follow, tailLines: flags.tail, signal });
-    for await (const line of lines) print(line);
+    for await (const line of lines) printLine(line);
   });
 }
