@@ -252,6 +252,7 @@ export const KmRestoreStatus = z.object({
     .array(StoppedWorkload)
     .optional()
     .describe('Workloads that were stopped, with what they were before.'),
+  quiesceTime: Time.optional().describe('When the restore last began to stop them.'),
   steps: z.array(StepStatus).optional(),
   job: JobStatus.optional().describe('The Job of the phase that is going on.'),
   failure: z

@@ -67,6 +67,9 @@ class World {
   readonly #jobs = new Map<string, RestoreJobState>();
   /** Answers to the `http` step of verify, in turn; the last one stays. */
   probes: boolean[] = [true];
+  /** For how many turns its pods outlive the workload; they need one. */
+  lingers = 0;
+  #ending = 0;
   /** Somebody scales the workload up again once the tree is staged. */
   meddles = false;
   newClaim: 'missing' | 'ours' = 'missing';
@@ -143,7 +146,9 @@ class World {
       runningBackups: [],
       jobs: this.#jobs,
       mounting:
-        this.replicas > 0 && inPlace ? [{ name: 'app-1', owner: { kind: 'stoppable', workload } }] : [],
+        (this.replicas > 0 || this.#ending > 0) && inPlace
+          ? [{ name: 'app-1', owner: { kind: 'stoppable', workload } }]
+          : [],
       named: inPlace ? [{ kind: 'stoppable', workload }] : [],
       workloads: new Map([
         ['Deployment/app', { state: 'exists', replicas: this.replicas, resourceVersion: '1' }],
@@ -170,6 +175,7 @@ class World {
       }
       case 'scale':
         this.scaled.push(step.replicas);
+        if (step.replicas === 0) this.#ending = this.lingers;
         this.replicas = step.replicas;
         return;
       case 'createJob': {
@@ -208,6 +214,7 @@ class World {
   /** Time passes: Jobs under way end. */
   pass(): void {
     this.nowMs += 5_000;
+    this.#ending = Math.max(0, this.#ending - 1);
     for (const [kind, job] of this.#jobs) {
       if (job.state !== 'active') continue;
       const { target } = job;
@@ -326,6 +333,51 @@ describe('a restore in place', () => {
     expect(world.made).toEqual(['stage', 'discard']);
     // Whoever started it keeps their number.
     expect(world.replicas).toBe(1);
+  });
+
+  it('gives up ten minutes after the stop, if pods are still there then', () => {
+    const world = new World({});
+    world.lingers = 130;
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'ClaimInUse' });
+    expect(status?.message).toContain('After 10 minutes the target claim is still mounted by app-1.');
+    expect([world.made, world.scaled]).toEqual([[], [0, 3]]);
+  });
+
+  it('gives pods as much time to end if it had waited for long before', () => {
+    const world = new World({ after: ['first'] });
+    world.lingers = 2;
+    const first = new World({}).restore!;
+    world.prerequisites = new Map([['first', first]]);
+    world.take(150);
+    expect(world.restore?.status).toMatchObject({ reason: 'WaitingForRestore' });
+    world.prerequisites = new Map([['first', { ...first, status: { phase: 'Succeeded' } }]]);
+    expect(world.run()?.status?.phase).toBe('Succeeded');
+    expect(world.scaled).toEqual([0, 3]);
+  });
+
+  it('gives pods as much time to end when it goes back after long checks', () => {
+    const world = new World({
+      verify: [{ name: 'alive', timeout: '15m', http: { service: 'app', port: 80 } }],
+    });
+    world.lingers = 2;
+    world.probes = [false];
+    const { status } = world.run()!;
+    expect(status).toMatchObject({ phase: 'RolledBack', reason: 'StepFailed' });
+    expect(world.scaled).toEqual([0, 3, 0, 3]);
+  });
+
+  it('asks often whether pods have ended, and less often later', () => {
+    const world = new World({});
+    world.lingers = 60;
+    const asksAfter = () => world.decide().requeueAtMs! - world.nowMs;
+    // No time passes until it has stopped the workload.
+    while (world.replicas > 0) for (const step of world.decide().steps) world.apply(step);
+    expect(asksAfter()).toBe(250);
+    world.pass();
+    expect(asksAfter()).toBe(1_250);
+    world.take(10);
+    expect(asksAfter()).toBe(2_000);
   });
 
   it('goes back to the old state when the check fails', () => {

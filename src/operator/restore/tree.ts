@@ -125,7 +125,7 @@ export const goBack: Rung = (observed, settings, nowMs) => {
   const said: Said = { phase: 'Quiescing', reason: 'RollingBack', message: failure!.message };
   if (stopped?.some(({ restored }) => restored)) {
     const again = stopped.map(({ restored: _, ...one }) => one);
-    return wait(restore, nowMs, said, { stopped: again });
+    return wait(restore, nowMs, said, { stopped: again, quiesceTime: toTime(nowMs) });
   }
   const [user] = observed.mounting;
   if (!restore.spec.quiesce && user) {

@@ -4,12 +4,18 @@ import type { StoppedWorkload } from '../../api/step.ts';
 import type { Plan, Step } from '../plan.ts';
 import { workloadKey } from '../steps/advance.ts';
 import type { WorkloadState } from '../steps/owners.ts';
+import { fromTime, toTime } from '../time.ts';
 import type { ObservedRestore } from './observed.ts';
 import { inPlace } from './rung.ts';
 import { fail, wait, writeStatus } from './status.ts';
 
 /** How long pods may take to end once their workloads are stopped. */
 const STOP_DEADLINE_MS = 10 * 60_000;
+
+/** Pods of other owners are not watched, and most end within moments: first asked for often, then less. */
+function askAgainAt(sinceMs: number, nowMs: number): number {
+  return nowMs + Math.min(2_000, Math.max(250, (nowMs - sinceMs) / 4));
+}
 
 function distinct(workloads: readonly StoppedWorkload[]): StoppedWorkload[] {
   return [...new Map(workloads.map((one) => [workloadKey(one), one])).values()];
@@ -94,21 +100,24 @@ export function stopWorkloads(observed: ObservedRestore, nowMs: number): Plan | 
     const message =
       list.length === 0 ? 'Nothing uses the claim.' : `Stopping ${list.map(workloadKey).join(', ')}.`;
     // Written down before anything is stopped, so that it is put back even if this process ends in between.
-    return wait(restore, nowMs, { phase: 'Quiescing', reason: 'Stopping', message }, { stopped: list });
+    return wait(
+      restore,
+      nowMs,
+      { phase: 'Quiescing', reason: 'Stopping', message },
+      { stopped: list, quiesceTime: toTime(nowMs) },
+    );
   }
   const changes = stopped.flatMap(
     (one) => change(namespace, one, workloads.get(workloadKey(one)), { replicas: 0, suspend: true }) ?? [],
   );
+  const { quiesceTime, startTime } = restore.status ?? {};
+  const sinceMs = fromTime(quiesceTime ?? startTime ?? toTime(nowMs));
   // Only as long as the restore has not begun: later, whoever starts a workload again is respected, and refused.
   if (changes.length > 0 && restore.status?.phase === 'Quiescing') {
-    return { steps: changes, requeueAtMs: nowMs + 2_000 };
+    return { steps: changes, requeueAtMs: askAgainAt(sinceMs, nowMs) };
   }
   if (mounting.length === 0) return undefined;
-  const since = Date.parse(
-    restore.status?.conditions?.find(({ type }) => type === 'Reconciling')?.lastTransitionTime ?? '',
-  );
-  const deadlineMs = (Number.isNaN(since) ? nowMs : since) + STOP_DEADLINE_MS;
-  if (nowMs >= deadlineMs) {
+  if (nowMs >= sinceMs + STOP_DEADLINE_MS) {
     return fail(
       restore,
       nowMs,
@@ -117,7 +126,13 @@ export function stopWorkloads(observed: ObservedRestore, nowMs: number): Plan | 
     );
   }
   const message = `Waits for ${names(mounting)} to end.`;
-  return wait(restore, nowMs, { phase: 'Quiescing', reason: 'Stopping', message }, {}, nowMs + 5_000);
+  return wait(
+    restore,
+    nowMs,
+    { phase: 'Quiescing', reason: 'Stopping', message },
+    {},
+    askAgainAt(sinceMs, nowMs),
+  );
 }
 
 /**
@@ -164,7 +179,7 @@ export function putWorkloadsBack(
   }
   const pending = left.filter((one) => !(handsOver && turnOf(one) === 'later'));
   const changes = pending.flatMap((one) => putBack(namespace, one, workloads.get(workloadKey(one))) ?? []);
-  if (changes.length > 0) return { steps: changes, requeueAtMs: nowMs + 1_000 };
+  if (changes.length > 0) return { steps: changes, requeueAtMs: nowMs + 250 };
   const { phase = 'Pending', reason, message = '' } = restore.status ?? {};
   const said = { phase, reason: quoteReason(reason, 'Swapped'), message };
   const done = stopped.map((one) => ({ ...one, restored: true }));
