@@ -1,7 +1,7 @@
 /** Runs a program as a whole process and measures it: what every bench compares. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Of the command with all its children. */
@@ -52,6 +52,12 @@ export function run(command: readonly string[], { statuses = [0], ...options }: 
   if (error) throw new Error(`${program} cannot be run: ${error.message}`);
   if (!statuses.includes(status ?? -1)) throw new Error(`${command.join(' ')}: status ${status}\n${stderr}`);
   return stdout;
+}
+
+/** What all processes of this machine have used since it started: where a measured work has no process of its own. */
+export function machineCpuSeconds(): number {
+  const busy = cpus().map(({ times: { user, nice, sys, irq } }) => user + nice + sys + irq);
+  return busy.reduce((sum, ms) => sum + ms, 0) / 1000;
 }
 
 /** The median of the times, and the greatest memory. */

@@ -1,7 +1,8 @@
 /*
  * `npm run bench:restore`: restores a tree of which a share has changed since its backup, on loop-mounted ext4 and XFS,
  * compared with the steps of the playbook (copy, extract, rm, mv), and with restic and kopia in place. Needs root.
- * `--quick`: smaller trees, one repetition. `--json`: prints JSON. `--only ext4,xfs`: only these file systems.
+ * `--quick`: smaller trees, one repetition. `--json`: prints JSON. `--only ext4,xfs,cluster`: only these file systems, or
+ * only a KmRestore and the playbook's steps by kubectl, of the small tree on a real cluster.
  * `--trees small,large` and `--programs km,playbook,…`: only these.
  * `--write`: updates docs/benchmarks-restore.md. Rows that were not measured now keep their figures, from figures.json.
  */
@@ -12,9 +13,11 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildPrograms } from '../scripts/build.ts';
 import { chosen, commandLine, numberOf } from '../scripts/command-line.ts';
+import { elapsedLog } from '../test/cluster/index.ts';
 import { ensureKopia, ensureRestic } from '../test/support/s3-server.ts';
 import { apply, buildTrees, type Tree } from './archive/trees.ts';
 import { type Measured as MeasuredRun, measure, median } from './measure.ts';
+import { compareOnCluster } from './restore/cluster.ts';
 import {
   cells,
   EXTRACT,
@@ -24,12 +27,14 @@ import {
   PLAYBOOK,
   type Report,
   type Row,
+  toClusterTable,
   toMarkdown,
   toTable,
 } from './restore/report.ts';
 
 const FILE_SYSTEMS = ['ext4', 'xfs'] as const;
 type FileSystem = (typeof FILE_SYSTEMS)[number];
+const PLACES = [...FILE_SYSTEMS, 'cluster'] as const;
 const TREES = ['small', 'large'] as const;
 const PROGRAMS = ['playbook', 'tar', 'km', 'restic', 'kopia'] as const;
 
@@ -39,13 +44,13 @@ const options = commandLine(
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     repetitions: { type: 'string' },
-    only: { type: 'string', default: FILE_SYSTEMS.join(',') },
+    only: { type: 'string', default: PLACES.join(',') },
     trees: { type: 'string', default: TREES.join(',') },
     programs: { type: 'string', default: PROGRAMS.join(',') },
   },
   (flags) => ({
     ...flags,
-    only: chosen('--only', flags.only, FILE_SYSTEMS),
+    only: chosen('--only', flags.only, PLACES),
     trees: chosen('--trees', flags.trees, TREES),
     programs: chosen('--programs', flags.programs, PROGRAMS),
     repetitions: numberOf('--repetitions', flags.repetitions ?? (flags.quick ? '1' : '3'), {
@@ -247,15 +252,25 @@ async function compare(fileSystem: FileSystem, tree: Tree, peers: Peers): Promis
 
 try {
   fs.mkdirSync(volume);
-  const peers = { restic: await ensureRestic(), kopia: await ensureKopia() };
-  await buildPrograms();
+  const fileSystems = FILE_SYSTEMS.filter((fileSystem) => options.only.includes(fileSystem));
   const rows: Row[] = [];
-  for (const tree of buildTrees(work, checkout, options.quick, options.trees)) {
-    using built = tree;
-    for (const fileSystem of options.only) rows.push(...(await compare(fileSystem, built, peers)));
+  if (fileSystems.length > 0) {
+    const peers = { restic: await ensureRestic(), kopia: await ensureKopia() };
+    await buildPrograms();
+    for (const tree of buildTrees(work, checkout, options.quick, options.trees)) {
+      using built = tree;
+      for (const fileSystem of fileSystems) rows.push(...(await compare(fileSystem, built, peers)));
+    }
   }
+  const cluster = options.only.includes('cluster')
+    ? await compareOnCluster(
+        buildTrees(work, checkout, options.quick, ['small']),
+        { ...options, share: SHARES[0].share },
+        elapsedLog(process.stderr),
+      )
+    : [];
   const machine = `${os.cpus().length} cores, ${os.cpus()[0]?.model ?? ''}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
-  const report: Report = { machine, rows };
+  const report: Report = { machine, rows, cluster };
   if (options.write) {
     const file = (name: string) => path.join(import.meta.dirname, 'restore', name);
     const earlier = JSON.parse(fs.readFileSync(file('figures.json'), 'utf8')) as Report;
@@ -264,7 +279,10 @@ try {
     const notes = fs.readFileSync(file('notes.md'), 'utf8');
     fs.writeFileSync(path.join(checkout, 'docs/benchmarks-restore.md'), toMarkdown(all, notes));
   }
-  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(rows)}\n`);
+  const tables = [rows.length > 0 && toTable(rows), cluster.length > 0 && toClusterTable(cluster)];
+  process.stdout.write(
+    `${options.json ? JSON.stringify(report, null, 2) : tables.filter(Boolean).join('\n\n')}\n`,
+  );
 } finally {
   spawnSync('umount', ['-q', volume]);
   fs.rmSync(work, { recursive: true, force: true });

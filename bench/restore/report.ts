@@ -16,15 +16,33 @@ export interface Row {
   readonly bytesChanged: number;
 }
 
+/** A restore of a claim with its workload, on a cluster. */
+export interface ClusterRow {
+  readonly tree: string;
+  /** A smaller tree of its kind. */
+  readonly quick: boolean;
+  readonly files: number;
+  readonly bytes: number;
+  readonly program: string;
+  readonly at: string;
+  readonly repetitions: number;
+  readonly seconds: number;
+  /** Of the whole machine, with the cluster. */
+  readonly cpuSeconds: number;
+}
+
 export interface Report {
   readonly machine: string;
   readonly rows: readonly Row[];
+  readonly cluster: readonly ClusterRow[];
 }
 
 export const PLAYBOOK = 'playbook';
 export const EXTRACT = 'tar -xzf; sync -f';
 export const OURS = 'km-backup';
 export const OURS_COMMITTED = 'km-backup --commit';
+export const BY_KUBECTL = 'playbook by kubectl';
+export const KM_RESTORE = 'KmRestore';
 
 interface Aim {
   readonly text: string;
@@ -68,8 +86,14 @@ export function merged(report: Report, earlier: Report): Report {
   const rows = new Map((comparable ? earlier.rows : []).map((row) => [keyOf(row), row]));
   for (const row of report.rows) rows.set(keyOf(row), row);
   const order = (row: Row) => [row.fileSystem, row.tree === 'small' ? 0 : 1, row.quick, row.work].join('/');
+  const cluster = new Map(
+    [...(comparable ? earlier.cluster : []), ...report.cluster].map(
+      (row) => [`${row.quick}/${row.tree}/${row.program}`, row] as const,
+    ),
+  );
   return {
     ...report,
+    cluster: [...cluster.values()],
     rows: [...rows.values()].sort((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : 0)),
   };
 }
@@ -109,15 +133,55 @@ export function toTable(rows: readonly Row[]): string {
   return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
 }
 
+const clusterHead = [
+  'Tree',
+  'Work',
+  'Program',
+  'Time',
+  'Of the playbook',
+  'CPU of the machine',
+  'Aim',
+  'Met',
+];
+
+function clusterCells(row: ClusterRow, rows: readonly ClusterRow[]): string[] {
+  const peer = rows.find(
+    ({ program, tree, quick }) => program === BY_KUBECTL && tree === row.tree && quick === row.quick,
+  );
+  const aimed = peer && row.program === KM_RESTORE;
+  return [
+    `${row.tree}${row.quick ? ' (quick)' : ''}: ${row.files} files, ${(row.bytes / 1e6).toFixed(0)} MB`,
+    '1% changed',
+    row.program,
+    `${row.seconds.toFixed(2)} s`,
+    peer ? `${(row.seconds / peer.seconds).toFixed(2)}x` : '-',
+    `${row.cpuSeconds.toFixed(1)} s`,
+    aimed ? `faster than ${BY_KUBECTL}` : '-',
+    aimed ? (row.seconds < peer.seconds ? 'yes' : 'no') : '-',
+  ];
+}
+
+export function toClusterTable(rows: readonly ClusterRow[]): string {
+  const lines = [clusterHead, clusterHead.map(() => '---'), ...rows.map((row) => clusterCells(row, rows))];
+  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
+}
+
 /** @param notes Markdown that goes below the table. */
-export function toMarkdown({ machine, rows }: Report, notes: string): string {
-  const days = [...new Set(rows.map(({ at }) => at.slice(0, 10)))].sort().join(', ');
-  const repetitions = [...new Set(rows.map((row) => row.repetitions))].sort().join(' or ');
+export function toMarkdown({ machine, rows, cluster }: Report, notes: string): string {
+  const all = [...rows, ...cluster];
+  const days = [...new Set(all.map(({ at }) => at.slice(0, 10)))].sort().join(', ');
+  const repetitions = [...new Set(all.map((row) => row.repetitions))].sort().join(' or ');
   return `# Benchmarks of restores
 
 Written by \`npm run bench:restore -- --write\` on ${days}: ${machine}. Median of ${repetitions}. Trees marked quick are smaller (\`--quick\`). A tree is backed up, a share of its files changes, and it is restored in place. Each run has a fresh file system and a backup of its own. Times end when everything is on disk. "Written" counts what reaches the disk, with metadata and journal.
 
 ${toTable(rows)}
+
+## On a cluster
+
+A Deployment of one replica uses a claim. 1% of its files change after a backup to another claim, and the claim is restored. Times run from the first command until the restore has succeeded and the Deployment is ready again. Both take turns. The CPU is that of the whole machine, with the cluster on it.
+
+${toClusterTable(cluster)}
 
 ${notes}`;
 }
