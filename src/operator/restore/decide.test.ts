@@ -53,7 +53,10 @@ const plan = {
 };
 
 /** `waits`: its pod does not start. */
-type Verdict = { readonly ok: RestoreResult } | { readonly fails: string } | { readonly waits: string };
+type Verdict =
+  | { readonly ok: RestoreResult }
+  | { readonly fails: string; readonly reason?: 'NoSpace' }
+  | { readonly waits: string };
 
 /** A cluster in miniature: what a plan writes becomes so, and Jobs and pods follow. */
 class World {
@@ -224,7 +227,7 @@ class World {
         kind,
         'ok' in verdict
           ? { state: 'succeeded', result: verdict.ok, target }
-          : { state: 'failed', reason: 'ProgramFailed', message: verdict.fails, target },
+          : { state: 'failed', reason: verdict.reason ?? 'ProgramFailed', message: verdict.fails, target },
       );
       if (kind === 'stage' && this.meddles) this.replicas = 1;
     }
@@ -322,6 +325,18 @@ describe('a restore in place', () => {
     ['corrupt', 'corrupt The target was not changed.'],
   ])('says what "%s" means on a cluster', (fails, said) => {
     expect(new World({}, { stage: { fails } }).run()?.status?.message).toContain(said);
+  });
+
+  it.each([
+    [undefined, 'It is the volume of PersistentVolumeClaim state.'],
+    [{ newClaim: { name: 'new', size: '1Gi' } }, 'ask for more than 1Gi in spec.target.newClaim.size'],
+    [{ scratch: { size: '2Gi' } }, 'ask for more than 2Gi in scratch.size'],
+  ])('says which volume is too small: %j', (target, said) => {
+    const stage = { fails: 'refused: too little on /target.', reason: 'NoSpace' } as const;
+    const spec = target ? { target, quiesce: undefined } : {};
+    const { status } = new World(spec, { stage }).run()!;
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'NoSpace' });
+    expect(status?.message).toContain(said);
   });
 
   it('refuses to swap under a pod that was started meanwhile, and names it', () => {

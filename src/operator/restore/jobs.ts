@@ -34,7 +34,8 @@ const TARGET_VOLUME = 'target';
 export const ephemeralClaim = (pod: string): string => `${pod}-${TARGET_VOLUME}`;
 
 const ARCHIVE_MOUNT = '/archive';
-const TARGET_MOUNT = '/target';
+/** Where the pods of a restore mount what they restore to. */
+export const TARGET_MOUNT = '/target';
 const SCRIPT_MOUNT = '/script';
 const IDENTITY_MOUNT = '/identity';
 const IDENTITY_FILE = `${IDENTITY_MOUNT}/${IDENTITY_KEY}`;

@@ -5,7 +5,7 @@ import type { RestoreResult } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
 import { identityOf, userName } from '../backup/identity.ts';
 import type { Plan } from '../plan.ts';
-import { buildRestoreJob, needsLocation, type RestoreJobSettings } from './jobs.ts';
+import { buildRestoreJob, needsLocation, type RestoreJobSettings, TARGET_MOUNT } from './jobs.ts';
 import type { ObservedRestore, RestoreJobKind } from './observed.ts';
 import { type Said, wait } from './status.ts';
 
@@ -32,7 +32,7 @@ export function runJob(
         job.result ?? onFailure('NoRestoreReported', 'The Job ended without error, but reported no result.')
       );
     case 'failed':
-      return onFailure(job.reason, `${job.message}${hintOn(restore, job.message)}`);
+      return onFailure(job.reason, `${job.message}${hintOn(restore, job)}`);
     case 'active': {
       const { startDeadlineSeconds } = restore.spec;
       const startBy =
@@ -81,8 +81,16 @@ const CONCERNS_USER = /\b(EACCES|EPERM)\b|permission denied|not permitted|\brun 
 
 const COMMANDS = /--(commit|rollback|resume|discard)\b/;
 
-/** What km-backup's words mean on a cluster: which user a Job ran as, or how its commands are run on a claim. */
-function hintOn(restore: KmRestore, message: string): string {
+/** What km-backup's words mean on a cluster: which volume is too small, which user a Job ran as, how its commands are run. */
+function hintOn(restore: KmRestore, { reason, message }: { reason: string; message: string }): string {
+  // Not that of the node's disk, to which a copy is fetched.
+  if (reason === 'NoSpace' && message.includes(TARGET_MOUNT)) {
+    const { persistentVolumeClaim, newClaim, scratch } = restore.spec.target;
+    if (persistentVolumeClaim)
+      return ` It is the volume of PersistentVolumeClaim ${persistentVolumeClaim.claimName}.`;
+    const field = newClaim ? 'spec.target.newClaim.size' : 'scratch.size';
+    return ` The volume was made for this restore: ask for more than ${(newClaim ?? scratch)?.size} in ${field}.`;
+  }
   if (COMMANDS.test(message)) {
     return ' An earlier KmRestore that was deleted may have left this. deploy/examples/restore-job.yaml runs these commands on the claim.';
   }
