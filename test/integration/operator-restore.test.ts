@@ -16,9 +16,13 @@ const fromLocation = {
 };
 
 /** A succeeded backup, a Deployment that uses its claim, and pods that end with a report. */
-async function prepared(scene: OperatorScene, { pods = true } = {}): Promise<void> {
-  const report = (pod: KubeObject): StubReport => {
+async function prepared(
+  scene: OperatorScene,
+  { pods = true, loses = (_pod: KubeObject): boolean => false } = {},
+): Promise<void> {
+  const report = (pod: KubeObject): StubReport | undefined => {
     const component = pod.metadata.labels?.[LABELS.component] ?? '';
+    if (loses(pod)) return undefined;
     return component === 'backup' ? { exitCode: 0, result: cleanResult(ARCHIVE) } : restoreReport(component);
   };
   if (pods) await scene.kubelet(report);
@@ -70,6 +74,31 @@ async function create(scene: OperatorScene, name: string, spec: object): Promise
       ...spec,
     },
   });
+}
+
+const deletePod = (scene: OperatorScene, name: string, gracePeriodSeconds: number) =>
+  scene.client.request({
+    method: 'DELETE',
+    path: `/api/v1/namespaces/${scene.namespace}/pods/${name}`,
+    body: { gracePeriodSeconds },
+  });
+
+/** The pod runs on a node that no longer answers, and is evicted from there: it stays, being deleted. */
+async function runOnLostNode(scene: OperatorScene, name: string): Promise<void> {
+  await scene.client.request({
+    method: 'POST',
+    path: `/api/v1/namespaces/${scene.namespace}/pods/${name}/binding`,
+    body: { metadata: { name }, target: { kind: 'Node', name: 'lost' } },
+  });
+  const startedAt = new Date().toISOString();
+  const state = { running: { startedAt } };
+  await scene.podStatus(name, {
+    phase: 'Running',
+    startTime: startedAt,
+    conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' }],
+    containerStatuses: [{ name: 'km-backup', image: 'i', imageID: '', ready: true, restartCount: 0, state }],
+  });
+  await deletePod(scene, name, 60);
 }
 
 const ended = (scene: OperatorScene, name: string): Promise<KmRestore> =>
@@ -205,6 +234,46 @@ describe('a KmRestore against a real API server', () => {
       expect(status).toMatchObject({ phase: 'Pending', reason: 'FindingCopy' });
       expect(status?.message).toContain(message);
       expect(status?.message).toContain('key identity of Secret restore-key');
+      expect(await replicasOf(scene)).toBe(REPLICAS);
+    }),
+  );
+
+  it(
+    'goes on when the nodes of its pods are lost, and starts nothing before their pods are gone',
+    inScene(async (scene) => {
+      const lost = new Map<string | undefined, string>();
+      /** The first pod of each Job. */
+      const loses = ({ metadata: { uid, labels } }: KubeObject) => {
+        const component = labels?.[LABELS.component];
+        if (!lost.has(component)) lost.set(component, uid);
+        return lost.get(component) === uid;
+      };
+      await prepared(scene, { loses });
+      await scene.operator();
+      await backedUp(scene);
+      await create(scene, 'back', {});
+      for (const component of ['stage', 'swap']) {
+        const labelSelector = `${LABELS.restore}=back,${LABELS.component}=${component}`;
+        const pods = () => scene.all.pods.list(scene.namespace, { labelSelector });
+        const { items } = await eventually(
+          pods,
+          (list) => list.items.length === 1,
+          () => `the pod of ${component}`,
+        );
+        const [pod] = items;
+        await runOnLostNode(scene, pod!.metadata.name);
+        await eventually(
+          pods,
+          (list) => list.items[0]?.metadata.deletionTimestamp !== undefined,
+          () => 'the deletion',
+        );
+        const { status } = await scene.all.restores.get(scene.namespace, 'back');
+        expect([status?.phase, await replicasOf(scene)]).toEqual(['Restoring', 0]);
+        // As a person does who knows that the node is gone.
+        await deletePod(scene, pod!.metadata.name, 0);
+      }
+      const { status } = await ended(scene, 'back');
+      expect(status).toMatchObject({ phase: 'Succeeded', stopped: [{ restored: true }] });
       expect(await replicasOf(scene)).toBe(REPLICAS);
     }),
   );

@@ -1,7 +1,7 @@
 /** Stages the tree, swaps it in, takes it out again. Pure. */
 import { ANNOTATIONS } from '../../api/names.ts';
 import type { KmRestoreStatus } from '../../api/restore.ts';
-import { NOTHING, type Plan } from '../plan.ts';
+import { NOTHING, type Plan, type Step } from '../plan.ts';
 import { fromTime, toTime } from '../time.ts';
 import type { RestoreJobSettings } from './jobs.ts';
 import type { ObservedRestore } from './observed.ts';
@@ -167,9 +167,15 @@ export const discardStaged: Rung = (observed, settings, nowMs) => {
     return { steps: [{ kind: 'deleteJob', target: underWay.target }], requeueAtMs: nowMs + 1_000 };
   }
   if (!inPlace(restore)) {
-    return targetClaim?.state === 'exists' && targetClaim.ours
-      ? { steps: [{ kind: 'deleteClaim', target: targetClaim.target }], requeueAtMs: nowMs + 1_000 }
-      : undefined;
+    if (targetClaim?.state !== 'exists' || !targetClaim.ours) return undefined;
+    // A claim stays as long as a pod names it, even one that has ended. What the pods said is in the status.
+    const ended = [...jobs.values()].flatMap((job): Step[] =>
+      job.state === 'none' ? [] : [{ kind: 'deleteJob', target: job.target }],
+    );
+    return {
+      steps: [...ended, { kind: 'deleteClaim', target: targetClaim.target }],
+      requeueAtMs: nowMs + 1_000,
+    };
   }
   // A Job that was deleted may have left what it had unpacked, unless its pod never started.
   const begun = phase === 'Restoring' || (stage !== undefined && stage.state !== 'none');
