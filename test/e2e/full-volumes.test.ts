@@ -76,7 +76,7 @@ it('in place: says how much is missing, leaves the live data as it is and starts
   );
   expect(status).toMatchObject({ phase: 'Failed', reason: 'NoSpace' });
   expect(status.message).toMatch(
-    /needs about 3\d{7} bytes in addition to the old state, and 1\d{7} are free/,
+    /needs about 3\d{7} bytes in addition to the old state, and 2\d{7} are free/,
   );
   expect(status.message).toContain('It is the volume of PersistentVolumeClaim data.');
   expect(status.message).toContain('The target was not changed.');
