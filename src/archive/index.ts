@@ -28,7 +28,7 @@ export { encodeEntry } from './format/entry-line.ts';
 export type { Member, Summary } from './format/manifest.ts';
 export { compressPiece, joinManifest, type ManifestPiece, manifestPieces } from './format/manifest-pieces.ts';
 export { readMemberLines, readSummary } from './format/manifest-reader.ts';
-export type { Sink } from './format/manifest-writer.ts';
+export { manifestTail, type Sink } from './format/manifest-writer.ts';
 export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
 export {

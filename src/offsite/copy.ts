@@ -6,6 +6,7 @@ import {
   ArchiveError,
   compressPiece,
   manifestPieces,
+  manifestTail,
   readCompressedMember,
   readMemberLines,
   readSummary,
@@ -17,7 +18,7 @@ import type { Sealer } from './age.ts';
 import { addToCatalog } from './catalog.ts';
 import { unmarkDead } from './dead-packs.ts';
 import { indexKey, listKey, packName, packsPrefix } from './keys.ts';
-import { appendRun, encodeList, type Run } from './list-file.ts';
+import { appendRun, bytesOf, encodeList, type Run } from './list-file.ts';
 import type { Location } from './location.ts';
 import { IndexWriter, MemberDigests } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
@@ -181,6 +182,10 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
       appendRun(manifestRuns, run);
       index.add(digest, run.length);
     }
+    const tail = manifestTail(summary, bytesOf(manifestRuns));
+    const tailDigest = digestOfPiece(digests, tail);
+    appendRun(manifestRuns, uploader.placeOf(tailDigest) ?? (await uploader.add(tailDigest, tail)));
+    index.add(tailDigest, tail.length);
     await uploader.finish();
   } catch (error) {
     await uploader.abandon();

@@ -47,7 +47,7 @@ export async function fetchArchive(options: FetchOptions, file: string): Promise
   const partial = path.join(path.dirname(file), `.km-backup-fetch-${randomBytes(8).toString('hex')}`);
   const partialManifest = `${partial}.manifest`;
   try {
-    await fetchManifest(options, list, partialManifest);
+    await fetchOriginalManifest(options, list, partialManifest);
     await writePieces(options, list, partial);
     if ((await sha256Of(partial)) !== list.sha256) {
       throw new ArchiveError(
@@ -112,7 +112,6 @@ function localError(error: unknown, file: string): unknown {
 function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, manifest: string): Summary {
   const summary = readSummary(manifest);
   if (summary?.sha256 === list.sha256 && summary.sizeBytes === list.sizeBytes) return summary;
-  fs.rmSync(manifest, { force: true });
   throw new ArchiveError(
     'ArchiveCorrupt',
     `${location.url}: the manifest of ${archive} belongs to another archive. It was exchanged. Use another copy.`,
@@ -120,58 +119,85 @@ function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, m
 }
 
 /**
- * Writes the manifest of a copy to a new file.
- * @throws {ArchiveError} ArchiveCorrupt when it is that of another archive; PackMissing, IdentityMismatch.
+ * Writes the manifest of a copy to a new file. It says the same as the manifest that was copied, in other bytes.
+ * @throws {ArchiveError} ArchiveCorrupt when it is damaged or that of another archive; PackMissing, IdentityMismatch.
  */
 export async function fetchManifest(
   options: FetchOptions,
   list: ArchiveList,
   file: string,
 ): Promise<Summary> {
-  await writeManifest(options, list, file);
-  return checkManifest(options, list, file);
-}
-
-async function writeManifest(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
-  const fd = fs.openSync(file, 'wx', 0o640);
-  const sink = {
-    position: 0,
-    append(bytes: Uint8Array) {
-      writeAll(fd, bytes, this.position);
-      this.position += bytes.length;
-    },
-  };
   try {
-    if (list.manifestParts === 0) await joinPieces(options, list, `${file}.pieces`, sink);
-    else
+    await writing(file, async (sink) => {
       for await (const part of readManifestParts(options.location, list, options.opener)) sink.append(part);
-    fs.fsyncSync(fd);
+      // The tail is read first where its pack has been used before: each piece has its place.
+      const start = sink.position;
+      await readPieces(options, list, piecesOf(list.manifestRuns), ({ position }, bytes) =>
+        sink.write(bytes, start + position),
+      );
+    });
+    return checkManifest(options, list, file);
   } catch (error) {
     fs.rmSync(file, { force: true });
-    throw error;
-  } finally {
-    fs.closeSync(fd);
+    throw damagedManifest(error, options);
   }
 }
 
-/** @param pieces path of a file to put the pieces into; removed at the end */
-async function joinPieces(options: FetchOptions, list: ArchiveList, pieces: string, to: Sink): Promise<void> {
-  const fd = fs.openSync(pieces, 'wx', 0o600);
+/** The same, in the bytes that were copied: for whoever compares their digest. @throws {ArchiveError} as above */
+export async function fetchOriginalManifest(
+  options: FetchOptions,
+  list: ArchiveList,
+  file: string,
+): Promise<Summary> {
+  if (list.manifestRuns.length === 0) return await fetchManifest(options, list, file);
+  const pieces = `${file}.pieces`;
   try {
-    await readPieces(options, list, piecesOf(list.manifestRuns), ({ position }, bytes) =>
-      writeAll(fd, bytes, position),
-    );
-    await joinManifest(pieces, to);
+    const summary = await fetchManifest(options, list, pieces);
+    await writing(file, (sink) => joinManifest(pieces, sink));
+    return summary;
   } catch (error) {
-    if (!(error instanceof ArchiveError) || error.reason !== 'ManifestInvalid') throw error;
-    throw new ArchiveError(
-      'ArchiveCorrupt',
-      `${options.location.url}: the manifest of ${options.archive} is damaged. A pack was altered or exchanged. Use another copy.`,
-      { cause: error },
-    );
+    fs.rmSync(file, { force: true });
+    throw damagedManifest(error, options);
+  } finally {
+    fs.rmSync(pieces, { force: true });
+  }
+}
+
+function damagedManifest(error: unknown, { location, archive }: FetchOptions): unknown {
+  if (!(error instanceof ArchiveError) || error.reason !== 'ManifestInvalid') return error;
+  return new ArchiveError(
+    'ArchiveCorrupt',
+    `${location.url}: the manifest of ${archive} is damaged. A pack was altered or exchanged. Use another copy.`,
+    { cause: error },
+  );
+}
+
+/** A new file that is written to, and synced at the end. */
+class NewFile implements Sink {
+  position = 0;
+  readonly #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.write(bytes, this.position);
+    this.position += bytes.length;
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    writeAll(this.#fd, bytes, position);
+  }
+}
+
+async function writing(file: string, write: (to: NewFile) => Promise<void>): Promise<void> {
+  const fd = fs.openSync(file, 'wx', 0o640);
+  try {
+    await write(new NewFile(fd));
+    fs.fsyncSync(fd);
   } finally {
     fs.closeSync(fd);
-    fs.rmSync(pieces, { force: true });
   }
 }
 

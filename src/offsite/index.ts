@@ -2,7 +2,14 @@
 
 export { generateKeyPair, Opener, Sealer } from './age.ts';
 export { type CopyOptions, type CopyProgress, type CopyReport, copyArchive } from './copy.ts';
-export { type FetchOptions, fetchArchive, fetchManifest, fetchMembers, findList } from './fetch.ts';
+export {
+  type FetchOptions,
+  fetchArchive,
+  fetchManifest,
+  fetchMembers,
+  fetchOriginalManifest,
+  findList,
+} from './fetch.ts';
 export type { ArchiveList } from './list-file.ts';
 export type { Location } from './location.ts';
 export {

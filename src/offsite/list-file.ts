@@ -29,7 +29,7 @@ export interface ArchiveList {
   /** Bytes of each pack's object, by its file name: what `verify` compares. */
   readonly packBytes: ReadonlyMap<string, number>;
   readonly runs: readonly Run[];
-  /** The same for the pieces of the manifest. */
+  /** The same for the manifest: its pieces and its tail. */
   readonly manifestRuns: readonly Run[];
 }
 
@@ -90,7 +90,7 @@ export function parseList(text: string, where: string): ArchiveList {
     else if (entry && Object.hasOwn(HEADER, entry[1]!)) header[entry[1]!] = JSON.parse(entry[2]!);
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
   }
-  const total = runs.reduce((sum, { length }) => sum + length, 0);
+  const total = bytesOf(runs);
   if (!isHeader(header)) throw malformed(where, 'its header is incomplete');
   const { sizeBytes } = header;
   if (total !== sizeBytes) throw malformed(where, `its lines add up to ${total} bytes, not ${sizeBytes}`);
@@ -110,6 +110,8 @@ function parseRun(line: string, where: string): Run {
 function malformed(where: string, what: string): ArchiveError {
   return new ArchiveError('ArchiveCorrupt', `${where} is not a valid list: ${what}.`);
 }
+
+export const bytesOf = (runs: readonly Run[]): number => runs.reduce((sum, { length }) => sum + length, 0);
 
 /** Adds a run, joined with the one before where they adjoin. */
 export function appendRun(runs: Run[], next: Run): void {

@@ -81,6 +81,15 @@ export function isPlainTail(line: string, identityLength: number): boolean {
 const plainTail = /,"sha256":"[0-9a-f]{64}"\}$/y;
 const PLAIN_TAIL_LENGTH = ',"sha256":""}'.length + 64;
 
+/** The path of an entry's line, where it stands there without escapes; undefined elsewhere: parse the line. */
+export function plainPathOf(line: string): ByteString | undefined {
+  if (!line.startsWith(PATH)) return undefined;
+  const path = line.slice(PATH.length, line.indexOf('"', PATH.length));
+  return plain.test(path) ? (path as ByteString) : undefined;
+}
+
+const PATH = '{"path":"';
+
 /**
  * Parses and checks one entry's line. By hand, because there may be millions, and loading a schema library takes
  * longer than a small backup.

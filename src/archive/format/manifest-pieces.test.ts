@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Member, Summary } from './manifest.ts';
+import { ManifestFrames } from './manifest-frames.ts';
 import { compressPiece, joinManifest, manifestPieces } from './manifest-pieces.ts';
-import { ManifestWriter, type Sink } from './manifest-writer.ts';
+import { readMemberLines, readSummary } from './manifest-reader.ts';
+import { ManifestWriter, manifestTail, type Sink } from './manifest-writer.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -33,7 +34,11 @@ interface Made {
 }
 
 /** Writes a manifest with a member for each of these. */
-function write(members: readonly Made[]): { readonly file: string; readonly bytes: Buffer } {
+function write(members: readonly Made[]): {
+  readonly file: string;
+  readonly bytes: Buffer;
+  readonly summary: Summary;
+} {
   const sink = new MemorySink();
   const writer = new ManifestWriter(sink);
   let offset = 0;
@@ -72,7 +77,13 @@ function write(members: readonly Made[]): { readonly file: string; readonly byte
   const bytes = Buffer.concat(sink.bytes);
   const file = path.join(folder, 'manifest');
   fs.writeFileSync(file, bytes);
-  return { file, bytes };
+  return { file, bytes, summary };
+}
+
+/** What a copy stores of it: the pieces, and the tail. */
+async function framesOf(file: string, summary: Summary): Promise<Buffer[]> {
+  const frames = (await Array.fromAsync(manifestPieces(file))).map(({ text }) => compressPiece(text));
+  return [...frames, manifestTail(summary, Buffer.concat(frames).length)];
 }
 
 const made = fc.record({
@@ -84,16 +95,28 @@ const made = fc.record({
 test('a manifest comes back from its pieces bit for bit', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(made, { maxLength: 300 }), async (members) => {
-      const { file, bytes } = write(members);
+      const { file, bytes, summary } = write(members);
       const pieces = path.join(folder, 'pieces');
-      const frames = (await Array.fromAsync(manifestPieces(file))).map(({ text }) => compressPiece(text));
-      fs.writeFileSync(pieces, Buffer.concat(frames));
+      fs.writeFileSync(pieces, Buffer.concat(await framesOf(file, summary)));
       const sink = new MemorySink();
       await joinManifest(pieces, sink);
       expect(Buffer.concat(sink.bytes).equals(bytes)).toBe(true);
     }),
     { numRuns: 40 },
   );
+});
+
+test('the pieces and the tail are a manifest, too', async () => {
+  const { file, summary } = write(
+    Array.from({ length: 500 }, (_, at) => ({ name: `n${at}`, size: at + 1, files: 3 })),
+  );
+  const original = await Array.fromAsync(readMemberLines(file));
+  const pieces = path.join(folder, 'pieces');
+  fs.writeFileSync(pieces, Buffer.concat(await framesOf(file, summary)));
+  expect(readSummary(pieces)).toEqual(summary);
+  expect(await Array.fromAsync(readMemberLines(pieces))).toEqual(original);
+  using frames = new ManifestFrames(pieces);
+  expect(frames.length).toBeGreaterThan(5);
 });
 
 test('the pieces of its members are all of them, in order', async () => {
@@ -106,7 +129,7 @@ test('the pieces of its members are all of them, in order', async () => {
   expect(pieces.length).toBeGreaterThan(5);
 });
 
-test('a member of another size changes its own piece and the summary, though all that follow move', async () => {
+test('a member of another size changes its own piece, though all that follow move', async () => {
   const members = Array.from({ length: 2_000 }, (_, at) => ({ name: `n${at}`, size: 1_000 + at, files: 5 }));
   const textsOf = async (some: readonly Made[]) =>
     (await Array.fromAsync(manifestPieces(write(some).file))).map(({ text }) => text.toString());
@@ -114,8 +137,7 @@ test('a member of another size changes its own piece and the summary, though all
   const after = await textsOf(members.with(700, { name: 'n700', size: 5, files: 5 }));
   const changed = after.filter((text) => !before.has(text));
   // Its piece may be cut in two or joined with the next one.
-  expect(changed.length).toBeLessThanOrEqual(3);
-  expect(changed.at(-1)).toMatch(/^\{"summary"/);
+  expect([changed.length > 0, changed.length <= 2]).toEqual([true, true]);
 });
 
 test.each<[string, (frames: readonly Buffer[]) => Buffer, RegExp]>([
@@ -125,11 +147,10 @@ test.each<[string, (frames: readonly Buffer[]) => Buffer, RegExp]>([
   ['are nothing', () => Buffer.alloc(0), /no summary|not a valid manifest/],
   ['are altered', (frames) => Buffer.concat(frames).fill(7, 200, 220), /not a valid manifest/],
 ])('pieces that %s are refused', async (_, change, message) => {
-  const { file } = write(
+  const { file, summary } = write(
     Array.from({ length: 300 }, (__, at) => ({ name: `n${at}`, size: at + 1, files: 3 })),
   );
-  const frames = (await Array.fromAsync(manifestPieces(file))).map(({ text }) => compressPiece(text));
-  expect(zstdDecompressSync(frames.at(-1)!).toString()).toMatch(/^\{"summary"/);
+  const frames = await framesOf(file, summary);
   const pieces = path.join(folder, 'damaged');
   fs.writeFileSync(pieces, change(frames));
   await expect(joinManifest(pieces, new MemorySink())).rejects.toThrow(message);

@@ -19,34 +19,26 @@ export interface ManifestPiece {
 const PIECE_BYTES = 32 * 1024;
 
 /**
- * The last piece holds the summary alone.
+ * All but the summary. Compressed and laid end to end, with `manifestTail`, they are a manifest, too.
  * @throws {ArchiveError} as `readMemberLines`
  */
 export async function* manifestPieces(manifest: string): AsyncGenerator<ManifestPiece> {
   let lines: string[] = [];
   let members: Member[] = [];
   let length = 0;
-  let isFull = false;
-  const all = readMemberLines(manifest);
-  for (;;) {
-    const { done, value } = await all.next();
-    if (isFull || (done && length > 0)) {
-      yield { text: Buffer.from(lines.join('')), members };
-      lines = [];
-      members = [];
-      length = 0;
-    }
-    if (done) {
-      yield { text: Buffer.from(`${JSON.stringify({ summary: value })}\n`), members: [] };
-      return;
-    }
-    const { offset: _, ...member } = value.member;
-    const text = `${JSON.stringify({ member })}\n${joinLines(value.lines)}`;
+  for await (const { member, lines: entries } of readMemberLines(manifest)) {
+    const { offset: _, ...rest } = member;
+    const text = `${JSON.stringify({ member: rest })}\n${joinLines(entries)}`;
     lines.push(text);
-    members.push(value.member);
+    members.push(member);
     length += text.length;
-    isFull = length >= FRAME_BYTES || endsPiece(value.member, text.length);
+    if (length < FRAME_BYTES && !endsPiece(member, text.length)) continue;
+    yield { text: Buffer.from(lines.join('')), members };
+    lines = [];
+    members = [];
+    length = 0;
   }
+  if (length > 0) yield { text: Buffer.from(lines.join('')), members };
 }
 
 /** Whether a piece ends after this member: the longer its text, the likelier. */
@@ -58,8 +50,8 @@ function endsPiece({ sha256 }: Member, length: number): boolean {
 export const compressPiece = (text: Uint8Array): Buffer => zstdFrame(text, LEVEL);
 
 /**
- * Writes the manifest that was cut into pieces: the same bytes, if the same zstd writes them.
- * @param pieces path of a file with the compressed pieces, end to end
+ * Writes the manifest that was cut into pieces as it was: the same bytes, if the same zstd writes them.
+ * @param pieces path of a file with the compressed pieces and the tail, end to end
  * @throws {ArchiveError} as `readMemberLines`
  */
 export async function joinManifest(pieces: string, to: Sink): Promise<void> {

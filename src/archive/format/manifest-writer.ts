@@ -12,6 +12,15 @@ function frame(text: string): Buffer {
   return zstdFrame(Buffer.from(text), LEVEL);
 }
 
+/** What a manifest ends with. @param position bytes before it */
+export function manifestTail(summary: Summary, position: number): Buffer {
+  const footer = Buffer.alloc(FOOTER_BYTES);
+  footer.writeUInt32LE(FOOTER_MAGIC, 0);
+  footer.writeUInt32LE(8, 4);
+  footer.writeBigUInt64LE(BigInt(position), 8);
+  return Buffer.concat([frame(`${JSON.stringify({ summary })}\n`), footer]);
+}
+
 /** What a manifest is written to: a file that grows at its end. */
 export interface Sink {
   readonly position: number;
@@ -37,12 +46,7 @@ export class ManifestWriter {
 
   finish(summary: Summary): void {
     this.#flush();
-    const footer = Buffer.alloc(FOOTER_BYTES);
-    footer.writeUInt32LE(FOOTER_MAGIC, 0);
-    footer.writeUInt32LE(8, 4);
-    footer.writeBigUInt64LE(BigInt(this.#sink.position), 8);
-    this.#sink.append(frame(`${JSON.stringify({ summary })}\n`));
-    this.#sink.append(footer);
+    this.#sink.append(manifestTail(summary, this.#sink.position));
   }
 
   #push(text: string): void {

@@ -1,8 +1,10 @@
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, display, fromText, ROOT } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
+import { parseEntryLine, plainPathOf } from '../format/entry-line.ts';
 import { normalizeName } from '../format/entry-name.ts';
-import type { Member } from '../format/manifest.ts';
+import type { Member, MemberLines } from '../format/manifest.ts';
+import { manifestNameOf } from '../format/names.ts';
 
 /** What has to be read and written to extract chosen paths. */
 export interface ExtractPlan {
@@ -17,7 +19,7 @@ export interface ExtractPlan {
 }
 
 /** Reads the manifest from its start, each time it is called. */
-type ReadMembers = () => AsyncIterable<{ readonly member: Member; readonly entries: readonly Entry[] }>;
+type ReadMembers = () => AsyncIterable<MemberLines>;
 
 /**
  * The entries that the paths choose: each of these, and everything below it. A chosen name of a hard-linked file whose
@@ -29,19 +31,21 @@ export async function planExtract(
   paths: ReadonlySet<ByteString>,
   read: ReadMembers,
 ): Promise<ExtractPlan> {
+  const manifest = manifestNameOf(archive);
   const above = ancestorsOf(paths);
   const missing = new Set(paths);
   const chosen = new Map<ByteString, Entry>();
   const parents: Entry[] = [];
   const members = new Members();
-  for await (const { member, entries } of read()) {
+  const matters = (path: ByteString) => isChosen(paths, path) || above.has(path);
+  for await (const { member, lines } of read()) {
     members.next(member);
-    for (const entry of entries) {
+    for (const entry of entriesOf(lines, matters, manifest)) {
       missing.delete(entry.path);
       if (isChosen(paths, entry.path)) {
         chosen.set(entry.path, entry);
         members.want();
-      } else if (above.has(entry.path) && entry.type === 'directory') parents.push(entry);
+      } else if (entry.type === 'directory') parents.push(entry);
     }
   }
   if (missing.size > 0) {
@@ -56,15 +60,30 @@ export async function planExtract(
 
   // Another reading, because the content comes before the name that was chosen.
   const all = new Members();
-  for await (const { member, entries } of read()) {
+  const isContent = (path: ByteString) => firstNames.has(path) || outputs.has(path);
+  for await (const { member, lines } of read()) {
     all.next(member);
-    for (const entry of entries) {
+    for (const entry of entriesOf(lines, isContent, manifest)) {
       const name = firstNames.get(entry.path);
       if (name !== undefined) outputs.set(entry.path, { ...entry, path: name });
-      if (name !== undefined || outputs.has(entry.path)) all.want();
+      all.want();
     }
   }
   return { members: all.wanted, outputs, links, parents };
+}
+
+/** The entries whose path matters; the lines of most others are not parsed. */
+function* entriesOf(
+  lines: readonly string[],
+  matters: (path: ByteString) => boolean,
+  where: string,
+): Generator<Entry> {
+  for (const line of lines) {
+    const path = plainPathOf(line);
+    if (path !== undefined && !matters(path)) continue;
+    const entry = parseEntryLine(line, where);
+    if (matters(entry.path)) yield entry;
+  }
 }
 
 /** Splits what is chosen into what the tar brings and links among it. */

@@ -6,7 +6,7 @@ import { ArchiveError, readError, writeError } from '../errors.ts';
 import { type ByteString, ROOT, toPath } from '../format/byte-string.ts';
 import type { Entry } from '../format/entry.ts';
 import type { Member } from '../format/manifest.ts';
-import { readManifest } from '../format/manifest-reader.ts';
+import { readMemberLines } from '../format/manifest-reader.ts';
 import { readMember } from '../format/members.ts';
 import { type Compression, manifestNameOf } from '../format/names.ts';
 import { openFile } from '../format/open-file.ts';
@@ -83,7 +83,7 @@ export async function membersOfPaths(
 }
 
 async function* members(file: string, signal: AbortSignal | undefined) {
-  for await (const member of readManifest(manifestNameOf(file))) {
+  for await (const member of readMemberLines(manifestNameOf(file))) {
     signal?.throwIfAborted();
     yield member;
   }

@@ -26,7 +26,7 @@ export async function findCopy(url: string, flags: CopyFlags, context: CliContex
     }
   }
   // Also proves that the identity reads it.
-  using view = await LocalView.of(copy, 'manifest');
+  using view = await LocalView.of(copy, 'manifest', { isPinned: true });
   const { sha256, sizeBytes, startedAt } = copy.list;
   const owner = await ownerOfMost(view.archive, signal);
   const size = formatBytes(sizeBytes);

@@ -9,6 +9,7 @@ import {
   fetchArchive,
   fetchManifest,
   fetchMembers,
+  fetchOriginalManifest,
 } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { type ChosenCopy, chosenAt } from './choose-copy.ts';
@@ -46,14 +47,15 @@ export class LocalView implements Disposable {
   static async of(
     { options, list }: ChosenCopy,
     part: Part,
-    { workDirectory = tmpdir(), progress }: ViewOptions = {},
+    { workDirectory = tmpdir(), progress, isPinned = false }: ViewOptions = {},
   ): Promise<LocalView> {
     const directory = workDirectoryIn(workDirectory);
     const view = new LocalView(directory, path.join(directory, options.archive));
     try {
       if (part === 'whole') await fetchArchive({ ...options, progress }, view.archive);
       else {
-        await fetchManifest(options, list, `${view.archive}.manifest`);
+        const fetch = isPinned ? fetchOriginalManifest : fetchManifest;
+        await fetch(options, list, `${view.archive}.manifest`);
         if (typeof part === 'function') await view.#fetchNeeded(options, list, part, progress);
         else {
           const members = part === 'manifest' ? [] : await membersOfPaths(view.archive, part, options.signal);
@@ -102,6 +104,8 @@ export async function viewAt(
 
 export interface ViewOptions {
   readonly workDirectory?: string | undefined;
+  /** The digest of the manifest is looked at, so it must have the bytes that were copied. */
+  readonly isPinned?: boolean;
   /** Of the bytes that are fetched. */
   readonly progress?: (bytes: number, ofBytes: number) => void;
 }

@@ -280,6 +280,8 @@ async function fetchPart(
   }
   return await View.of(copy, part, {
     workDirectory: flags.workDir,
+    // The digest of a plan covers it, too.
+    isPinned: true,
     progress: (bytes, ofBytes) =>
       progress.update({ phase: 'fetching', files: 0, ofFiles: undefined, bytes, ofBytes }),
   });
