@@ -44,6 +44,7 @@ export const ROOMS: readonly Room[] = [
     path: 'schedule',
     what: 'cron and interval arithmetic: next, due, missed',
     imports: [],
+    packages: ['cron-parser'],
     pure: true,
   },
   { path: 'retention', what: 'which archives to keep, and why', imports: [], pure: true },

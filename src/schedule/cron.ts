@@ -1,6 +1,6 @@
+import { CronExpressionParser } from 'cron-parser';
 import { whyDateNeverComes } from './calendar.ts';
 import type { CronCadence } from './cron-cadence.ts';
-import { valuesOfItem } from './cron-field.ts';
 import { expandHashed } from './hashed-field.ts';
 import { isTimeZone } from './time-zone.ts';
 
@@ -60,8 +60,6 @@ function refuseUnsupported(expression: string): string | undefined {
   return undefined;
 }
 
-type Five<T> = readonly [T, T, T, T, T];
-
 function isStar(text: string): boolean {
   return text === '*' || text === '*/1';
 }
@@ -69,16 +67,24 @@ function isStar(text: string): boolean {
 const MAX_REMEMBERED = 4096;
 const remembered = new Map<string, readonly number[]>();
 
-/** The values of one field. Remembered: of thousands of schedules, most have the same few. */
-function valuesOf(text: string, index: number): readonly number[] {
-  const key = `${index} ${text}`;
+/** One item of a list in one field. Cached: the library takes a millisecond, and the same few items recur. */
+function valuesOfItem(part: string, index: number): readonly number[] {
+  const key = `${index} ${part}`;
   const known = remembered.get(key);
   if (known) return known;
-  const values = text.split(',').flatMap((part) => valuesOfItem(part, index));
-  const sorted = [...new Set(values)].sort((a, b) => a - b);
+  const alone = fields.map((_, position) => (position === index ? part : '*')).join(' ');
+  const parsed = CronExpressionParser.parse(alone, { tz: 'UTC' }).fields;
+  const list = [parsed.minute, parsed.hour, parsed.dayOfMonth, parsed.month, parsed.dayOfWeek][index]!.values;
+  const values = list.map((value) => (index === 4 ? Number(value) % 7 : Number(value)));
   if (remembered.size >= MAX_REMEMBERED) remembered.clear();
-  remembered.set(key, sorted);
-  return sorted;
+  remembered.set(key, values);
+  return values;
+}
+
+/** Item by item, because the library rejects repeated values (`0,7`, `1-5,3`). */
+function valuesOf(text: string, index: number): number[] {
+  const values = text.split(',').flatMap((part) => valuesOfItem(part, index));
+  return [...new Set(values)].sort((a, b) => a - b);
 }
 
 /**
@@ -120,13 +126,19 @@ export function parseCron(
       return fail(`has a bad ${fields[index]!.name} field: ${(error as Error).message}`);
     }
   }
-  let expanded: readonly (readonly number[])[];
+  let expanded: number[][];
   try {
     expanded = plain.map((text, index) => valuesOf(text, index));
   } catch (error) {
-    return fail((error as Error).message);
+    return fail(`is not valid: ${(error as Error).message}`);
   }
-  const [minutes, hours, daysOfMonth, months, daysOfWeek] = expanded as unknown as Five<readonly number[]>;
+  const [minutes, hours, daysOfMonth, months, daysOfWeek] = expanded as [
+    number[],
+    number[],
+    number[],
+    number[],
+    number[],
+  ];
   const cadence: CronCadence = {
     kind: 'cron',
     expression: trimmed,
