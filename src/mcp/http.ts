@@ -22,6 +22,8 @@ export interface HttpSettings {
 }
 
 const PATH = '/mcp';
+/** As the SDK, which also counts bodies that do not say their length. */
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
 /** A token that nobody guesses: 32 characters of hex are 128 bits. */
 export const SHORTEST_TOKEN = 32;
 
@@ -48,6 +50,11 @@ export async function serveOnHttp(
   };
   const handle = toNodeHandler({ fetch }, { onerror });
   const server = createServer((request, response) => {
+    if (Number(request.headers['content-length']) > MAX_BODY_BYTES) {
+      // After its end: a client that still writes when the connection closes does not see the answer.
+      request.resume().once('end', () => response.writeHead(413).end('The request is too large.\n'));
+      return;
+    }
     // Each request that reaches a server has both.
     const { method = '', url = '' } = request;
     void handle(Object.assign(request, { method, url }), response);
