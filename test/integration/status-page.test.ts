@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import axe from 'axe-core';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type RunningServer, startHttpServer } from '../../src/health/index.ts';
 import { type Overview, overviewOfResources, type Records } from '../../src/overview/index.ts';
@@ -47,6 +47,11 @@ async function open(
   return { page, complaints };
 }
 
+/** Clicks on what leads to another page, and waits until all of that is there. */
+async function follow(page: Page, what: Locator): Promise<void> {
+  await Promise.all([page.waitForEvent('load'), what.click()]);
+}
+
 const NOTHING: Complaints = { console: [], violations: [], requests: [], dialogs: [] };
 const DETAIL = '/?namespace=shop&schedule=orders-db';
 const texts = (page: Page, selector: string) => page.locator(selector).allInnerTexts();
@@ -80,7 +85,7 @@ describe('what the page shows', () => {
 
   test('one schedule, reached by its link: runs, sizes, copies', async () => {
     const { page, complaints } = await open(await serve(backupScene()));
-    await page.locator('table.schedules a', { hasText: 'orders-db' }).click();
+    await follow(page, page.locator('table.schedules a', { hasText: 'orders-db' }));
     expect(await page.locator('h1').textContent()).toBe('shop/orders-db');
     expect(await texts(page, 'h2')).toEqual([
       'What to know',
@@ -111,10 +116,10 @@ describe('what the page shows', () => {
     const address = await serve(backupScene());
     const { page } = await open(address, { javaScriptEnabled: false });
     await page.getByLabel('Find').fill('nospace elsewhere');
-    await page.getByRole('button', { name: 'Show' }).click();
+    await follow(page, page.getByRole('button', { name: 'Show' }));
     expect(await page.locator('.empty').textContent()).toContain('No schedule matches.');
     await page.getByLabel('Find').fill('nospace FULL');
-    await page.getByRole('button', { name: 'Show' }).click();
+    await follow(page, page.getByRole('button', { name: 'Show' }));
     expect(await texts(page, 'table.schedules td.name a')).toEqual(['shop/orders-db']);
     await page.goto(`${address}/?health=Suspended`);
     expect(await texts(page, 'table.schedules td.name a')).toEqual(['home/minecraft']);
@@ -145,10 +150,10 @@ describe('what the page shows', () => {
     const address = await serve(largeScene(1000));
     const { page, complaints } = await open(address);
     expect(await page.locator('table.schedules tbody tr').count()).toBe(200);
-    await page.getByRole('link', { name: 'Next page' }).click();
+    await follow(page, page.getByRole('link', { name: 'Next page' }));
     expect(await page.locator('.pages span').textContent()).toBe('Page 2 of 5');
     await page.getByLabel('Find').fill('volume-0777');
-    await page.getByRole('button', { name: 'Show' }).click();
+    await follow(page, page.getByRole('button', { name: 'Show' }));
     expect(await texts(page, 'table.schedules td.name a')).toEqual(['team-02/volume-0777']);
     expect(complaints).toEqual(NOTHING);
   });
@@ -204,7 +209,7 @@ describe('safety', () => {
     const { page, complaints } = await open(address);
     expect(await page.locator('table.schedules td.name a').first().textContent()).toContain('<script>');
     expect(await page.content()).not.toContain('\u202e');
-    await page.locator('table.schedules a', { hasText: 'orders-db' }).first().click();
+    await follow(page, page.locator('table.schedules a', { hasText: 'orders-db' }).first());
     expect(await page.locator('h1').textContent()).toContain('<script>alert(1)</script>');
     expect(await page.locator('form, img, iframe, object, embed').count()).toBe(0);
     await page.goto(`${address}/?q=${encodeURIComponent(hostile)}&namespace=${encodeURIComponent(hostile)}`);
