@@ -26,9 +26,9 @@ export { levels } from './format/compress.ts';
 export type { Entry, EntryType } from './format/entry.ts';
 export { encodeEntry } from './format/entry-line.ts';
 export type { Member, Summary } from './format/manifest.ts';
-export { compressPiece, joinManifest, type ManifestPiece, manifestPieces } from './format/manifest-pieces.ts';
+export { joinManifest, type ManifestPiece, manifestPieces } from './format/manifest-pieces.ts';
 export { readMemberLines, readSummary } from './format/manifest-reader.ts';
-export { manifestTail, type Sink } from './format/manifest-writer.ts';
+export { manifestFrame, manifestTail, type Sink } from './format/manifest-writer.ts';
 export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
 export {

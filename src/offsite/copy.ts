@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   ArchiveError,
-  compressPiece,
+  manifestFrame,
   manifestPieces,
   manifestTail,
   readCompressedMember,
@@ -18,7 +18,7 @@ import type { Sealer } from './age.ts';
 import { addToCatalog } from './catalog.ts';
 import { unmarkDead } from './dead-packs.ts';
 import { indexKey, listKey, packName, packsPrefix } from './keys.ts';
-import { appendRun, bytesOf, encodeList, type Run } from './list-file.ts';
+import { allRuns, appendRun, bytesOf, encodeList, type Run } from './list-file.ts';
 import type { Location } from './location.ts';
 import { IndexWriter, MemberDigests } from './member-index.ts';
 import { PackUploader } from './pack-uploader.ts';
@@ -178,7 +178,7 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
       signal?.throwIfAborted();
       const digest = digestOfPiece(digests, text);
       const place = reuse.manifest ? placeOf(digest) : uploader.placeOf(digest);
-      const run = place ?? (await uploader.add(digest, compressPiece(text)));
+      const run = place ?? (await uploader.add(digest, manifestFrame(text)));
       appendRun(manifestRuns, run);
       index.add(digest, run.length);
     }
@@ -193,7 +193,9 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   }
   signal?.throwIfAborted();
   for (const [pack, bytes] of uploader.packBytes) packSizes.set(pack, bytes);
-  const packBytes = new Map([...runs, ...manifestRuns].map(({ pack }) => [pack, packSizes.get(pack) ?? 0]));
+  const packBytes = new Map(
+    allRuns({ runs, manifestRuns }).map(({ pack }) => [pack, packSizes.get(pack) ?? 0]),
+  );
   await confirmReused(options, series, packBytes, uploader.packBytes);
   const put = (key: string, bytes: Uint8Array) =>
     location.put(key, bytes, { retainUntil: options.retainUntil });

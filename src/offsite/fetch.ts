@@ -71,19 +71,15 @@ export async function fetchArchive(options: FetchOptions, file: string): Promise
 }
 
 async function writePieces(options: FetchOptions, list: ArchiveList, file: string): Promise<void> {
-  const fd = fs.openSync(file, 'wx', 0o640);
-  try {
-    fs.ftruncateSync(fd, list.sizeBytes);
+  await writing(file, async (to) => {
+    to.truncate(list.sizeBytes);
     let done = 0;
     await readPieces(options, list, piecesOf(list.runs), ({ position }, bytes) => {
-      writeAll(fd, bytes, position);
+      to.write(bytes, position);
       done += bytes.length;
       options.progress?.(done, list.sizeBytes);
     });
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
+  });
 }
 
 /** Never replaces a file, where the file system has hard links. */
@@ -184,6 +180,11 @@ class NewFile implements Sink {
   append(bytes: Uint8Array): void {
     this.write(bytes, this.position);
     this.position += bytes.length;
+  }
+
+  /** Gives it a length. What is not written holds zeros. */
+  truncate(bytes: number): void {
+    fs.ftruncateSync(this.#fd, bytes);
   }
 
   write(bytes: Uint8Array, position: number): void {

@@ -45,7 +45,7 @@ export async function knownMembers(
   return known;
 }
 
-/** A manifest in more packs than this is stored anew: reading it takes a request or two for each. */
+/** A manifest in more packs than this is stored again as a whole: reading it takes a request or two for each. */
 const MANIFEST_PACKS = 16;
 
 /** What the next copy takes from packs that are there. */

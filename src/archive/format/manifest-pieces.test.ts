@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Member, Summary } from './manifest.ts';
 import { ManifestFrames } from './manifest-frames.ts';
-import { compressPiece, joinManifest, manifestPieces } from './manifest-pieces.ts';
+import { joinManifest, manifestPieces } from './manifest-pieces.ts';
 import { readMemberLines, readSummary } from './manifest-reader.ts';
-import { ManifestWriter, manifestTail, type Sink } from './manifest-writer.ts';
+import { ManifestWriter, manifestFrame, manifestTail, type Sink } from './manifest-writer.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -82,7 +82,7 @@ function write(members: readonly Made[]): {
 
 /** What a copy stores of it: the pieces, and the tail. */
 async function framesOf(file: string, summary: Summary): Promise<Buffer[]> {
-  const frames = (await Array.fromAsync(manifestPieces(file))).map(({ text }) => compressPiece(text));
+  const frames = (await Array.fromAsync(manifestPieces(file))).map(({ text }) => manifestFrame(text));
   return [...frames, manifestTail(summary, Buffer.concat(frames).length)];
 }
 

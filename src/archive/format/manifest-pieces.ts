@@ -5,8 +5,7 @@
 import { joinLines } from './entry-line.ts';
 import { FRAME_BYTES, type Member } from './manifest.ts';
 import { readMemberLines } from './manifest-reader.ts';
-import { LEVEL, ManifestWriter, type Sink } from './manifest-writer.ts';
-import { zstdFrame } from './zstd-frame.ts';
+import { ManifestWriter, type Sink } from './manifest-writer.ts';
 
 export interface ManifestPiece {
   /** Lines of the manifest, member lines without `offset`. */
@@ -19,7 +18,7 @@ export interface ManifestPiece {
 const PIECE_BYTES = 32 * 1024;
 
 /**
- * All but the summary. Compressed and laid end to end, with `manifestTail`, they are a manifest, too.
+ * All but the summary. Each in a `manifestFrame`, and laid end to end, with `manifestTail`, they are a manifest, too.
  * @throws {ArchiveError} as `readMemberLines`
  */
 export async function* manifestPieces(manifest: string): AsyncGenerator<ManifestPiece> {
@@ -45,9 +44,6 @@ export async function* manifestPieces(manifest: string): AsyncGenerator<Manifest
 function endsPiece({ sha256 }: Member, length: number): boolean {
   return Number.parseInt(sha256.slice(0, 8), 16) / 2 ** 32 < length / PIECE_BYTES;
 }
-
-/** One zstd frame: pieces stay readable end to end. */
-export const compressPiece = (text: Uint8Array): Buffer => zstdFrame(text, LEVEL);
 
 /**
  * Writes the manifest that was cut into pieces as it was: the same bytes, if the same zstd writes them.

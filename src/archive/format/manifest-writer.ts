@@ -5,11 +5,11 @@ function encodeMember(member: Member): string {
   return `${JSON.stringify({ member })}\n`;
 }
 
-/** Of zstd. */
-export const LEVEL = 3;
+const LEVEL = 3;
 
-function frame(text: string): Buffer {
-  return zstdFrame(Buffer.from(text), LEVEL);
+/** One of the frames that a manifest consists of. */
+export function manifestFrame(text: Uint8Array): Buffer {
+  return zstdFrame(text, LEVEL);
 }
 
 /** What a manifest ends with. @param position bytes before it */
@@ -18,7 +18,7 @@ export function manifestTail(summary: Summary, position: number): Buffer {
   footer.writeUInt32LE(FOOTER_MAGIC, 0);
   footer.writeUInt32LE(8, 4);
   footer.writeBigUInt64LE(BigInt(position), 8);
-  return Buffer.concat([frame(`${JSON.stringify({ summary })}\n`), footer]);
+  return Buffer.concat([manifestFrame(Buffer.from(`${JSON.stringify({ summary })}\n`)), footer]);
 }
 
 /** What a manifest is written to: a file that grows at its end. */
@@ -55,7 +55,7 @@ export class ManifestWriter {
   }
 
   #flush(): void {
-    if (this.#pendingLength > 0) this.#sink.append(frame(this.#pending.join('')));
+    if (this.#pendingLength > 0) this.#sink.append(manifestFrame(Buffer.from(this.#pending.join(''))));
     this.#pending = [];
     this.#pendingLength = 0;
   }
