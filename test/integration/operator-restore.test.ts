@@ -217,7 +217,8 @@ describe('a KmRestore against a real API server', () => {
       await prepared(scene, { pods: false });
       await scene.operator();
       await create(scene, 'back', fromLocation);
-      const { metadata } = await scene.pod();
+      // The location has a pod too, which checks it.
+      const { metadata } = await scene.pod(`${LABELS.restore}=back`);
       const message = "couldn't find key AWS_ACCESS_KEY_ID in Secret team/bucket-keys";
       const waiting = { reason: 'CreateContainerConfigError', message };
       await scene.podStatus(metadata.name, {

@@ -180,16 +180,16 @@ export class OperatorScene {
     return this.all.jobs.list(this.namespace, { labelSelector: MANAGED_SELECTOR }).then(({ items }) => items);
   }
 
-  pods(): Promise<Pod[]> {
-    return this.all.pods.list(this.namespace, { labelSelector: MANAGED_SELECTOR }).then(({ items }) => items);
+  pods(labelSelector = MANAGED_SELECTOR): Promise<Pod[]> {
+    return this.all.pods.list(this.namespace, { labelSelector }).then(({ items }) => items);
   }
 
-  /** The pod of the Job controller, while there is only one. */
-  async pod(): Promise<Pod> {
+  /** The pod of the Job controller, while there is only one with these labels. */
+  async pod(labelSelector = MANAGED_SELECTOR): Promise<Pod> {
     const [pod] = await eventually(
-      () => this.pods(),
+      () => this.pods(labelSelector),
       (pods) => pods.length === 1,
-      () => 'a pod',
+      (pods) => `one pod of ${labelSelector}, not ${pods?.length}`,
     );
     return pod!;
   }
