@@ -21,13 +21,20 @@ function advice({ kubectl, shell }: Explanation): string {
   return [kubectl, shell && `In a shell: ${shell}`].filter(Boolean).join(' ');
 }
 
+type Retries = (typeof EXIT_CODES)[keyof typeof EXIT_CODES]['retried'];
+
+function retries({ backup, restore }: Retries): string {
+  const word = (retried: boolean | undefined) => (retried === undefined ? '' : retried ? 'yes' : 'no');
+  return backup === restore ? word(backup) : `${word(backup) || '–'} / ${word(restore) || '–'}`;
+}
+
 function exitCodes(): string {
   const names = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
   return table(
-    ['Code', 'Meaning', 'Phase of the KmBackup', 'Retried by the Job'],
+    ['Code', 'Meaning', 'Phase of the KmBackup', 'Retried by the Job of a KmBackup / KmRestore'],
     names.map((name) => {
       const { meaning, phase, retried } = EXIT_CODES[name];
-      return [`${ExitCode[name]}`, meaning, phase ? `\`${phase}\`` : '', retried ? 'yes' : 'no'];
+      return [`${ExitCode[name]}`, meaning, phase ? `\`${phase}\`` : '', retries(retried)];
     }),
   );
 }

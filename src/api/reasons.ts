@@ -10,7 +10,7 @@ import type { RunReason } from './run-reasons.ts';
 import type { ScheduleReason } from './schedule-reasons.ts';
 
 export { BACKUP_REASONS, type BackupReason } from './backup-reasons.ts';
-export { EXIT_CODES, ExitCode, NOT_RETRIED } from './exit-codes.ts';
+export { EXIT_CODES, ExitCode, type JobKind, notRetried } from './exit-codes.ts';
 export type { Explanation } from './explanation.ts';
 export { HEALTH_REASONS, type HealthReason } from './health-reasons.ts';
 export { COPY_REASONS, type CopyReason, LOCATION_REASONS, type LocationReason } from './location-reasons.ts';

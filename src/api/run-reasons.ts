@@ -75,7 +75,7 @@ export const RUN_REASONS = {
     shell: 'Check the mount, its owner and its permissions, or choose another `--destination`.',
   },
   NoSpace: {
-    exit: 'failure',
+    exit: 'final',
     meaning: 'The destination is full. No archive was removed to make room.',
     kubectl: 'Enlarge the claim, or lower `spec.retention.limit` and run `km-backup prune`.',
     shell: 'Free space, or remove archives with `km-backup prune`.',
@@ -105,15 +105,22 @@ export const RUN_REASONS = {
     shell: 'Run as a user that may read it, or check the volume: the message names owner, mode and cause.',
   },
   EntryMissing: {
-    exit: 'failure',
+    exit: 'final',
     meaning: 'The archive holds no entry of that name.',
     shell: 'Look for the name with `km-backup ls`.',
   },
   RestoreRefused: {
-    exit: 'failure',
+    exit: 'final',
     meaning: 'The archive, or the state of the target, does not allow a safe restore. Nothing was changed.',
     kubectl: 'Do what the message says, and run the restore again.',
     shell: 'Do what the message says, and run the restore again.',
+  },
+  TargetUnavailable: {
+    exit: 'failure',
+    meaning:
+      'The target is in use, has just been changed by another program, or cannot be reached at the moment. Nothing was changed.',
+    kubectl: 'Nothing, unless the last attempt ends so too: then do what the message says.',
+    shell: 'Stop what uses the target, or wait for it. Then run the restore again.',
   },
   RestoreFailed: {
     exit: 'failure',
@@ -128,7 +135,7 @@ export const RUN_REASONS = {
     shell: 'Give the process more memory, or raise `ulimit -n`.',
   },
   PlanChanged: {
-    exit: 'failure',
+    exit: 'final',
     meaning:
       'The restore, or the removal of archives, would now do something else than in the plan that was approved. Nothing was changed.',
     kubectl: 'Look at `status.plan`, then create the restore again with its digest.',
@@ -157,14 +164,14 @@ export const RUN_REASONS = {
     shell: 'Call the tool again.',
   },
   ContentCheckFailed: {
-    exit: 'failure',
+    exit: 'final',
     meaning:
       'The archive is intact, but files in it are damaged, or a check found no file. Nothing was changed.',
     kubectl: 'Restore an earlier archive, or correct `spec.checks`.',
     shell: 'Restore an earlier archive, or correct `--check-sqlite`, `--check-json` and `--check-gzip`.',
   },
   ArchiveReplaced: {
-    exit: 'failure',
+    exit: 'final',
     meaning:
       'The archive or its manifest is not the one that was pinned when the restore was asked for. Nothing was changed.',
     kubectl: 'Create the restore again: it pins the archive that is there now.',
@@ -172,7 +179,7 @@ export const RUN_REASONS = {
       'Check the archive, then pass its present digest, or no `--expect-manifest` and `--expect-sha256`.',
   },
   AlreadyRolledBack: {
-    exit: 'failure',
+    exit: 'final',
     meaning: 'A request of this id was restored and rolled back before. It is not done a second time.',
     kubectl: 'Create another KmRestore.',
     shell: 'To restore again, pass another `--id`.',
@@ -237,7 +244,7 @@ export const RUN_REASONS = {
     shell: 'Correct the address, or make a location there with `km-backup location init`.',
   },
   CopyMissing: {
-    exit: 'failure',
+    exit: 'final',
     meaning: 'The location has no copy of that archive.',
     kubectl: 'Look at `status.copies` of the KmBackups.',
     shell: 'Look with `km-backup list LOCATION`.',
@@ -249,7 +256,7 @@ export const RUN_REASONS = {
     shell: 'Use another copy. The next `km-backup copy` uploads again what is missing.',
   },
   IdentityMismatch: {
-    exit: 'failure',
+    exit: 'final',
     meaning: 'The copy is encrypted for other recipients than the given identities.',
     kubectl: 'Name the Secret with the identity that was valid when the copy was made.',
     shell: 'Pass the identity that was valid when the copy was made (`--identity`).',

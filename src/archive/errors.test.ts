@@ -4,14 +4,14 @@ import { ArchiveError, ExitCode, writeError } from './errors.ts';
 const system = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
 
 test.each([
-  ['ENOSPC', 'NoSpace', /no space left/],
-  ['EDQUOT', 'NoSpace', /no space left/],
-  ['EIO', 'WriteFailed', /writing failed \(EIO\)/],
-  ['EROFS', 'DestinationUnusable', /Check the mount/],
-  ['EACCES', 'DestinationUnusable', /permissions/],
-])('%s while writing is %s', (code, reason, message) => {
+  ['ENOSPC', 'NoSpace', ExitCode.final, /no space left/],
+  ['EDQUOT', 'NoSpace', ExitCode.final, /no space left/],
+  ['EIO', 'WriteFailed', ExitCode.failure, /writing failed \(EIO\)/],
+  ['EROFS', 'DestinationUnusable', ExitCode.failure, /Check the mount/],
+  ['EACCES', 'DestinationUnusable', ExitCode.failure, /permissions/],
+])('%s while writing is %s', (code, reason, exitCode, message) => {
   const error = writeError(system(code), '/d/file');
-  expect([error.reason, error.exitCode]).toEqual([reason, ExitCode.failure]);
+  expect([error.reason, error.exitCode]).toEqual([reason, exitCode]);
   expect(error.message).toMatch(message);
   expect(error.message).toContain('/d/file');
 });

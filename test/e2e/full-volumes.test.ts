@@ -36,6 +36,19 @@ const smallClaim = (name: string, size: string): object => ({
   },
 });
 
+/** Another pod would find no more room, and the application is stopped meanwhile. */
+async function expectOneAttempt(name: string): Promise<void> {
+  const labels = ['-l', `km.duskmantle.io/restore=${name},app.kubernetes.io/component=stage`];
+  const [job, ...others] = await kubectl.list('jobs', ...labels);
+  expect(others).toEqual([]);
+  expect(job?.status).toMatchObject({
+    failed: 1,
+    conditions: expect.arrayContaining([
+      expect.objectContaining({ type: 'Failed', status: 'True', reason: 'PodFailurePolicy' }),
+    ]),
+  });
+}
+
 const claims = async (): Promise<string[]> =>
   (await kubectl.list('pvc')).map(({ metadata }) => metadata.name).sort();
 
@@ -81,6 +94,7 @@ it('in place: says how much is missing, leaves the live data as it is and starts
   expect(status.message).toContain('It is the volume of PersistentVolumeClaim data.');
   expect(status.message).toContain('The target was not changed.');
   expect(status.swapTime).toBeUndefined();
+  await expectOneAttempt('back');
   expect(await live()).toBe(before);
   expect((await kubectl.get('deployment', 'app')).status).toMatchObject({ readyReplicas: 1 });
 });

@@ -60,7 +60,7 @@ describe.runIf(root)('on file systems of their own', () => {
     const before = box.names();
     box.write('b', noise(8 << 20));
     const { result, exitCode } = await box.back({ retention: { limit: 1 } });
-    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'NoSpace']);
+    expect([exitCode, result.outcome, result.reason]).toEqual([7, 'Failed', 'NoSpace']);
     expect(result.message).toContain('No archive was removed');
     expect(box.names()).toEqual(before);
   });
@@ -75,7 +75,7 @@ describe.runIf(root)('on file systems of their own', () => {
     mounts.push(box.destination);
     box.write('a', noise(24 << 20));
     const { result, exitCode } = await box.back();
-    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'NoSpace']);
+    expect([exitCode, result.outcome, result.reason]).toEqual([7, 'Failed', 'NoSpace']);
     expect(box.names().filter((name) => name.startsWith('km-backup-'))).toEqual([]);
   });
 
@@ -130,7 +130,7 @@ describe.runIf(root)('on file systems of their own', () => {
     const before = box.names();
     box.write('b', noise(24 << 20));
     const { result, exitCode } = await box.back({ retention: { limit: 1 } });
-    expect([exitCode, result.outcome, result.reason]).toEqual([1, 'Failed', 'NoSpace']);
+    expect([exitCode, result.outcome, result.reason]).toEqual([7, 'Failed', 'NoSpace']);
     expect(result.message).toContain('EDQUOT');
     expect(box.names()).toEqual(before);
   });

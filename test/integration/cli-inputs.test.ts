@@ -169,7 +169,7 @@ test.each([
   [
     'result file is full',
     () => ['create', '--destination', at('d2'), '--result-file', '/dev/full'],
-    1,
+    7,
     /was written, but the result file was not/,
   ],
   [

@@ -137,7 +137,7 @@ test.each<[string, string, () => void, RegExp]>([
   make();
   const before = describeTree(at('target'));
   const { status, result } = await restore(option);
-  expect([status, result.outcome, result.reason]).toEqual([1, 'Failed', 'ContentCheckFailed']);
+  expect([status, result.outcome, result.reason]).toEqual([7, 'Failed', 'ContentCheckFailed']);
   expect(result.checks).toEqual([
     expect.objectContaining({ failed: 1, samples: [expect.stringMatching(expected)] }),
   ]);

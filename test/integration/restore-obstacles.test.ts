@@ -145,7 +145,7 @@ describe.each([
       expect(output).toMatch(why);
       expect(output).toMatch(/Nothing was changed/);
       expect(output).not.toMatch(/^ {4}at /m);
-      expect(status).toBe(1);
+      expect(status).toBe(7);
     }
     expect(describeTree(target, hidden)).toEqual(before);
     expect(fs.readdirSync(target)).not.toContain('.km-restore');
@@ -185,7 +185,7 @@ test('an entry that became immutable since the restore stops the rollback before
   chattr('+i', path.join(target, 'file'));
   const refused = await run(0, '--rollback', target);
   expect(refused.output).toMatch(/volume\/file: it is immutable/);
-  expect(refused.status).toBe(1);
+  expect(refused.status).toBe(7);
   expect(read(target, 'dir/new')).toBe('new');
   expect((await run(0, '--status', target)).output).toMatch(/wholly new/);
   execFileSync('chattr', ['-i', path.join(target, 'file')]);

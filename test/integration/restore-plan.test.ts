@@ -174,7 +174,7 @@ describe('--plan', () => {
       archive,
       at('target'),
     );
-    expect(refused).toMatchObject({ status: 1, output: expect.stringContaining('the plan has changed') });
+    expect(refused).toMatchObject({ status: 7, output: expect.stringContaining('the plan has changed') });
   });
 });
 
@@ -257,7 +257,7 @@ test("another user's state is named with its owner, and what to do", async () =>
   await restore(options({ id: 'one' }));
   for (const args of [['--status'], ['--id=two', archive], [archive]]) {
     const { status, output } = await programs.other.run('restore', ...args, at('target'));
-    expect([args, status]).toEqual([args, 1]);
+    expect([args, status]).toEqual([args, 7]);
     expect(output).toContain('.km-restore-target holds what an earlier restore by user 0 left');
     expect(output).toContain('Run as user 0');
   }

@@ -104,7 +104,7 @@ test('a failure ends the lines too', () => {
     at('archives/none/there'),
   );
   const [line] = stderr.split('\n');
-  expect(status).toBe(1);
+  expect(status).toBe(7);
   expect(JSON.parse(line!)).toMatchObject({
     event: 'finished',
     outcome: 'failed',

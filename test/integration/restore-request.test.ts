@@ -135,7 +135,7 @@ describe.each(['exchange', 'children'])('staged first, then swapped in (%s)', (s
     await restore(options({ ...mode, stageOnly: true }));
     const writer = spawn('sleep', ['600'], { cwd: at('target') });
     await once(writer, 'spawn');
-    await expect(restore(options(mode))).rejects.toMatchObject({ reason: 'RestoreRefused' });
+    await expect(restore(options(mode))).rejects.toMatchObject({ reason: 'TargetUnavailable' });
     writer.kill();
     await once(writer, 'exit');
     expect([content(), restoreStatus(at('target')).phase]).toEqual(['old', 'staged']);
@@ -364,16 +364,16 @@ describe('--result-file', () => {
       [0, 'restore', 'Succeeded', 'AlreadyRestored', old],
       [0, 'rollback', 'Succeeded', 'OldStateBack', undefined],
       [0, 'rollback', 'Succeeded', 'OldStateBack', undefined],
-      [1, 'restore', 'Failed', 'AlreadyRolledBack', undefined],
+      [7, 'restore', 'Failed', 'AlreadyRolledBack', undefined],
       [0, 'restore', 'Succeeded', 'TreeRestored', undefined],
       [0, 'commit', 'Succeeded', 'OldStateRemoved', undefined],
       [0, 'stage', 'Succeeded', 'TreeStaged', undefined],
       [0, 'discard', 'Succeeded', 'StagingDiscarded', undefined],
       [0, 'discard', 'Succeeded', 'StagingDiscarded', undefined],
-      [1, 'restore', 'Failed', 'ArchiveReplaced', undefined],
+      [7, 'restore', 'Failed', 'ArchiveReplaced', undefined],
       [1, 'restore', 'Failed', 'ArchiveMissing', undefined],
       [2, 'stage', 'Failed', 'Usage', undefined],
-      [1, 'commit', 'Failed', 'RestoreRefused', undefined],
+      [7, 'commit', 'Failed', 'RestoreRefused', undefined],
       [5, 'restore', 'Failed', 'ArchiveCorrupt', undefined],
     ]);
   });

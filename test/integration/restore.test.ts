@@ -617,7 +617,7 @@ describe('refused before live data is touched', () => {
       const child = spawn('sh', ['-c', script], { cwd, stdio: ['pipe', 'pipe', 'inherit'] });
       await once(child.stdout, 'data');
       expect(await refusal(good)).toMatchObject({
-        reason: 'RestoreRefused',
+        reason: 'TargetUnavailable',
         message: expect.stringMatching(why),
       });
       child.stdin.end();

@@ -8,11 +8,13 @@ import {
   type Explanation,
   exitCodeOf,
   HEALTH_REASONS,
+  type JobKind,
   LOCATION_REASONS,
-  NOT_RETRIED,
+  notRetried,
   quoteReason,
   RESTORE_REASONS,
   RUN_REASONS,
+  type RunReason,
   SCHEDULE_REASONS,
 } from '../../src/api/reasons.ts';
 
@@ -49,9 +51,46 @@ describe('the table of reasons', () => {
   });
 
   it('gives up at once where another try would end the same way', () => {
-    expect(NOT_RETRIED).toEqual([2, 3, 4]);
-    expect([exitCodeOf('Usage'), exitCodeOf('Locked'), exitCodeOf('NoSpace')]).toEqual([2, 4, 1]);
+    expect(notRetried('backup')).toEqual([2, 3, 4, 7]);
+    expect(notRetried('restore')).toEqual([2, 5, 7]);
   });
+
+  const failures = Object.entries(RUN_REASONS).filter(([, { exit }]) => exit !== 'ok');
+  const retried = (kind: JobKind) =>
+    failures
+      .filter(([reason]) => !notRetried(kind).includes(exitCodeOf(reason as RunReason)))
+      .map(([reason]) => reason);
+  const passing = [
+    'SourceMissing',
+    'SourceEmpty',
+    'DestinationUnusable',
+    'WriteFailed',
+    'OutputExists',
+    'ArchiveMissing',
+    'ArchiveUnreadable',
+    'TargetUnavailable',
+    'RestoreFailed',
+    'OutOfResources',
+    'ApprovalUnavailable',
+    'ApprovalDeclined',
+    'ApprovalNotValid',
+    'Cancelled',
+    'Internal',
+    'Terminated',
+    'Interrupted',
+    'LocationUnavailable',
+    'LocationDenied',
+    'LocationUnsuitable',
+    'ScriptFailed',
+    'ArchiveNotManaged',
+  ];
+  it.each<[JobKind, string[]]>([
+    // What it wrote and found damaged, it writes again.
+    ['backup', ['ArchiveCorrupt', 'ManifestInvalid', 'PackMissing']],
+    ['restore', ['FilesNotCaptured', 'Locked']],
+  ])('a %s tries again only after what may pass', (kind, more) =>
+    expect(retried(kind).toSorted()).toEqual([...passing, ...more].toSorted()),
+  );
 });
 
 describe('the troubleshooting page', () => {

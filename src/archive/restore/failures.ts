@@ -20,9 +20,33 @@ export function shown(path: string): string {
   return display(fromText(path), 4096);
 }
 
+/** A refusal that another try would repeat, unless the system error behind it may pass. */
 export function refused(what: string, cause?: unknown): ArchiveError {
+  return refusal(PASSING.has(codeOf(cause) ?? '') ? 'TargetUnavailable' : 'RestoreRefused', what, cause);
+}
+
+/** A refusal for what may be over at the next try. */
+export const refusedForNow = (what: string): ArchiveError => refusal('TargetUnavailable', what);
+
+/** Errors of a file server, a device or a system that is short of something for a while. */
+const PASSING: ReadonlySet<string> = new Set([
+  'EAGAIN',
+  'EBUSY',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ESTALE',
+  'ETIMEDOUT',
+]);
+
+function refusal(
+  reason: 'RestoreRefused' | 'TargetUnavailable',
+  what: string,
+  cause?: unknown,
+): ArchiveError {
   return new ArchiveError(
-    'RestoreRefused',
+    reason,
     `refused: ${what}. Nothing was changed.`,
     cause === undefined ? undefined : { cause },
   );

@@ -3,7 +3,7 @@ import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText, join, toPath } from '../format/byte-string.ts';
 import type { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
-import { refused, shown, swapError } from './failures.ts';
+import { refused, refusedForNow, shown, swapError } from './failures.ts';
 import { type DoneRequest, findDone } from './history.ts';
 import type { RestoreJobs } from './jobs.ts';
 import { type Journal, readJournal, type StagedTotals } from './journal.ts';
@@ -307,7 +307,7 @@ export function refuseUsers(place: Place, { ignoreWriters }: { ignoreWriters?: b
   if (!place.exists || ignoreWriters) return;
   const users = findUsers(place.target);
   if (users.length === 0) return;
-  throw refused(
+  throw refusedForNow(
     `${shown(place.target)} is in use: ${describeUsers(users)}. Stop what uses it, or pass --ignore-writers and lose what it writes`,
   );
 }

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { codeOf } from '../../posix/system-error.ts';
 import { archiveInfo } from '../destination/inventory.ts';
-import { ArchiveError } from '../errors.ts';
+import { ArchiveError, type Reason } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
 import { dataBytes } from '../format/entry.ts';
 import { manifestNameOf } from '../format/names.ts';
@@ -184,6 +184,8 @@ function withAncestors(files: readonly ByteString[]): ReadonlySet<ByteString> {
   return all;
 }
 
+const OBSTACLES: ReadonlySet<Reason> = new Set(['RestoreRefused', 'TargetUnavailable']);
+
 /** What would refuse the restore as things are now. */
 function obstacles(place: Place, options: PlanOptions): string[] {
   const mode = place.kind === 'inside' ? 'children' : place.exists ? 'exchange' : 'rename';
@@ -197,7 +199,7 @@ function obstacles(place: Place, options: PlanOptions): string[] {
       check();
       return [];
     } catch (error) {
-      if (error instanceof ArchiveError && error.reason === 'RestoreRefused') return [messageOf(error)];
+      if (error instanceof ArchiveError && OBSTACLES.has(error.reason)) return [messageOf(error)];
       throw error;
     }
   });

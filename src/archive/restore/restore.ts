@@ -11,7 +11,7 @@ import { checkSwap } from './check-swap.ts';
 import { compareStaged, RefusedAttributes } from './compare-staged.ts';
 import { checkContents } from './content-checks.ts';
 import { EarlySync } from './early-sync.ts';
-import { messageOf, refused, shown, stagingError } from './failures.ts';
+import { messageOf, refused, refusedForNow, shown, stagingError } from './failures.ts';
 import { type EarlierRun, finishEarlier, refuseAfterUnfinished, refuseUsers } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
 import { beginJournal, type ContentCheckResult, type Journal } from './journal.ts';
@@ -193,7 +193,9 @@ async function planIfNeeded(
 async function goOn(options: RestoreOptions, failpoint: Failpoint): Promise<EarlierRun> {
   using found = RestoreState.find(options.target);
   if (found?.journal.phase !== 'staged' || found.journal.id !== options.id) {
-    throw refused(`another run has just changed what is staged for ${shown(options.target)}. Run again`);
+    throw refusedForNow(
+      `another run has just changed what is staged for ${shown(options.target)}. Run again`,
+    );
   }
   const { state } = found;
   const place = placeFor(found.journal.mode, state.place);

@@ -3,7 +3,7 @@ import { type ByteString, fromText } from '../format/byte-string.ts';
 import type { WorkerPool } from '../pool/worker-pool.ts';
 import { checkSwap } from './check-swap.ts';
 import { ancestorsOf, placesOf } from './chosen-paths.ts';
-import { messageOf, refused, shown, swapError } from './failures.ts';
+import { messageOf, refusedForNow, shown, swapError } from './failures.ts';
 import { giveUpSwap, refuseUsers, settle } from './finish.ts';
 import type { RestoreJobs } from './jobs.ts';
 import type { Journal } from './journal.ts';
@@ -58,7 +58,7 @@ export async function prepareSwap(
         locks[Symbol.dispose]();
         return await prepareSwap(state, journal, options);
       }
-      throw refused(`a backup has just written a first archive into ${shown(place.target)}. Run again`);
+      throw refusedForNow(`a backup has just written a first archive into ${shown(place.target)}. Run again`);
     }
     return {
       journal: swapping(state, journal, files),

@@ -2,12 +2,13 @@ import type { V1Container, V1PodSpec, V1ResourceRequirements } from '@kubernetes
 import type { KmBackup } from '../../api/backup.ts';
 import type { KmBackupSchedule, KmBackupScheduleSpec, SourceIdentity } from '../../api/backup-schedule.ts';
 import { ANNOTATIONS, API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
-import { NOT_RETRIED } from '../../api/reasons.ts';
+import { notRetried } from '../../api/reasons.ts';
 import { destinationOf } from '../../api/schedule-claims.ts';
 import { literal, option, retentionOptions } from '../arguments.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { podBase } from '../pod.ts';
+import { podFailurePolicy } from '../pod-failure-policy.ts';
 import { deadlinesText, destinationText } from '../workloads.ts';
 import { containerSecurity } from './elevated.ts';
 import { identityOf } from './identity.ts';
@@ -179,15 +180,7 @@ export function buildJob(
       parallelism: 1,
       backoffLimit: spec.backoffLimit,
       activeDeadlineSeconds: longestSeconds(spec),
-      podFailurePolicy: {
-        rules: [
-          {
-            action: 'FailJob',
-            onExitCodes: { containerName: CONTAINER, operator: 'In', values: [...NOT_RETRIED] },
-          },
-          { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
-        ],
-      },
+      podFailurePolicy: podFailurePolicy(notRetried('backup')),
       template: {
         metadata: { labels, annotations },
         spec: {

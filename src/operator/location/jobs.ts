@@ -14,6 +14,7 @@ import type { Placement } from '../backup/placement.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { podBase } from '../pod.ts';
+import { podFailurePolicy } from '../pod-failure-policy.ts';
 import { accessTo, claimOfLocation, type LocationAccess, storingFlags } from './access.ts';
 
 export const CHECK = 'location-check';
@@ -93,9 +94,7 @@ function jobOf(parts: JobParts, settings: JobSettings): NewJob {
       // The operator tries again, after a time that grows.
       backoffLimit: 0,
       activeDeadlineSeconds: parts.activeSeconds,
-      podFailurePolicy: {
-        rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
-      },
+      podFailurePolicy: podFailurePolicy([]),
       template: {
         metadata: { labels, annotations },
         spec: {

@@ -9,6 +9,7 @@ import type {
 } from '@kubernetes/client-node';
 import { IDENTITY_KEY, type KmBackupLocation } from '../../api/location.ts';
 import { API_VERSION, FIELD_MANAGER, LABELS } from '../../api/names.ts';
+import { ExitCode, notRetried } from '../../api/reasons.ts';
 import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { Step } from '../../api/step.ts';
 import { literal, option } from '../arguments.ts';
@@ -20,6 +21,7 @@ import { accessTo, type LocationAccess } from '../location/access.ts';
 import { CONTAINER, jobName, labelValue } from '../naming.ts';
 import type { NewJob } from '../plan.ts';
 import { podBase } from '../pod.ts';
+import { podFailurePolicy } from '../pod-failure-policy.ts';
 import type { RestoreJobKind } from './observed.ts';
 import { SCRIPT_CONTAINER, withScript } from './scratch.ts';
 
@@ -195,8 +197,7 @@ interface JobParts {
   readonly elevated: boolean;
   readonly placement?: Placement | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Exit codes after which another try would change nothing. */
-  readonly notRetried: readonly number[];
+  readonly notRetried: readonly ExitCode[];
 }
 
 function jobOf(
@@ -227,24 +228,7 @@ function jobOf(
       completions: 1,
       parallelism: 1,
       backoffLimit: 2,
-      podFailurePolicy: {
-        rules: [
-          {
-            action: 'FailJob',
-            onExitCodes: { containerName: CONTAINER, operator: 'In', values: [...notRetried] },
-          },
-          // What the script finds wrong with the files, it would find again.
-          ...(pod.initContainers
-            ? [
-                {
-                  action: 'FailJob',
-                  onExitCodes: { containerName: SCRIPT_CONTAINER, operator: 'NotIn', values: [0] },
-                },
-              ]
-            : []),
-          { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
-        ],
-      },
+      podFailurePolicy: podFailurePolicy(notRetried, pod.initContainers && SCRIPT_CONTAINER),
       template: {
         metadata: { labels, annotations },
         spec: {
@@ -273,10 +257,17 @@ const container = (settings: JobSettings, elevated: boolean): Omit<V1Container, 
   securityContext: containerSecurity(elevated ? 'restore' : undefined),
 });
 
-/** 2 wrong arguments, 5 corrupt archive. */
-const NOT_RETRIED = [2, 5];
-/** Whatever the program fails with: it has retried by itself, or nobody waits for the files. Lost pods are replaced. */
-const NO_FAILURE_RETRIED = [1, ...NOT_RETRIED];
+/**
+ * Exit codes after which a Job is over. Where nobody waits for the files, or the program has retried by itself, every
+ * failure ends it. Lost pods are replaced in any case.
+ */
+export function notRetriedIn({ spec }: KmRestore, kind: RestoreJobKind): ExitCode[] {
+  const once = kind === 'find' || spec.target.scratch !== undefined;
+  return [...(once ? [ExitCode.failure] : []), ...notRetried('restore')];
+}
+
+/** A script has exit codes of its own: 7 is that of curl if a server does not answer yet. */
+const NOT_RETRIED_IN_SCRIPTS = [ExitCode.usage, ExitCode.verification];
 
 /** The archive is put on the node's disk before it is unpacked: the scheduler finds a node with room for it. */
 function resourcesOf({ status, spec }: KmRestore, kind: RestoreJobKind): V1ResourceRequirements {
@@ -308,7 +299,7 @@ export function buildRestoreJob(
     elevated,
     placement,
     labels: access?.labels,
-    notRetried: kind === 'find' || restore.spec.target.scratch ? NO_FAILURE_RETRIED : NOT_RETRIED,
+    notRetried: notRetriedIn(restore, kind),
     pod: withScript(
       restore,
       kind,
@@ -341,7 +332,7 @@ export function buildStepJob(restore: KmRestore, step: Step, settings: RestoreJo
     component: stepJobKey(restore, step),
     settings,
     elevated: false,
-    notRetried: NOT_RETRIED,
+    notRetried: NOT_RETRIED_IN_SCRIPTS,
     pod: {
       containers: [
         {

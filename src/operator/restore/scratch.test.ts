@@ -71,7 +71,7 @@ describe('a script on scratch space', () => {
     expect(containers[0]?.volumeMounts?.map(({ name }) => name)).toEqual(['script', 'target']);
     expect(volumes?.map(({ name }) => name).sort()).toEqual(['archive', 'script', 'target']);
     const [first, second] = built.spec.podFailurePolicy!.rules;
-    expect(first?.onExitCodes).toMatchObject({ containerName: 'km-backup', values: [1, 2, 5] });
+    expect(first?.onExitCodes).toMatchObject({ containerName: 'km-backup', values: [1, 2, 5, 7] });
     expect(second).toEqual({
       action: 'FailJob',
       onExitCodes: { containerName: 'script', operator: 'NotIn', values: [0] },
