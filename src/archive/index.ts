@@ -28,6 +28,15 @@ export { encodeEntry } from './format/entry-line.ts';
 export type { Member, Summary } from './format/manifest.ts';
 export { joinManifest, type ManifestPiece, manifestPieces } from './format/manifest-pieces.ts';
 export { readMemberLines, readSummary } from './format/manifest-reader.ts';
+export {
+  encodeTable,
+  type ManifestTable,
+  PieceRows,
+  type PlacedPiece,
+  parseTable,
+  piecesAbout,
+  tailOf,
+} from './format/manifest-table.ts';
 export { manifestFrame, manifestTail, type Sink } from './format/manifest-writer.ts';
 export { readCompressedMember } from './format/members.ts';
 export { type Compression, isManagedName } from './format/names.ts';
@@ -43,6 +52,7 @@ export type { GuardLimits } from './guard/rules.ts';
 export { type CatOptions, catEntry } from './restore/cat.ts';
 export { ContentCheckError, type WantedCheck } from './restore/content-checks.ts';
 export { type ExtractProgress, extractEntries, membersOfPaths } from './restore/extract.ts';
+export { chosenPath } from './restore/extract-plan.ts';
 export { commitRestore, discardRestore, resumeRestore, rollbackRestore } from './restore/finish.ts';
 export { type LastRestore, lastRestore } from './restore/last-restore.ts';
 export { listEntries } from './restore/list-entries.ts';

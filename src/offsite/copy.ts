@@ -4,9 +4,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   ArchiveError,
+  encodeTable,
   manifestFrame,
   manifestPieces,
   manifestTail,
+  PieceRows,
   readCompressedMember,
   readMemberLines,
   readSummary,
@@ -148,9 +150,17 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   const index = new IndexWriter(writer.salt);
   const runs: Run[] = [];
   const manifestRuns: Run[] = [];
+  let manifestTable: Run | undefined;
   const placeOf = (digest: Buffer): Run | undefined => {
     const stored = known.get(digest);
     return uploader.placeOf(digest) ?? (stored && reuse.packs.has(stored.pack) ? stored : undefined);
+  };
+  /** Puts a piece of the manifest into a pack, unless one has it. */
+  const store = async (digest: Buffer, bytes: () => Uint8Array, isShared = false): Promise<Run> => {
+    const place = isShared ? placeOf(digest) : uploader.placeOf(digest);
+    const run = place ?? (await uploader.add(digest, bytes()));
+    index.add(digest, run.length);
+    return run;
   };
   let reusedBytes = 0;
   const done = { members: 0, bytes: 0 };
@@ -174,18 +184,17 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
     }
     // In packs of its own: it stays readable where a pack of members is lost, and comes with one request.
     await uploader.finish();
-    for await (const { text } of manifestPieces(manifest)) {
+    const table = new PieceRows();
+    for await (const { text, members } of manifestPieces(manifest)) {
       signal?.throwIfAborted();
-      const digest = digestOfPiece(digests, text);
-      const place = reuse.manifest ? placeOf(digest) : uploader.placeOf(digest);
-      const run = place ?? (await uploader.add(digest, manifestFrame(text)));
+      const run = await store(digestOfPiece(digests, text), () => manifestFrame(text), reuse.manifest);
       appendRun(manifestRuns, run);
-      index.add(digest, run.length);
+      table.add(members, run.length);
     }
     const tail = manifestTail(summary, bytesOf(manifestRuns));
-    const tailDigest = digestOfPiece(digests, tail);
-    appendRun(manifestRuns, uploader.placeOf(tailDigest) ?? (await uploader.add(tailDigest, tail)));
-    index.add(tailDigest, tail.length);
+    appendRun(manifestRuns, await store(digestOfPiece(digests, tail), () => tail));
+    const encoded = encodeTable({ summary, pieces: table.rows });
+    manifestTable = await store(digestOfPiece(digests, encoded), () => encoded);
     await uploader.finish();
   } catch (error) {
     await uploader.abandon();
@@ -194,7 +203,7 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
   signal?.throwIfAborted();
   for (const [pack, bytes] of uploader.packBytes) packSizes.set(pack, bytes);
   const packBytes = new Map(
-    allRuns({ runs, manifestRuns }).map(({ pack }) => [pack, packSizes.get(pack) ?? 0]),
+    allRuns({ runs, manifestRuns, manifestTable }).map(({ pack }) => [pack, packSizes.get(pack) ?? 0]),
   );
   await confirmReused(options, series, packBytes, uploader.packBytes);
   const put = (key: string, bytes: Uint8Array) =>
@@ -215,6 +224,7 @@ async function copyOpen(options: CopyOptions, fd: number, manifest: string): Pro
       packBytes,
       runs,
       manifestRuns,
+      manifestTable,
     }),
   );
   await put(indexKey(series, archive), index.bytes());

@@ -15,7 +15,7 @@ import { codeOf } from '../posix/system-error.ts';
 import type { Opener } from './age.ts';
 import type { ArchiveList } from './list-file.ts';
 import type { Location } from './location.ts';
-import { type Piece, piecesOf, readPieces } from './pack-reader.ts';
+import { piecesAt, piecesOf, readPieces } from './pack-reader.ts';
 import { readList, readManifestParts } from './stored-archives.ts';
 
 export interface FetchOptions {
@@ -105,8 +105,11 @@ function localError(error: unknown, file: string): unknown {
 }
 
 /** The manifest must be that of the archive: nobody may exchange it for another one of the series. */
-function checkManifest({ location, archive }: FetchOptions, list: ArchiveList, manifest: string): Summary {
-  const summary = readSummary(manifest);
+export function checkSummary(
+  { location, archive }: FetchOptions,
+  list: ArchiveList,
+  summary: Summary | undefined,
+): Summary {
   if (summary?.sha256 === list.sha256 && summary.sizeBytes === list.sizeBytes) return summary;
   throw new ArchiveError(
     'ArchiveCorrupt',
@@ -132,7 +135,7 @@ export async function fetchManifest(
         sink.write(bytes, start + position),
       );
     });
-    return checkManifest(options, list, file);
+    return checkSummary(options, list, readSummary(file));
   } catch (error) {
     fs.rmSync(file, { force: true });
     throw damagedManifest(error, options);
@@ -159,7 +162,7 @@ export async function fetchOriginalManifest(
   }
 }
 
-function damagedManifest(error: unknown, { location, archive }: FetchOptions): unknown {
+export function damagedManifest(error: unknown, { location, archive }: FetchOptions): unknown {
   if (!(error instanceof ArchiveError) || error.reason !== 'ManifestInvalid') return error;
   return new ArchiveError(
     'ArchiveCorrupt',
@@ -192,7 +195,7 @@ class NewFile implements Sink {
   }
 }
 
-async function writing(file: string, write: (to: NewFile) => Promise<void>): Promise<void> {
+export async function writing(file: string, write: (to: NewFile) => Promise<void>): Promise<void> {
   const fd = fs.openSync(file, 'wx', 0o640);
   try {
     await write(new NewFile(fd));
@@ -200,6 +203,13 @@ async function writing(file: string, write: (to: NewFile) => Promise<void>): Pro
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** Bytes of an archive, and where they go in the file that is made. */
+export interface FetchedRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly position: number;
 }
 
 /**
@@ -213,35 +223,32 @@ export async function fetchMembers(
   members: Iterable<Member>,
   file: string,
 ): Promise<{ readonly packs: number }> {
-  const pieces: Piece[] = [];
-  let run = 0;
-  let runStart = 0;
-  for (const { offset, size } of members) {
-    for (let at = offset; at < offset + size; ) {
-      while (list.runs[run] && runStart + list.runs[run]!.length <= at) runStart += list.runs[run++]!.length;
-      const current = list.runs[run];
-      if (!current) {
-        throw new ArchiveError(
-          'ArchiveCorrupt',
-          `${options.location.url}: the list of ${list.archive} ends early.`,
-        );
-      }
-      const skip = at - runStart;
-      const length = Math.min(offset + size - at, current.length - skip);
-      pieces.push({ pack: current.pack, offset: current.offset + skip, length, position: at });
-      at += length;
-    }
-  }
-  const fd = fs.openSync(file, 'wx', 0o600);
+  const ranges = Array.from(members, ({ offset, size }) => ({ offset, length: size, position: offset }));
+  return await fetchRanges(options, list, ranges, { file, sizeBytes: list.sizeBytes });
+}
+
+/** @param ranges of the archive, in its order */
+export async function fetchRanges(
+  options: FetchOptions,
+  list: ArchiveList,
+  ranges: readonly FetchedRange[],
+  to: { readonly file: string; readonly sizeBytes: number },
+): Promise<{ readonly packs: number }> {
+  const fd = fs.openSync(to.file, 'wx', 0o600);
   try {
-    fs.ftruncateSync(fd, list.sizeBytes);
-    const ofBytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    fs.ftruncateSync(fd, to.sizeBytes);
+    const ofBytes = ranges.reduce((sum, { length }) => sum + length, 0);
     let done = 0;
-    const packs = await readPieces(options, list, pieces, ({ position }, bytes) => {
-      writeAll(fd, bytes, position);
-      done += bytes.length;
-      options.progress?.(done, ofBytes);
-    });
+    const packs = await readPieces(
+      options,
+      list,
+      piecesAt(list.runs, ranges, options),
+      ({ position }, bytes) => {
+        writeAll(fd, bytes, position);
+        done += bytes.length;
+        options.progress?.(done, ofBytes);
+      },
+    );
     return { packs };
   } finally {
     fs.closeSync(fd);

@@ -10,6 +10,7 @@ export {
   fetchOriginalManifest,
   findList,
 } from './fetch.ts';
+export { fetchPaths } from './fetch-paths.ts';
 export type { ArchiveList } from './list-file.ts';
 export type { Location } from './location.ts';
 export {

@@ -31,18 +31,26 @@ export interface ArchiveList {
   readonly runs: readonly Run[];
   /** The same for the manifest: its pieces and its tail. */
   readonly manifestRuns: readonly Run[];
+  /** Where the table of the manifest's pieces lies. Copies of earlier versions have none. */
+  readonly manifestTable?: Run | undefined;
 }
 
 /** Every run that the list names, in the order of its index. */
-export const allRuns = ({ runs, manifestRuns }: Pick<ArchiveList, 'runs' | 'manifestRuns'>): Run[] => [
+export const allRuns = ({
+  runs,
+  manifestRuns,
+  manifestTable,
+}: Pick<ArchiveList, 'runs' | 'manifestRuns' | 'manifestTable'>): Run[] => [
   ...runs,
   ...manifestRuns,
+  ...(manifestTable ? [manifestTable] : []),
 ];
 
 const FIRST_LINE = '# km-backup list 1';
 const MANIFEST = '# manifest ';
+const TABLE = '# manifestTable ';
 
-type Header = Omit<ArchiveList, 'packBytes' | 'runs' | 'manifestRuns'>;
+type Header = Omit<ArchiveList, 'packBytes' | 'runs' | 'manifestRuns' | 'manifestTable'>;
 
 const isString = (value: unknown) => typeof value === 'string';
 const isNumber = (value: unknown) => typeof value === 'number';
@@ -68,7 +76,8 @@ export function encodeList(list: ArchiveList): string {
   const packs = Array.from(list.packBytes, ([pack, bytes]) => `# pack ${pack} ${bytes}`);
   const textOf = ({ pack, offset, length }: Run) => `${pack} ${offset} ${length}`;
   // In comments: what sh reads is the archive alone.
-  const manifest = list.manifestRuns.map((run) => `# manifest ${textOf(run)}`);
+  const manifest = list.manifestRuns.map((run) => MANIFEST + textOf(run));
+  if (list.manifestTable) manifest.push(TABLE + textOf(list.manifestTable));
   const runs = list.runs.map(textOf);
   return `${[FIRST_LINE, ...lines, ...packs, ...manifest, '# pack offset length', ...runs].join('\n')}\n`;
 }
@@ -82,10 +91,12 @@ export function parseList(text: string, where: string): ArchiveList {
   const packBytes = new Map<string, number>();
   const runs: Run[] = [];
   const manifestRuns: Run[] = [];
+  let manifestTable: Run | undefined;
   for (const line of lines.slice(1, -1)) {
     const entry = /^# (\w+) (".*"|true|false|\d+)$/.exec(line);
     const pack = /^# pack ([A-Za-z0-9._-]+) (\d{1,15})$/.exec(line);
     if (line.startsWith(MANIFEST)) manifestRuns.push(parseRun(line.slice(MANIFEST.length), where));
+    else if (line.startsWith(TABLE)) manifestTable = parseRun(line.slice(TABLE.length), where);
     else if (pack) packBytes.set(pack[1]!, Number(pack[2]));
     else if (entry && Object.hasOwn(HEADER, entry[1]!)) header[entry[1]!] = JSON.parse(entry[2]!);
     else if (!line.startsWith('#')) runs.push(parseRun(line, where));
@@ -94,7 +105,7 @@ export function parseList(text: string, where: string): ArchiveList {
   if (!isHeader(header)) throw malformed(where, 'its header is incomplete');
   const { sizeBytes } = header;
   if (total !== sizeBytes) throw malformed(where, `its lines add up to ${total} bytes, not ${sizeBytes}`);
-  return { ...header, packBytes, runs, manifestRuns };
+  return { ...header, packBytes, runs, manifestRuns, manifestTable };
 }
 
 function isHeader(fields: Record<string, unknown>): fields is Record<string, unknown> & Header {

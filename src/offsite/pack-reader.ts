@@ -21,6 +21,40 @@ export function piecesOf(runs: readonly Run[]): Piece[] {
   });
 }
 
+/**
+ * The pieces of some ranges of what the runs make up.
+ * @param ranges in order, each with its place in what is made of them
+ * @throws {ArchiveError} ArchiveCorrupt when the runs end before
+ */
+export function piecesAt(
+  runs: readonly Run[],
+  ranges: Iterable<{ readonly offset: number; readonly length: number; readonly position: number }>,
+  { location, archive }: { readonly location: Location; readonly archive: string },
+): Piece[] {
+  const pieces: Piece[] = [];
+  let run = 0;
+  let runStart = 0;
+  for (const { offset, length, position } of ranges) {
+    for (let done = 0; done < length; ) {
+      const at = offset + done;
+      while (runs[run] && runStart + runs[run]!.length <= at) runStart += runs[run++]!.length;
+      const current = runs[run];
+      if (!current)
+        throw new ArchiveError('ArchiveCorrupt', `${location.url}: the list of ${archive} ends early.`);
+      const skip = at - runStart;
+      const part = Math.min(length - done, current.length - skip);
+      pieces.push({
+        pack: current.pack,
+        offset: current.offset + skip,
+        length: part,
+        position: position + done,
+      });
+      done += part;
+    }
+  }
+  return pieces;
+}
+
 export interface PackSource {
   readonly location: Location;
   readonly series: string;

@@ -2,9 +2,10 @@
 import { hash } from 'node:crypto';
 import { ArchiveError, manifestPieces } from '../archive/index.ts';
 import { KnownMembers } from './known-members.ts';
-import { allRuns } from './list-file.ts';
+import { allRuns, type Run } from './list-file.ts';
 import type { Location } from './location.ts';
 import { isOfSalt, type MemberDigests, placedMembers } from './member-index.ts';
+import { packsToKeep } from './pack-turnover.ts';
 import { listedArchives, readIndex, readList } from './stored-archives.ts';
 import type { Writer } from './writer-state.ts';
 
@@ -50,10 +51,7 @@ const MANIFEST_PACKS = 16;
 
 /** What the next copy takes from packs that are there. */
 export interface Reusable {
-  /**
-   * Packs of which the next archive uses at least half. Members of all others count as new, so that old packs die
-   * without anybody reading them.
-   */
+  /** Members of all other packs count as new. */
   readonly packs: ReadonlySet<string>;
   /** Whether pieces of the manifest are taken, too. */
   readonly manifest: boolean;
@@ -69,12 +67,14 @@ export async function reusable(
   if (known.size === 0) return { packs: new Set(), manifest: false };
   const used = new Map<string, number>();
   const manifestPacks = new Set<string>();
-  const use = ({ pack, length }: { readonly pack: string; readonly length: number }) =>
-    used.set(pack, (used.get(pack) ?? 0) + length);
+  const use = ({ pack, length }: Run) => used.set(pack, (used.get(pack) ?? 0) + length);
+  let newBytes = 0;
   for await (const { text, members } of manifestPieces(manifest)) {
-    for (const { sha256 } of members) {
+    for (const { member } of members) {
+      const { sha256, size } = member;
       const place = known.get(digests.of(sha256));
       if (place) use(place);
+      else newBytes += size;
     }
     const place = known.get(digestOfPiece(digests, text));
     if (place) {
@@ -82,9 +82,12 @@ export async function reusable(
       manifestPacks.add(place.pack);
     }
   }
-  const isWorthKeeping = ([pack, bytes]: [string, number]) =>
-    2 * bytes >= (packSizes.get(pack) ?? Number.POSITIVE_INFINITY);
-  const packs = new Set([...used].filter(isWorthKeeping).map(([pack]) => pack));
+  const uses = Array.from(used, ([pack, usedBytes]) => ({
+    pack,
+    usedBytes,
+    sizeBytes: packSizes.get(pack)!,
+  }));
+  const packs = packsToKeep(uses, newBytes);
   return { packs, manifest: manifestPacks.intersection(packs).size < MANIFEST_PACKS };
 }
 

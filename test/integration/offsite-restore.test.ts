@@ -321,7 +321,7 @@ describe('in place', () => {
 
   /** Names of the packs with the members that hold these files. */
   async function packsWith(...files: string[]): Promise<Set<string>> {
-    const members = await membersOfPaths(archive, files);
+    const { members } = await membersOfPaths(archive, files);
     const { runs } = (await readList(location, '', path.basename(archive)))!;
     const packs = new Set<string>();
     let start = 0;

@@ -165,7 +165,9 @@ test('a copy of an earlier version, with its manifest as an object, comes back a
   const name = path.basename(archive);
   const key = (suffix: string) => `archives/_/${name}${suffix}`;
   const list = (await location.get(key('.list')))!.toString();
-  const earlier = list.replace(/^# manifest .*\n/gm, '').replace('# manifestParts 0', '# manifestParts 1');
+  const earlier = list
+    .replace(/^# manifest(Table)? .*\n/gm, '')
+    .replace('# manifestParts 0', '# manifestParts 1');
   await location.put(key('.list'), Buffer.from(earlier));
   const manifest = fs.readFileSync(`${archive}.manifest`);
   // 16 bytes of header and 20 for each member.

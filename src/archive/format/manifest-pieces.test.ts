@@ -124,7 +124,7 @@ test('the pieces of its members are all of them, in order', async () => {
     Array.from({ length: 500 }, (_, at) => ({ name: `n${at}`, size: at + 1, files: 3 })),
   );
   const pieces = await Array.fromAsync(manifestPieces(file));
-  const digests = pieces.flatMap(({ members }) => members.map((member) => member.sha256));
+  const digests = pieces.flatMap(({ members }) => members.map(({ member }) => member.sha256));
   expect(digests).toEqual(Array.from({ length: 500 }, (_, at) => sha256(`n${at} ${at + 1} 3`)));
   expect(pieces.length).toBeGreaterThan(5);
 });

@@ -3,7 +3,7 @@
  * its pieces do not say where members lie in the archive, and where they are cut depends on the members alone.
  */
 import { joinLines } from './entry-line.ts';
-import { FRAME_BYTES, type Member } from './manifest.ts';
+import { FRAME_BYTES, type Member, type MemberLines } from './manifest.ts';
 import { readMemberLines } from './manifest-reader.ts';
 import { ManifestWriter, type Sink } from './manifest-writer.ts';
 
@@ -11,7 +11,7 @@ export interface ManifestPiece {
   /** Lines of the manifest, member lines without `offset`. */
   readonly text: Buffer;
   /** The members that the lines are about. */
-  readonly members: readonly Member[];
+  readonly members: readonly MemberLines[];
 }
 
 /** Mean length of a piece: the entries of some 150 files. */
@@ -23,13 +23,14 @@ const PIECE_BYTES = 32 * 1024;
  */
 export async function* manifestPieces(manifest: string): AsyncGenerator<ManifestPiece> {
   let lines: string[] = [];
-  let members: Member[] = [];
+  let members: MemberLines[] = [];
   let length = 0;
-  for await (const { member, lines: entries } of readMemberLines(manifest)) {
+  for await (const all of readMemberLines(manifest)) {
+    const { member } = all;
     const { offset: _, ...rest } = member;
-    const text = `${JSON.stringify({ member: rest })}\n${joinLines(entries)}`;
+    const text = `${JSON.stringify({ member: rest })}\n${joinLines(all.lines)}`;
     lines.push(text);
-    members.push(member);
+    members.push(all);
     length += text.length;
     if (length < FRAME_BYTES && !endsPiece(member, text.length)) continue;
     yield { text: Buffer.from(lines.join('')), members };

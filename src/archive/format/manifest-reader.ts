@@ -173,7 +173,7 @@ function parseMember(value: unknown, position: number, where: string): Member {
   return value as unknown as Member;
 }
 
-function parseSummary(value: unknown, where: string): Summary {
+export function parseSummary(value: unknown, where: string): Summary {
   const counts = [
     'level',
     'sizeBytes',

@@ -16,6 +16,8 @@ export interface ExtractPlan {
   readonly links: readonly Entry[];
   /** Recorded directories above the chosen paths, outermost first: they give missing parents their mode and owner. */
   readonly parents: readonly Entry[];
+  /** Names of files that chosen hard links need and that the manifest lacks. A whole one lacks none. */
+  readonly elsewhere: readonly ByteString[];
 }
 
 /** Reads the manifest from its start, each time it is called. */
@@ -56,20 +58,22 @@ export async function planExtract(
     );
   }
   const { outputs, links, firstNames } = linkNames(chosen);
-  if (firstNames.size === 0) return { members: members.wanted, outputs, links, parents };
+  if (firstNames.size === 0) return { members: members.wanted, outputs, links, parents, elsewhere: [] };
 
   // Another reading, because the content comes before the name that was chosen.
   const all = new Members();
+  const elsewhere = new Set(firstNames.keys());
   const isContent = (path: ByteString) => firstNames.has(path) || outputs.has(path);
   for await (const { member, lines } of read()) {
     all.next(member);
     for (const entry of entriesOf(lines, isContent, manifest)) {
+      elsewhere.delete(entry.path);
       const name = firstNames.get(entry.path);
       if (name !== undefined) outputs.set(entry.path, { ...entry, path: name });
       all.want();
     }
   }
-  return { members: all.wanted, outputs, links, parents };
+  return { members: all.wanted, outputs, links, parents, elsewhere: [...elsewhere] };
 }
 
 /** The entries whose path matters; the lines of most others are not parsed. */

@@ -71,15 +71,16 @@ export async function extractEntries(file: string, options: ExtractOptions): Pro
 
 /**
  * The members that `extractEntries` would read, in the archive's order. Needs the manifest only.
+ * @param name of the archive, for its reader
  * @throws {ArchiveError} EntryMissing, Usage
  */
 export async function membersOfPaths(
   file: string,
   paths: readonly string[],
   signal?: AbortSignal,
-): Promise<readonly Member[]> {
-  const plan = await planExtract(file, new Set(paths.map(chosenPath)), () => members(file, signal));
-  return plan.members;
+  name = file,
+): Promise<Pick<ExtractPlan, 'members' | 'elsewhere'>> {
+  return await planExtract(name, new Set(paths.map(chosenPath)), () => members(file, signal));
 }
 
 async function* members(file: string, signal: AbortSignal | undefined) {

@@ -10,6 +10,7 @@ import {
   fetchManifest,
   fetchMembers,
   fetchOriginalManifest,
+  fetchPaths,
 } from '../../offsite/index.ts';
 import { codeOf } from '../../posix/system-error.ts';
 import { type ChosenCopy, chosenAt } from './choose-copy.ts';
@@ -19,7 +20,7 @@ import type { CopyFlags } from './location-flags.ts';
 /**
  * - `whole`: the archive, bit for bit.
  * - `manifest`: the manifest alone. In the archive's place is a sparse file of its length.
- * - a list of paths: also the members that hold them.
+ * - a list of paths: also the members that hold them; other members may be left out of the manifest.
  * - a function: also the members that it names, given the archive's path; the whole archive if it names none.
  */
 export type Part =
@@ -27,6 +28,10 @@ export type Part =
   | 'manifest'
   | readonly string[]
   | ((archive: string) => Promise<readonly Member[] | undefined>);
+
+const isPaths = (part: Part): part is readonly string[] => typeof part === 'object';
+
+const nameOf = ({ location, archive }: FetchOptions) => `${location.url}: ${archive}`;
 
 /** Removes its files at the end. */
 export class LocalView implements Disposable {
@@ -53,13 +58,17 @@ export class LocalView implements Disposable {
     const view = new LocalView(directory, path.join(directory, options.archive));
     try {
       if (part === 'whole') await fetchArchive({ ...options, progress }, view.archive);
-      else {
+      else if (isPaths(part) && list.manifestTable && !isPinned) {
+        await fetchPaths(options, list, list.manifestTable, part, view.archive);
+      } else {
         const fetch = isPinned ? fetchOriginalManifest : fetchManifest;
         await fetch(options, list, `${view.archive}.manifest`);
         if (typeof part === 'function') await view.#fetchNeeded(options, list, part, progress);
         else {
-          const members = part === 'manifest' ? [] : await membersOfPaths(view.archive, part, options.signal);
-          await fetchMembers(options, list, members, view.archive);
+          const found = isPaths(part)
+            ? await membersOfPaths(view.archive, part, options.signal, nameOf(options))
+            : undefined;
+          await fetchMembers(options, list, found?.members ?? [], view.archive);
         }
       }
       return view;
