@@ -16,18 +16,16 @@ const DT_DIR = 4;
 export interface Names {
   /** One character a byte, in the file system's order. */
   readonly names: string[];
-  /** Those that the file system calls directories; they may have changed since. */
-  readonly directories: ReadonlySet<string>;
+  /** Those that the file system calls directories, in the same order; they may have changed since. */
+  readonly directories: string[];
   /** Whether it has told of each name what it is: some file systems do not. */
   readonly isComplete: boolean;
 }
 
-const none: ReadonlySet<string> = new Set();
-
 /** The names in an open directory, from the descriptor's position on. */
 export function namesIn(fd: number): Names {
   const names: string[] = [];
-  let directories: Set<string> | undefined;
+  const directories: string[] = [];
   let isComplete = true;
   for (;;) {
     const answer = tryCall('getdents64', fd, buffer, buffer.length);
@@ -35,10 +33,10 @@ export function namesIn(fd: number): Names {
       const error = new SystemError('getdents64', answer.errno);
       if (error.code !== 'ENOSYS') throw error;
       const names = readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' });
-      return { names, directories: none, isComplete: false };
+      return { names, directories: [], isComplete: false };
     }
     const used = answer.result;
-    if (used === 0) return { names, directories: directories ?? none, isComplete };
+    if (used === 0) return { names, directories, isComplete };
     // One conversion for the whole block: one for each name takes longer than reading them.
     const text = buffer.toString('latin1', 0, used);
     for (let at = 0; at < used; at += shorts[(at + LENGTH_AT) / 2]!) {
@@ -47,10 +45,7 @@ export function namesIn(fd: number): Names {
       names.push(name);
       const type = buffer[at + TYPE_AT];
       if (type === DT_UNKNOWN) isComplete = false;
-      if (type === DT_DIR) {
-        directories ??= new Set();
-        directories.add(name);
-      }
+      if (type === DT_DIR) directories.push(name);
     }
   }
 }

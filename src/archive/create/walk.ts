@@ -38,12 +38,13 @@ interface Level {
   readonly found: Found;
   readonly status: FileStatus;
   readonly names: readonly ByteString[];
-  /** Names that are probably directories. */
-  readonly directories: ReadonlySet<string>;
+  /** Names that are probably directories, in the order of `names`. A set would cost more: V8 interns its strings. */
+  readonly directories: readonly string[];
   readonly role: DirectoryRole;
   /** Tags of the entries found so far; undefined if the directory could not be read. */
   readonly inodes: number[] | undefined;
   next: number;
+  nextDirectory: number;
   /** Undefined while it is closed, in very deep trees. */
   fd: number | undefined;
 }
@@ -90,13 +91,14 @@ export class Walk {
       for (;;) {
         if (next) {
           const { found } = next;
-          if (isLevel(next) && !this.#selection.includes(found.entry.path, true)) waiting.push(found);
+          const entered = isLevel(next) ? next : undefined;
+          if (entered && !this.#selection.includes(found.entry.path, true)) waiting.push(found);
           else {
             if (waiting.length > 0) yield* waiting.splice(0);
             yield found;
           }
-          if (isLevel(next)) {
-            levels.push(next);
+          if (entered) {
+            levels.push(entered);
             close(levels[levels.length - 1 - MAX_OPEN]);
           } else this.counts.contents++;
         }
@@ -118,11 +120,13 @@ export class Walk {
   /** The entry with this name, opened if it is a directory; undefined if it is left out. */
   #child(parent: Level, name: ByteString): Next | undefined {
     const path = join(parent.found.entry.path, name);
+    const isListedDirectory = parent.directories[parent.nextDirectory] === name;
+    if (isListedDirectory) parent.nextDirectory++;
     if (this.#selection.isRestoreState(path)) return undefined;
     try {
       const directory = parent.fd ?? this.#reopen(parent);
       // Opened before its status is read, so the two need no comparison.
-      const fd = parent.directories.has(name) ? openIfPossible(directory, name) : undefined;
+      const fd = isListedDirectory ? openIfPossible(directory, name) : undefined;
       if (fd !== undefined) return this.#opened(parent, name, path, fd);
       const status = statusAt(directory, name);
       if (!status) {
@@ -197,8 +201,20 @@ export class Walk {
       const { names, directories } = namesIn(fd);
       const role = this.#selection.roleOf(path, status, fd, names);
       if (role !== 'destination') {
-        const sorted = names.sort(byBytes) as ByteString[];
-        return { found, status, names: sorted, directories, role, inodes: [], next: 0, fd };
+        names.sort(byBytes);
+        directories.sort(byBytes);
+        const inodes: number[] = [];
+        return {
+          found,
+          status,
+          names: names as ByteString[],
+          directories,
+          role,
+          inodes,
+          next: 0,
+          nextDirectory: 0,
+          fd,
+        };
       }
       this.counts.excluded++;
       return undefined;
@@ -278,11 +294,18 @@ function replaced(path: ByteString) {
 
 /** A directory without its content. */
 function unread(found: Found, status: FileStatus): Level {
-  const role = 'data';
-  return { found, status, names: [], directories: noNames, role, inodes: undefined, next: 0, fd: undefined };
+  return {
+    found,
+    status,
+    names: [],
+    directories: [],
+    role: 'data',
+    inodes: undefined,
+    next: 0,
+    nextDirectory: 0,
+    fd: undefined,
+  };
 }
-
-const noNames: ReadonlySet<string> = new Set();
 
 function openIfPossible(directory: number, name: ByteString): number | undefined {
   try {

@@ -98,8 +98,9 @@ function listDirectory(paths: DeepPaths, directory: ByteString, { makeReadable }
     try {
       const { device } = statusOfOpen(fd);
       const { names, directories, isComplete } = namesIn(fd);
+      const listed = new Set(directories);
       const isDirectory = (name: ByteString, path: ByteString) =>
-        directories.has(name) || (!isComplete && (paths.lstat(path)?.isDirectory() ?? false));
+        listed.has(name) || (!isComplete && (paths.lstat(path)?.isDirectory() ?? false));
       return { device, names: names as ByteString[], isDirectory };
     } finally {
       fs.closeSync(fd);
