@@ -111,7 +111,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'archive/restore',
     what: 'stage, swap, roll back; extract; list entries',
-    imports: [ARCHIVE_ERRORS, 'archive/format', 'archive/destination', 'archive/pool', 'posix'],
+    imports: [ARCHIVE_ERRORS, 'archive/format', 'archive/destination', 'archive/pool', 'posix', UNITS],
     packages: ['zod'],
   },
   {
@@ -136,6 +136,7 @@ export const ROOMS: readonly Room[] = [
       'archive/destination',
       'archive/create/create.ts',
       'archive/diff',
+      UNITS,
     ],
   },
   {

@@ -87,6 +87,15 @@ test.each([
   });
 });
 
+test.each(['new', 'empty'])('a target that is %s has no old state to remove', (kind) => {
+  const target = at(`${kind} target`);
+  if (kind === 'empty') fs.mkdirSync(target);
+  const { status, stdout, stderr } = km('restore', '--progress=json', '--commit', archive, target);
+  expect([status, stderr]).toEqual([0, expect.not.stringContaining('removing the old state')]);
+  expect(stderr).toContain('"phase":"swapping"');
+  expect(stdout).toMatch(/^Restored .*: 304 entries, 14\.3 MiB, checked by manifest\.\n$/);
+});
+
 test('unasked and without a terminal: the summary alone', () => {
   const restored = km('restore', archive, at('new'));
   expect(restored.stderr).toMatch(/^302 files, 14\.3 MiB in [\d.]+ s, [\d.]+ [KM]iB\/s; 0 warnings\n$/);

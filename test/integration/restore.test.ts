@@ -5,12 +5,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { runBackup } from '../../src/archive/create/run-backup.ts';
 import { fromText } from '../../src/archive/format/byte-string.ts';
 import { encodeEntry } from '../../src/archive/format/entry-line.ts';
 import { readSummary } from '../../src/archive/format/manifest-reader.ts';
 import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
+import { WorkerPool } from '../../src/archive/pool/worker-pool.ts';
 import { commitRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
@@ -204,6 +205,22 @@ describe('the old state', () => {
       expect(restoreStatus(at('target')).phase).toBe('none');
     },
   );
+
+  test('of many directories is deleted on all threads, by a commit and by a rollback', async () => {
+    const sent = vi.spyOn(WorkerPool.prototype, 'run');
+    for (const finish of [commitRestore, rollbackRestore]) {
+      for (const tree of ['source', 'target']) {
+        for (let i = 0; i < 100; i++) fs.mkdirSync(at(tree, `deep/${i}`), { recursive: true });
+      }
+      const many = await backup(at('source'));
+      await restore(options(many));
+      sent.mockClear();
+      await finish(at('target'));
+      expect(sent.mock.calls.map(([kind]) => kind)).toContain('empty');
+      expect(fs.readdirSync(base).sort()).toEqual(['archives', 'source', 'target']);
+    }
+    sent.mockRestore();
+  });
 
   test('may be removed at once', async () => {
     await restore(options(archive, { oldState: 'remove' }));

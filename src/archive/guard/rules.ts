@@ -1,4 +1,5 @@
 /** When an archive is suspicious. Pure. */
+import { formatUnlike } from '../../log/units.ts';
 import type { Summary } from '../format/manifest.ts';
 import type { Suspicion } from '../format/suspicion.ts';
 
@@ -46,7 +47,7 @@ export function judge(
     const what =
       files > maxShrinkPercent
         ? `${shown(files)} fewer files (${after.files} instead of ${before.files})`
-        : `${shown(bytes)} fewer bytes (${after.sourceBytes} instead of ${before.sourceBytes})`;
+        : `${shown(bytes)} fewer bytes (${formatUnlike(after.sourceBytes, before.sourceBytes).join(' instead of ')})`;
     reasons.push({
       rule: 'shrink',
       message: `The source has ${what} than ${before.archive}; the limit is ${maxShrinkPercent}%.`,

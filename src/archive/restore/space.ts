@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { formatUnlike } from '../../log/units.ts';
 import { ArchiveError } from '../errors.ts';
 import { shown } from './failures.ts';
 import type { Place } from './place.ts';
@@ -29,7 +30,8 @@ export function spaceNeeded(totals: { entries: number; impliedDirectories: numbe
 /** What is missing, in words; undefined when there is enough. */
 export function lackOfSpace(needed: { bytes: number; inodes: number }, free: FreeSpace): string | undefined {
   if (free.bytes !== undefined && needed.bytes > free.bytes) {
-    return `the restore needs about ${needed.bytes} bytes in addition to the old state, and ${free.bytes} are free`;
+    const [wanted, there] = formatUnlike(needed.bytes, free.bytes);
+    return `the restore needs about ${wanted} in addition to the old state, and ${there} are free`;
   }
   if (free.inodes !== undefined && needed.inodes > free.inodes) {
     return `the restore needs ${needed.inodes} inodes in addition to the old state, and ${free.inodes} are free`;

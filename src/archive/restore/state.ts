@@ -7,7 +7,8 @@ import { setTimes } from '../../posix/times.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, display, fromText, join, toBuffer } from '../format/byte-string.ts';
 import { LOCK_NAME } from '../format/names.ts';
-import type { WorkerPool } from '../pool/worker-pool.ts';
+import { allowedThreads } from '../pool/allowed-threads.ts';
+import { WorkerPool } from '../pool/worker-pool.ts';
 import { DeepPaths } from './deep-paths.ts';
 import { messageOf, refused, shown, stateOfAnother } from './failures.ts';
 import { HISTORY, rememberDone } from './history.ts';
@@ -28,6 +29,9 @@ import { checkPreservable, findArchives, preserve } from './preserved-archives.t
 import { removeTree } from './remove-tree.ts';
 import { type Failpoint, present } from './swap.ts';
 import { thinOut } from './thin-out.ts';
+
+/** At most so many are gone before a thread has started. */
+const FEW_DIRECTORIES = 32;
 
 /** The state directory of one target's restore, locked. */
 export class RestoreState implements Disposable {
@@ -106,7 +110,7 @@ export class RestoreState implements Disposable {
    * Removes both trees and the state itself. A journal must have been written that allows it. May be repeated
    * after an abort or a kill.
    *
-   * @param pool Threads that help to delete the tree that was live.
+   * @param pool Threads that help to delete the tree that was live. Without it, a large one gets its own.
    */
   async remove(failpoint: Failpoint, signal?: AbortSignal, pool?: WorkerPool<RestoreJobs>): Promise<void> {
     const { target, state } = this.place;
@@ -118,7 +122,11 @@ export class RestoreState implements Disposable {
         journal?.phase === 'removing' && tree === (journal.direction === 'forward' ? this.old : this.new);
       const directories = wasLive ? await rescueArchives(tree, target, failpoint, signal) : [];
       failpoint(`remove ${path.basename(tree)}`);
-      if (pool) await thinOut(fromText(tree), directories, pool, signal);
+      if (pool || directories.length > FEW_DIRECTORIES) {
+        // This thread deletes too.
+        await using own = pool ? undefined : new WorkerPool<RestoreJobs>(Math.max(1, allowedThreads() - 1));
+        await thinOut(fromText(tree), directories, (pool ?? own)!, signal);
+      }
       await removeTree(fromText(tree), signal);
     }
     this.#remember(failpoint);

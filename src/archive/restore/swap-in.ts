@@ -1,3 +1,4 @@
+import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
 import type { WorkerPool } from '../pool/worker-pool.ts';
@@ -121,7 +122,7 @@ export async function swapIn(
 ): Promise<string | undefined> {
   startPhase('swapping');
   const swapped = await swap(state, journal, failpoint);
-  if (swapped.phase === 'removing') startPhase('removing the old state');
+  if (swapped.phase === 'removing' && hasOldState(state)) startPhase('removing the old state');
   return await settle(state, swapped, { failpoint, signal, ...(pool && { pool }) });
 }
 
@@ -141,6 +142,15 @@ async function swap(state: RestoreState, journal: Journal, failpoint: Failpoint)
       `${shown(place.target)}: the swap failed (${messageOf(error)}) and was undone. Nothing was changed. Remove that obstacle and run again.`,
       { cause: error },
     );
+  }
+}
+
+/** A target that is new, or was empty, has left none. */
+function hasOldState({ old }: RestoreState): boolean {
+  try {
+    return namesIn(old).length > 0;
+  } catch (error) {
+    return codeOf(error) !== 'ENOENT';
   }
 }
 

@@ -100,12 +100,12 @@ export function sentence(report: RestoreReport): string {
       : ` The old state is kept in ${report.oldState}; once all is well: km-backup restore --commit ${report.target} (or --rollback).`;
   switch (report.outcome) {
     case 'would-restore':
-      return `${report.target}: can be restored: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}. Nothing was changed.`;
+      return `${report.target}: can be restored: ${report.entries} entries, ${formatBytes(report.bytes)}, checked by ${report.against}. Nothing was changed.`;
     case 'staged':
       return `${report.target}: the restored tree is staged and complete; the target is unchanged. The same command without --stage-only swaps it in, --discard ${report.target} removes it.`;
     case 'restored': {
       const kept = report.archivesKept > 0 ? ` ${report.archivesKept} archive files in it were kept.` : '';
-      return `Restored ${report.target}: ${report.entries} entries, ${report.bytes} bytes, checked by ${report.against}.${kept}${old}`;
+      return `Restored ${report.target}: ${report.entries} entries, ${formatBytes(report.bytes)}, checked by ${report.against}.${kept}${old}`;
     }
     case 'completed':
       return `Restored ${report.target}: completed what an earlier run began.${old}`;

@@ -139,7 +139,7 @@ function format(verification: Verification): string {
   const notes = [
     `checked ${basis[against!]}`,
     warnings > 0 ? `its run named ${warnings} file(s) as not captured faithfully` : '',
-    paddingBytes > 0 ? `followed by ${paddingBytes} bytes of zeros, which do no harm` : '',
+    paddingBytes > 0 ? `followed by ${formatBytes(paddingBytes)} of zeros, which do no harm` : '',
   ];
   return `${words[state]} ${archive}: ${entries} entries, ${formatBytes(bytes)} (${notes.filter(Boolean).join('; ')})`;
 }

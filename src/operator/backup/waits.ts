@@ -8,7 +8,7 @@ import type { Outcome } from './outcome.ts';
 export type Awaited = NonNullable<KmBackupStatus['awaiting']>;
 
 /** A pod that starts within this time costs no status write for each of its steps. */
-const USUAL_START_MS = 10_000;
+export const USUAL_START_MS = 10_000;
 /** An unexplained wait is looked at again after as long as it has lasted, within these bounds. */
 const LOOK_AGAIN_MS = { least: USUAL_START_MS, most: 60_000 };
 /** A pod ends within 30 s of its main container unless a sidecar keeps it. */

@@ -425,6 +425,19 @@ describe('a restore in place', () => {
     expect(world.observe().jobs.size).toBe(0);
   });
 
+  it('quotes what a pod waits for only after its first seconds', () => {
+    const world = new World({}, { stage: { waits: 'waiting for ephemeral volume controller' } });
+    let [created, quoted] = [Number.NaN, Number.NaN];
+    world.run((_, step) => {
+      if (step.kind === 'createJob') created = world.nowMs;
+      const { message } = world.restore?.status ?? {};
+      if (Number.isNaN(quoted) && message?.includes('ephemeral volume')) quoted = world.nowMs;
+      return true;
+    });
+    expect(quoted - created).toBeGreaterThanOrEqual(10_000);
+    expect(quoted - created).toBeLessThan(30_000);
+  });
+
   it('goes back when the swap was done and its Job is called failed, because its report was lost', () => {
     const world = new World({}, { swap: { fails: 'killed' }, discard: { fails: 'nothing to discard' } });
     const { status } = world.run()!;

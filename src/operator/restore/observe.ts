@@ -9,6 +9,7 @@ import { isNotFound } from '../../kube/errors.ts';
 import { newestWarning } from '../backup/events.ts';
 import { sourceIdentity } from '../backup/identity.ts';
 import { placementFor } from '../backup/placement.ts';
+import { USUAL_START_MS } from '../backup/waits.ts';
 import type { Cache } from '../cache.ts';
 import type { Run } from '../finished-run.ts';
 import { claimOfLocation } from '../location/access.ts';
@@ -227,9 +228,6 @@ export async function observeRestore(
 const KNOWN_OTHERWISE: ReadonlySet<string> = new Set(['FailedScheduling']);
 /** Of the controllers that make volumes. */
 const VOLUME_EVENTS: ReadonlySet<string> = new Set(['FailedBinding', 'ProvisioningFailed']);
-
-/** A pod that starts within this time needs no reason why it has not. */
-const USUAL_START_MS = 10_000;
 
 /** With the newest Warning about a pod that does not start, such as a forbidden pod or a volume that cannot be mounted. */
 async function explained(

@@ -6,6 +6,7 @@ import { ANNOTATIONS } from '../../api/names.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
 import { isElevated, type KmRestore, type KmRestoreStatus, type RestoreIdentity } from '../../api/restore.ts';
 import type { FoundCopy } from '../../api/restore-result.ts';
+import { formatBytes } from '../../log/units.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
 import type { Plan } from '../plan.ts';
 import { fromTime } from '../time.ts';
@@ -194,7 +195,7 @@ export const makePlan: Rung = (observed, settings, nowMs) => {
       { plan, warnings },
     );
   }
-  const message = `Would add ${plan.added}, change ${plan.changed}, remove ${plan.removed} and keep ${plan.kept} entries; ${plan.bytesToWrite} bytes to write.${quoted(warnings)}`;
+  const message = `Would add ${plan.added}, change ${plan.changed}, remove ${plan.removed} and keep ${plan.kept} entries; ${formatBytes(plan.bytesToWrite)} to write.${quoted(warnings)}`;
   return dryRun
     ? finish(restore, nowMs, { phase: 'Planned', reason: 'PlanMade', message }, { plan, warnings })
     : wait(restore, nowMs, { phase: 'Pending', reason: 'PlanMade', message }, { plan, warnings });

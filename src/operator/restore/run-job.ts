@@ -4,6 +4,7 @@ import { isElevated, type KmRestore } from '../../api/restore.ts';
 import type { RestoreResult } from '../../api/restore-result.ts';
 import { elevatedProblem } from '../backup/elevated.ts';
 import { identityOf, userName } from '../backup/identity.ts';
+import { USUAL_START_MS } from '../backup/waits.ts';
 import type { Plan } from '../plan.ts';
 import { buildRestoreJob, needsLocation, type RestoreJobSettings, TARGET_MOUNT } from './jobs.ts';
 import type { ObservedRestore, RestoreJobKind } from './observed.ts';
@@ -42,12 +43,15 @@ export function runJob(
         const plan = onFailure(job.start.cause ?? 'StartDeadlineExceeded', message);
         return { ...plan, steps: [{ kind: 'deleteJob', target: job.target }, ...plan.steps] };
       }
+      // At first a pod always waits for something: to be scheduled, or for a volume that is being made.
+      const usualUntil = job.start ? job.start.sinceMs + USUAL_START_MS : nowMs;
+      const isUsual = nowMs < usualUntil;
       return wait(
         restore,
         nowMs,
-        { ...said, message: `${said.message} ${job.message}`.trim() },
+        isUsual ? said : { ...said, message: `${said.message} ${job.message}`.trim() },
         {},
-        Math.min(startBy || Number.POSITIVE_INFINITY, nowMs + 15_000),
+        Math.min(startBy || Number.POSITIVE_INFINITY, isUsual ? usualUntil : nowMs + 15_000),
       );
     }
     case 'none': {
