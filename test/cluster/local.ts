@@ -23,6 +23,8 @@ import { ensurePackages } from './packages.ts';
 import { writePki } from './pki.ts';
 import {
   isStopped,
+  type ProcessId,
+  parentOf,
   processesWithEnvironment,
   type RunOptions,
   run,
@@ -216,10 +218,17 @@ function handle(layout: Layout, binaries: Binaries, clients: Clients, options: L
       signal(id, 'SIGSTOP');
       await waitFor(() => isStopped(id), 5000, 5);
     },
-    resume: async (component) => void signal(running(component), 'SIGCONT'),
+    resume: async (component) => thaw(running(component)),
     status: () => statusOf(layout, spec),
     down: () => localDown(options),
   };
+}
+
+/** Also what started it: nsenter stops when its child does, and can then not collect it. */
+function thaw(id: ProcessId): void {
+  const parent = parentOf(id);
+  signal(id, 'SIGCONT');
+  if (parent && isStopped(parent)) signal(parent, 'SIGCONT');
 }
 
 function statusOf(layout: Layout, spec: (component: Component) => ComponentSpec): Promise<ComponentStatus[]> {
@@ -282,6 +291,8 @@ export async function localUp(options: LocalOptions): Promise<Cluster> {
 async function endProcesses(layout: Layout): Promise<void> {
   // Ends the node's process namespace: kubelet, containerd, every shim and every pod; then its mounts are gone.
   const init = daemonOf(layout, NODE_INIT);
+  // One that is frozen would keep the node from ending.
+  for (const id of processesWithEnvironment(STATE_VARIABLE, layout.stateDir)) signal(id, 'SIGCONT');
   if (init !== undefined) await terminate([init], 0);
   await terminate(processesWithEnvironment(STATE_VARIABLE, layout.stateDir), 3000);
   await removeCgroups(layout);

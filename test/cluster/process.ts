@@ -125,6 +125,11 @@ function allPids(): number[] {
     .map(Number);
 }
 
+export function parentOf(id: ProcessId): ProcessId | undefined {
+  const stat = isAlive(id) ? statOf(id.pid) : undefined;
+  return stat && identify(stat.parent);
+}
+
 export function childrenOf(pid: number): ProcessId[] {
   return allPids()
     .map((child) => ({ child, stat: statOf(child) }))
