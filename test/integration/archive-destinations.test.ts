@@ -157,7 +157,7 @@ describe('what happened is what is said', () => {
 
   test('a result file that fails at the end: the archive is there, and named', () => {
     const { status, stderr, stdout } = create('--result-file', '/dev/full');
-    expect(status).toBe(1);
+    expect(status).toBe(7);
     expect(stderr).toMatch(/The archive .* was written, but the result file was not: .*ENOSPC/);
     expect(stdout).toMatch(/^Backup written to /);
   });
