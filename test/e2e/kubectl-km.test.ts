@@ -106,7 +106,7 @@ describe('reading archives where they are', () => {
   it('says what is not there, with the exit status of km-backup, and leaves no pod behind', async () => {
     const missing = await raw('cat', first, 'notes/none');
     expectPlain(missing);
-    expect(missing.code).toBe(1);
+    expect(missing.code).toBe(7);
     expect(missing.stderr).toContain("does not hold './notes/none'");
     expect(await readers()).toEqual([]);
     expect(await kubectl.list('pods', '-l', 'app.kubernetes.io/component=reader')).toEqual([]);
