@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-/** What a pod's log tells of a restore: standard error is no terminal there. */
+/** What a pod's log says about a restore: there, standard error is not a terminal. */
 
 const program = path.join(import.meta.dirname, '../../bin/km-backup');
 const km = (...args: string[]) => {

@@ -660,7 +660,7 @@ describe('refused before live data is touched', () => {
     expect(fs.readdirSync(base).sort()).toEqual(['archives', 'secret', 'target']);
   });
 
-  test('what is no directory, or missing', async () => {
+  test('a target that is not a directory, and what is missing', async () => {
     await expect(restore(options(good, { target: at('secret') }))).rejects.toThrow(/is not a directory/);
     await expect(restore(options(good, { target: '/' }))).rejects.toThrow(/root of the file system/);
     await expect(restore(options(good, { target: at('none/deeper') }))).rejects.toThrow(/does not exist/);

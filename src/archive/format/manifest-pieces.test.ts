@@ -9,6 +9,7 @@ import { ManifestFrames } from './manifest-frames.ts';
 import { joinManifest, manifestPieces } from './manifest-pieces.ts';
 import { readMemberLines, readSummary } from './manifest-reader.ts';
 import { ManifestWriter, manifestFrame, manifestTail, type Sink } from './manifest-writer.ts';
+import { summaryWith } from './testing/summary.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -53,26 +54,12 @@ function write(members: readonly Made[]): {
     writer.add(files === 0 ? { ...base, rawSha256: digest } : base, lines.join(''));
     offset += size;
   }
-  const summary: Summary = {
-    format: 1,
-    archive: 'km-backup-20260101T000000Z.tgz',
-    series: null,
-    startedAt: '2026-01-01T00:00:00.000Z',
-    finishedAt: '2026-01-01T00:00:01.000Z',
-    compression: 'gzip',
-    level: 1,
-    packing: 'x',
+  const summary = summaryWith({
     sizeBytes: offset,
     sha256: sha256('archive'),
     members: members.length,
     entries: members.reduce((sum, { files }) => sum + files, 0),
-    files: 0,
-    sourceBytes: 0,
-    reusedBytes: 0,
-    socketsSkipped: 0,
-    excluded: 0,
-    warnings: { count: 0, samples: [] },
-  };
+  });
   writer.finish(summary);
   const bytes = Buffer.concat(sink.bytes);
   const file = path.join(folder, 'manifest');

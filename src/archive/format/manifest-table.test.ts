@@ -1,31 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ByteString, fromText } from './byte-string.ts';
-import type { Member, MemberLines, Summary } from './manifest.ts';
+import type { Member, MemberLines } from './manifest.ts';
 import { encodeTable, type ManifestTable, PieceRows, parseTable, piecesAbout } from './manifest-table.ts';
 import { manifestFrame } from './manifest-writer.ts';
+import { summaryWith } from './testing/summary.ts';
 
 const sha256 = '0'.repeat(64);
-const summary: Summary = {
-  format: 1,
-  archive: 'km-backup-20260101T000000Z.tgz',
-  series: null,
-  startedAt: '2026-01-01T00:00:00.000Z',
-  finishedAt: '2026-01-01T00:00:01.000Z',
-  compression: 'gzip',
-  level: 1,
-  packing: 'x',
-  sizeBytes: 0,
-  sha256,
-  members: 0,
-  entries: 0,
-  files: 0,
-  sourceBytes: 0,
-  reusedBytes: 0,
-  socketsSkipped: 0,
-  excluded: 0,
-  warnings: { count: 0, samples: [] },
-};
+const summary = summaryWith();
 
 function member(kind: Member['kind'], ...names: string[]): MemberLines {
   const time = '1767225600000000000';
