@@ -12,7 +12,7 @@ import { encodeEntry } from '../../src/archive/format/entry-line.ts';
 import { readSummary } from '../../src/archive/format/manifest-reader.ts';
 import { ManifestWriter } from '../../src/archive/format/manifest-writer.ts';
 import { WorkerPool } from '../../src/archive/pool/worker-pool.ts';
-import { commitRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
+import { commitRestore, discardRestore, rollbackRestore } from '../../src/archive/restore/finish.ts';
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { restoreStatus } from '../../src/archive/restore/status.ts';
@@ -206,22 +206,6 @@ describe('the old state', () => {
     },
   );
 
-  test('of many directories is deleted on all threads, by a commit and by a rollback', async () => {
-    const sent = vi.spyOn(WorkerPool.prototype, 'run');
-    for (const finish of [commitRestore, rollbackRestore]) {
-      for (const tree of ['source', 'target']) {
-        for (let i = 0; i < 100; i++) fs.mkdirSync(at(tree, `deep/${i}`), { recursive: true });
-      }
-      const many = await backup(at('source'));
-      await restore(options(many));
-      sent.mockClear();
-      await finish(at('target'));
-      expect(sent.mock.calls.map(([kind]) => kind)).toContain('empty');
-      expect(fs.readdirSync(base).sort()).toEqual(['archives', 'source', 'target']);
-    }
-    sent.mockRestore();
-  });
-
   test('may be removed at once', async () => {
     await restore(options(archive, { oldState: 'remove' }));
     expect(describeTree(at('target'))).toEqual(newTree);
@@ -281,6 +265,55 @@ describe('the old state', () => {
     await expect(restore(options(archive))).rejects.toMatchObject({ reason: 'Locked', exitCode: 4 });
     if (attempt.acquired) attempt.lock.release();
     expect(describeTree(at('target'))).toEqual(oldTree);
+  });
+});
+
+describe('a tree of many directories is deleted on all threads', () => {
+  const mode = { swap: 'children' } as const;
+
+  test.each<[string, (archive: string) => Promise<unknown>, (many: string) => Promise<unknown>]>([
+    ['by a commit', (many) => restore(options(many)), () => commitRestore(at('target'))],
+    ['by a rollback', (many) => restore(options(many)), () => rollbackRestore(at('target'))],
+    [
+      'by a discard',
+      (many) => restore(options(many, { stageOnly: true })),
+      () => discardRestore(at('target')),
+    ],
+    [
+      'by a discard below a mount point',
+      (many) => restore(options(many, { ...mode, stageOnly: true })),
+      () => discardRestore(at('target')),
+    ],
+    [
+      'by a restore that fails before its swap',
+      async () => {},
+      (many) => {
+        const failpoint = (name: string) => {
+          if (name === 'sync') throw new Error('a failure after unpacking');
+        };
+        return expect(restore(options(many, { failpoint }))).rejects.toThrow('a failure after unpacking');
+      },
+    ],
+  ])('%s', async (_, begin, finish) => {
+    for (const tree of ['source', 'target']) {
+      for (let i = 0; i < 100; i++) fs.mkdirSync(at(tree, `deep/${i}`), { recursive: true });
+    }
+    // Copies of archives among what is staged are content.
+    fs.writeFileSync(at('source/deep/0/km-backup-20200101T000000Z.tgz'), 'content');
+    fs.writeFileSync(at('source/deep/1/secret'), 'x');
+    fs.chmodSync(at('source/deep/1'), 0o300);
+    const many = await backup(at('source'));
+    await begin(many);
+    const sent = vi.spyOn(WorkerPool.prototype, 'run');
+    try {
+      await finish(many);
+      expect(sent.mock.calls.map(([kind]) => kind)).toContain('empty');
+    } finally {
+      sent.mockRestore();
+    }
+    expect(fs.readdirSync(base).sort()).toEqual(['archives', 'source', 'target']);
+    expect(fs.readdirSync(at('target'))).not.toContain('.km-restore');
+    expect(fs.readdirSync(at('target/deep'))).toHaveLength(100);
   });
 });
 

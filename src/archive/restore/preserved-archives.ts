@@ -110,7 +110,7 @@ function listDirectory(paths: DeepPaths, directory: ByteString, { makeReadable }
     return list();
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'ENOENT') return nothing;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return nothing;
     if (code !== 'EACCES' && code !== 'EPERM') throw error;
     // The file system's own, which stays in place.
     if (isKeptName(directory)) return nothing;

@@ -110,7 +110,7 @@ export class RestoreState implements Disposable {
    * Removes both trees and the state itself. A journal must have been written that allows it. May be repeated
    * after an abort or a kill.
    *
-   * @param pool Threads that help to delete the tree that was live. Without it, a large one gets its own.
+   * @param pool Threads that help to delete the trees. Without it, a large one gets its own.
    */
   async remove(failpoint: Failpoint, signal?: AbortSignal, pool?: WorkerPool<RestoreJobs>): Promise<void> {
     const { target, state } = this.place;
@@ -120,7 +120,8 @@ export class RestoreState implements Disposable {
       // The tree that was live may have got another archive after the swap. Staged copies are not archives.
       const wasLive =
         journal?.phase === 'removing' && tree === (journal.direction === 'forward' ? this.old : this.new);
-      const directories = wasLive ? await rescueArchives(tree, target, failpoint, signal) : [];
+      const { directories, archives } = await listTree(tree, signal);
+      if (wasLive) rescueArchives(archives, tree, target, failpoint);
       failpoint(`remove ${path.basename(tree)}`);
       if (pool || directories.length > FEW_DIRECTORIES) {
         // This thread deletes too.
@@ -178,33 +179,42 @@ function keepingTimes({ kind, target }: Place, change: () => void): void {
   }
 }
 
-/**
- * Moves archives from a tree that is about to be deleted into the target.
- *
- * @returns The directories of the tree.
- * @throws {ArchiveError} RestoreFailed when one cannot be moved.
- */
-async function rescueArchives(
+/** The directories of a tree that is about to be deleted, parents first, and the archives in it. */
+async function listTree(
   tree: string,
-  target: string,
-  failpoint: Failpoint,
   signal: AbortSignal | undefined,
-): Promise<ByteString[]> {
+): Promise<{ directories: readonly ByteString[]; archives: readonly ByteString[] }> {
   const directories: ByteString[] = [];
   const visit = (directory: ByteString) => directories.push(directory);
   const { files } = await findArchives(fromText(tree), { makeReadable: true, signal, visit });
-  const left = files.filter((file) => !file.endsWith(`/${LOCK_NAME}`) && file !== LOCK_NAME);
-  if (left.length === 0) return directories;
+  return {
+    directories,
+    archives: files.filter((file) => !file.endsWith(`/${LOCK_NAME}`) && file !== LOCK_NAME),
+  };
+}
+
+/**
+ * Moves archives from a tree that is about to be deleted into the target.
+ *
+ * @throws {ArchiveError} RestoreFailed when one cannot be moved.
+ */
+function rescueArchives(
+  archives: readonly ByteString[],
+  tree: string,
+  target: string,
+  failpoint: Failpoint,
+): void {
+  if (archives.length === 0) return;
   using live = new DeepPaths(fromText(target));
-  const taken = left.find((file) => live.lstat(file));
+  const taken = archives.find((file) => live.lstat(file));
   if (taken === undefined && present(target)) {
-    checkPreservable(left, fromText(tree), fromText(target));
-    preserve(left, fromText(tree), fromText(target), failpoint);
-    return directories;
+    checkPreservable(archives, fromText(tree), fromText(target));
+    preserve(archives, fromText(tree), fromText(target), failpoint);
+    return;
   }
   throw new ArchiveError(
     'RestoreFailed',
-    `${display(join(fromText(tree), taken ?? left[0]!))} is an archive that was added to the old state after the swap. Move it away, then run the same command again.`,
+    `${display(join(fromText(tree), taken ?? archives[0]!))} is an archive that was added to the old state after the swap. Move it away, then run the same command again.`,
   );
 }
 

@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import { codeOf } from '../../posix/system-error.ts';
 import { ArchiveError } from '../errors.ts';
 import { type ByteString, fromText } from '../format/byte-string.ts';
@@ -148,7 +149,7 @@ async function swap(state: RestoreState, journal: Journal, failpoint: Failpoint)
 /** A target that is new, or was empty, has left none. */
 function hasOldState({ old }: RestoreState): boolean {
   try {
-    return namesIn(old).length > 0;
+    return holdsOther(old, () => false);
   } catch (error) {
     return codeOf(error) !== 'ENOENT';
   }
@@ -156,5 +157,14 @@ function hasOldState({ old }: RestoreState): boolean {
 
 /** An empty directory is not worth keeping. */
 export function isEmpty(place: Place): boolean {
-  return place.exists && namesIn(place.target).every(isKeptName);
+  return place.exists && !holdsOther(place.target, isKeptName);
+}
+
+/** Reads no further than to the first other name: there may be a million. */
+function holdsOther(directory: string, isIgnored: (name: string) => boolean): boolean {
+  using names = fs.opendirSync(directory);
+  for (let entry = names.readSync(); entry; entry = names.readSync()) {
+    if (!isIgnored(entry.name)) return true;
+  }
+  return false;
 }
