@@ -170,14 +170,15 @@ describe.concurrent('an operator without an API server', () => {
       const operator = scene.spawnOperator({
         kubeconfig: file,
         podName: 'only',
-        options: ['--lease-duration=4', '--renew-deadline=3', '--retry-period=1'],
+        options: ['--lease-duration=15', '--renew-deadline=10', '--retry-period=1'],
       });
-      await eventually(
-        async () => proxy.seen.some(({ method, path }) => method === 'POST' && path.includes('/leases')),
-        (made) => made,
-        () => 'the Lease to be made',
-      );
       const exited = once(operator, 'exit');
+      // The first renewal proves that the answer to the first write arrived.
+      await eventually(
+        async () => proxy.seen.some(({ method, path }) => method === 'PUT' && path.includes('/leases/')),
+        (renewed) => renewed,
+        () => 'the Lease to be renewed',
+      );
       await proxy.down();
       expect(await exited).toEqual([1, null]);
     }),
