@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached } from './cache.ts';
+import { GO_ENV, GO_FLAGS } from './go.ts';
 import { run } from './process.ts';
 import type { Log } from './progress.ts';
 import { KIND, KUBECTL_LAYER } from './versions.ts';
@@ -45,12 +46,8 @@ const LDFLAGS = [
 export type Binaries = ReadonlyMap<string, string>;
 
 async function goBuild(work: string, out: string, packages: readonly string[]): Promise<void> {
-  const flags = ['-trimpath', '-buildvcs=false', '-mod=readonly', '-ldflags', LDFLAGS];
-  await run('go', ['build', ...flags, '-o', `${out}/`, ...packages], {
-    cwd: work,
-    // Less garbage collection in the compiler: a quarter less CPU time, at up to 600 MB of memory per core.
-    env: { CGO_ENABLED: '0', GOWORK: 'off', GOGC: process.env['GOGC'] ?? '400' },
-  });
+  const flags = [...GO_FLAGS, '-mod=readonly', '-ldflags', LDFLAGS];
+  await run('go', ['build', ...flags, '-o', `${out}/`, ...packages], { cwd: work, env: GO_ENV });
 }
 
 /** etcd and the programs of Kubernetes and its node. */
@@ -118,7 +115,7 @@ export async function ensureKind(cacheDir: string, log: Log): Promise<string> {
   if (onPath) return 'kind';
   const dir = await cached(cacheDir, `kind-${KIND}`, log, `building kind ${KIND}`, async (out) => {
     await run('go', ['install', `sigs.k8s.io/kind@v${KIND}`], {
-      env: { GOBIN: out, CGO_ENABLED: '0' },
+      env: { ...GO_ENV, GOBIN: out },
     });
   });
   return join(dir, 'kind');

@@ -260,8 +260,10 @@ export async function localUp(options: LocalOptions): Promise<Cluster> {
   const { name, flavour, log, cacheDir, stateRoot } = options;
   checkName(name);
   await ensurePackages(flavour, log);
-  const binaries = await ensureBinaries(cacheDir, log);
-  const clients = await ensureClients(cacheDir, log);
+  const [binaries, clients] = await Promise.all([
+    ensureBinaries(cacheDir, log),
+    ensureClients(cacheDir, log),
+  ]);
   if (flavour === 'full') await helperImages(cacheDir, log);
   return withLock(nameLock(stateRoot, name), log, async () => {
     const existing = await localOpen(options);

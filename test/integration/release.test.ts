@@ -8,6 +8,7 @@ import { parse } from 'yaml';
 import { bundle } from '../../scripts/build.ts';
 import { packageChart } from '../../scripts/package-chart.ts';
 import { cached } from '../cluster/cache.ts';
+import { GO_ENV, GO_FLAGS } from '../cluster/go.ts';
 import { cacheRoot } from '../cluster/layout.ts';
 import { run } from '../cluster/process.ts';
 import { elapsedLog } from '../cluster/progress.ts';
@@ -30,7 +31,7 @@ async function goProgram(module: string, version: string): Promise<string> {
     elapsedLog(process.stderr),
     `building ${name} from the Go module proxy`,
     async (out) => {
-      await run('go', ['install', `${module}@${version}`], { env: { GOBIN: out, CGO_ENABLED: '0' } });
+      await run('go', ['install', ...GO_FLAGS, `${module}@${version}`], { env: { ...GO_ENV, GOBIN: out } });
     },
   );
   return join(dir, name);

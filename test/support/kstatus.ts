@@ -3,6 +3,7 @@ import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { cached } from '../cluster/cache.ts';
+import { GO_ENV, GO_FLAGS } from '../cluster/go.ts';
 import { cacheRoot } from '../cluster/layout.ts';
 import { run } from '../cluster/process.ts';
 import { elapsedLog } from '../cluster/progress.ts';
@@ -24,11 +25,7 @@ export async function ensureKstatus(): Promise<string> {
       const work = join(out, 'src');
       await mkdir(work);
       for (const file of FILES) await copyFile(join(SOURCE, file), join(work, file));
-      const env = { CGO_ENABLED: '0', GOWORK: 'off' };
-      await run('go', ['build', '-trimpath', '-buildvcs=false', '-o', join(out, 'kstatus'), '.'], {
-        cwd: work,
-        env,
-      });
+      await run('go', ['build', ...GO_FLAGS, '-o', join(out, 'kstatus'), '.'], { cwd: work, env: GO_ENV });
       await rm(work, { recursive: true });
     },
   );

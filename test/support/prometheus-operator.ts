@@ -8,6 +8,7 @@ import { chmod, copyFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { cached } from '../cluster/cache.ts';
+import { GO_ENV, GO_FLAGS } from '../cluster/go.ts';
 import { cacheRoot } from '../cluster/layout.ts';
 import { writeOciArchive } from '../cluster/oci.ts';
 import { run } from '../cluster/process.ts';
@@ -74,11 +75,10 @@ async function goBuild(
   const work = join(out, 'src');
   await mkdir(work);
   for (const file of ['go.mod', 'go.sum']) await copyFile(join(SOURCES, folder, file), join(work, file));
-  const env = { CGO_ENABLED: '0', GOWORK: 'off', GOGC: '400' };
-  await run('go', ['mod', 'vendor'], { cwd: work, env });
+  await run('go', ['mod', 'vendor'], { cwd: work, env: GO_ENV });
   await prepare(work);
-  const flags = ['-trimpath', '-buildvcs=false', '-mod=vendor', '-ldflags', '-s -w'];
-  await run('go', ['build', ...flags, '-o', `${out}/`, ...packages], { cwd: work, env });
+  const flags = [...GO_FLAGS, '-mod=vendor', '-ldflags', '-s -w'];
+  await run('go', ['build', ...flags, '-o', `${out}/`, ...packages], { cwd: work, env: GO_ENV });
   await rm(work, { recursive: true });
 }
 

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { cached } from '../cluster/cache.ts';
+import { GO_ENV, GO_FLAGS } from '../cluster/go.ts';
 import { cacheRoot } from '../cluster/layout.ts';
 import { run } from '../cluster/process.ts';
 import { type Log, silent } from '../cluster/progress.ts';
@@ -27,8 +28,8 @@ const cacheDir = () => cacheRoot(process.env, os.homedir());
 
 async function ensureVersitygw(log: Log = silent): Promise<string> {
   const dir = await cached(cacheDir(), `versitygw-${VERSITYGW}`, log, 'building versitygw', async (out) => {
-    await run('go', ['install', '-trimpath', `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW}`], {
-      env: { GOBIN: out, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+    await run('go', ['install', ...GO_FLAGS, `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW}`], {
+      env: { ...GO_ENV, GOBIN: out },
     });
   });
   return path.join(dir, 'versitygw');
