@@ -60,6 +60,8 @@ export interface PackSource {
   readonly series: string;
   readonly opener: Opener | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Packs whose headers were read, by key: for whoever reads parts of a pack more than once. */
+  readonly opened?: Map<string, SealedPart>;
 }
 
 /** Below this share of a pack, its pieces are fetched instead of the pack. */
@@ -129,7 +131,7 @@ async function readParts(
   sizeBytes: number,
   wanted: readonly Piece[],
 ): Promise<PackRead> {
-  const { location, series, opener } = source;
+  const { location, series, opener, opened } = source;
   const key = packsPrefix(series) + pack;
   const get = async (range: ByteRange) => {
     const bytes = await location.get(key, range);
@@ -140,11 +142,12 @@ async function readParts(
   const isSealed = key.endsWith(SEALED_SUFFIX);
   // Without an identity the reader of whole objects has the words.
   if (isSealed && !opener) return await readWhole(source, pack);
-  let sealed: SealedPart | undefined;
-  if (isSealed && opener) {
+  let sealed = opened?.get(key);
+  if (isSealed && opener && !sealed) {
     const head = await get({ offset: 0, length: HEAD });
     if (!hasWholeHeader(head)) return await readWhole(source, pack);
     sealed = await opener.openPart(head, sizeBytes, what);
+    opened?.set(key, sealed);
   }
   const parts: { readonly range: ByteRange; readonly bytes: Buffer }[] = [];
   for (const range of joined(wanted)) {

@@ -135,13 +135,16 @@ test('of the manifest, only the pieces about the path are read', async () => {
     },
   };
   const options = { location: watched, series: '', archive: path.basename(archive), opener: undefined };
-  await fetchPaths(options, list, list.manifestTable!, ['f12/5'], at('few.tgz'));
+  // By chance, a single file can be in a long piece.
+  for (let folder = 0; folder < FOLDERS; folder++) {
+    await fetchPaths(options, list, list.manifestTable!, [`f${folder}/5`], at(`few-${folder}.tgz`));
+  }
   const manifestPacks = new Set(list.manifestRuns.map(({ pack }) => pack));
   const ofManifest = ranges.filter(([key]) => manifestPacks.has(path.basename(key)));
   const read = ofManifest.reduce((sum, [, bytes]) => sum + bytes, 0);
   const whole = list.manifestRuns.reduce((sum, { length }) => sum + length, 0);
   expect(ofManifest.length).toBeGreaterThan(0);
-  expect(read).toBeLessThan(whole / 3);
+  expect(read / FOLDERS).toBeLessThan(whole / 3);
 });
 
 test.each(['extract', 'cat'])('%s names the copy where a path is missing', async (command) => {

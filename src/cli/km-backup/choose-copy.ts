@@ -30,8 +30,11 @@ export interface ChosenCopy {
 export async function chosenAt(url: string, flags: CopyFlags, context: CliContext): Promise<ChosenCopy> {
   const opener = await openerFor(flags);
   const location = await openAt(url, flags, context);
+  // At the same time, since each waits for the network. What is wrong with the location itself is said first.
+  const choosing = chooseCopy(location, flags);
+  choosing.catch(() => {});
   await openLocation(location);
-  const list = await chooseCopy(location, flags);
+  const list = await choosing;
   const { archive, series } = list;
   return { options: { location, archive, series, opener, signal: context.signal }, list };
 }
