@@ -19,7 +19,7 @@ import { operatorMetrics } from '../src/cli/operator/self-metrics.ts';
 import { backupMetricsPage, renderMetricsPage } from '../src/metrics/index.ts';
 import { chartValuesPage } from './chart-values.ts';
 import { crdReferencePage } from './crd-reference.ts';
-import { dashboards } from './dashboards.ts';
+import { dashboards } from './dashboards/index.ts';
 import { installManifest } from './install-manifest.ts';
 import { mcpPage } from './mcp-page.ts';
 import { linterOverrides, roomsTable } from './rooms.ts';

@@ -40,6 +40,7 @@ export async function ensurePrometheus(): Promise<PrometheusPrograms> {
 }
 
 export interface Prometheus {
+  readonly url: string;
   /** The result of an instant query. */
   query(expression: string): Promise<{ metric: Record<string, string>; value: [number, string] }[]>;
   stop(): Promise<void>;
@@ -75,6 +76,7 @@ export async function startPrometheus(programs: PrometheusPrograms, folder: stri
     () => 'Prometheus to be ready',
   );
   return {
+    url,
     query: async (expression) => {
       const response = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(expression)}`);
       const body = (await response.json()) as { status: string; error?: string; data: { result: never[] } };

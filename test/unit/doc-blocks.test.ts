@@ -70,9 +70,12 @@ it('calls of the programs in sentences have options that exist', async () => {
 
 describe('variables', () => {
   const ours = new Set<string>(Object.values(VARIABLES).flatMap(({ names }) => names));
-  const sources = globSync(['src/**/*.ts', 'test/**/*.ts', 'scripts/*', 'bin/*', 'bench/**/*.ts'], {
-    cwd: root,
-  })
+  const sources = globSync(
+    ['src/**/*.ts', 'test/**/*.ts', 'scripts/**/*.{ts,mjs,sh}', 'bin/*', 'bench/**/*.ts'],
+    {
+      cwd: root,
+    },
+  )
     .filter((file) => !file.endsWith('doc-blocks.test.ts'))
     .map((file) => textOf(file))
     .join('\n');

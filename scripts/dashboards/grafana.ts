@@ -10,16 +10,37 @@ interface Query {
   readonly legend?: string;
 }
 
+export type PanelType = 'stat' | 'timeseries' | 'table' | 'state-timeline';
+
+export interface Threshold {
+  readonly color: string;
+  readonly value: number | null;
+}
+
+/** What a value is called, and its color. */
+export type Mapping = Readonly<Record<string, { readonly text: string; readonly color?: string }>>;
+
 export interface Panel {
   readonly title: string;
   readonly queries: readonly Query[];
-  readonly type?: 'stat' | 'timeseries' | 'table';
+  readonly type?: PanelType;
   readonly unit?: string;
+  readonly decimals?: number;
   readonly what?: string;
-  readonly thresholds?: readonly { readonly color: string; readonly value: number | null }[];
+  readonly thresholds?: readonly Threshold[];
+  readonly mapping?: Mapping;
+  /** Shown where no series is. */
+  readonly noValue?: string;
+  /** Least time between two points, such as `1h`. */
+  readonly interval?: string;
+  /** Of a time series, such as bars. */
+  readonly custom?: Json;
+  /** Of single series or columns. */
+  readonly overrides?: readonly Json[];
+  readonly transformations?: readonly Json[];
+  readonly options?: Json;
   readonly width?: number;
   readonly height?: number;
-  readonly more?: Json;
 }
 
 export type Rows = readonly (readonly [title: string, panels: readonly Panel[]])[];
@@ -70,8 +91,26 @@ function panelsOf(rows: Rows): Json[] {
   return made;
 }
 
+/** Settings of a field that a panel and an override share. */
+export const fieldOf = ({
+  thresholds,
+  mapping,
+}: {
+  readonly thresholds?: Panel['thresholds'] | undefined;
+  readonly mapping?: Mapping | undefined;
+}) => ({
+  // What a mapping gives no color must not get that of the default thresholds.
+  ...(thresholds || mapping
+    ? { thresholds: { mode: 'absolute', steps: thresholds ?? [{ color: 'text', value: null }] } }
+    : {}),
+  ...(mapping && { mappings: [{ type: 'value', options: mapping }] }),
+});
+
 function panelOf(panel: Panel, id: number, gridPos: Json): Json {
-  const { title, queries, type = 'timeseries', unit = 'short', what = '', thresholds, more } = panel;
+  const { title, queries, type = 'timeseries', unit = 'short', what = '' } = panel;
+  const { thresholds, mapping, decimals, noValue, interval, custom, overrides = [], options = {} } = panel;
+  // The last value of a range would outlive its series.
+  const instant = type === 'table' || type === 'stat';
   return {
     id,
     type,
@@ -79,25 +118,28 @@ function panelOf(panel: Panel, id: number, gridPos: Json): Json {
     description: what,
     gridPos,
     datasource: DATASOURCE,
+    ...(interval && { interval }),
     fieldConfig: {
       defaults: {
         unit,
-        ...(thresholds && {
-          color: { mode: 'thresholds' },
-          thresholds: { mode: 'absolute', steps: thresholds },
-        }),
+        ...(decimals !== undefined && { decimals }),
+        ...(noValue !== undefined && { noValue }),
+        ...((thresholds || mapping) && { color: { mode: 'thresholds' } }),
+        ...fieldOf({ thresholds, mapping }),
+        ...(custom && { custom }),
       },
-      overrides: [],
+      overrides,
     },
     targets: queries.map(({ expr, legend = '' }, index) => ({
       expr,
       legendFormat: legend,
       refId: String.fromCharCode(65 + index),
       datasource: DATASOURCE,
-      ...(type === 'table' && { format: 'table', instant: true }),
+      ...(instant && { instant: true, range: false }),
+      ...(type === 'table' && { format: 'table' }),
     })),
-    options: {},
-    ...more,
+    options,
+    ...(panel.transformations && { transformations: panel.transformations }),
   };
 }
 

@@ -1,0 +1,211 @@
+/**
+ * `node scripts/dashboard-pictures/record.ts FOLDER`: a week of the metrics of the real operator, for draw.ts. API
+ * server, Job controller, operator and km-backup are real; the clock is stepped from one scrape to the next, and
+ * Prometheus gets the scrapes as blocks.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { API_VERSION, MANAGED_SELECTOR } from '../../src/api/names.ts';
+import { parseArguments } from '../../src/cli/operator/arguments.ts';
+import { runOperator } from '../../src/cli/operator/run.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { fromKubeconfig } from '../../src/kube/config.ts';
+import { type Resources, resources } from '../../src/operator/resources.ts';
+import { clusterDown, clusterUp, elapsedLog } from '../../test/cluster/index.ts';
+import { run } from '../../test/cluster/process.ts';
+import { ensurePrometheus } from '../../test/support/prometheus.ts';
+import { startStubKubelet } from '../../test/support/stub-kubelet.ts';
+import { HOURS, LOCATIONS, NAMESPACES, OUTAGE, SCHEDULES, specOf, work } from './fleet.ts';
+import { Pods } from './pods.ts';
+import { SteppedClock, startTranslatingProxy } from './stepped-clock.ts';
+
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+const NAME = 'km-pictures';
+const PORT = 21_817;
+/** The operator defers nothing for longer. */
+const STILL_MS = 2_300;
+const log = elapsedLog(process.stderr);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function createAll(client: KubeClient, all: Resources, pods: Pods): Promise<void> {
+  const claim = (namespace: string, name: string) => {
+    pods.claim(namespace, name);
+    const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
+    return all.claims.create(namespace, { metadata: { name }, spec });
+  };
+  for (const name of NAMESPACES) {
+    await client.request({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name } } });
+    await claim(name, 'archives');
+  }
+  for (const namespace of LOCATIONS) {
+    await claim(namespace, 'offsite');
+    const directory = { persistentVolumeClaim: { claimName: 'offsite' } };
+    const spec = { directory, encryption: { none: true }, checkInterval: '2h' };
+    const metadata = { name: 'offsite' };
+    await all.locations.create(namespace, {
+      apiVersion: API_VERSION,
+      kind: 'KmBackupLocation',
+      metadata,
+      spec,
+    } as never);
+  }
+  for (const key of Object.keys(SCHEDULES)) {
+    const [namespace, name] = key.split('/') as [string, string];
+    await claim(namespace, name);
+    const object = {
+      apiVersion: API_VERSION,
+      kind: 'KmBackupSchedule',
+      metadata: { name },
+      spec: specOf(key),
+    };
+    await all.schedules.create(namespace, object as never);
+  }
+}
+
+/** How many Jobs, runs and drills have not ended. */
+async function underWay(all: Resources): Promise<number> {
+  const [jobs, backups, restores] = await Promise.all([
+    all.jobs.list(undefined, { labelSelector: MANAGED_SELECTOR }),
+    all.backups.list(undefined),
+    all.restores.list(undefined),
+  ]);
+  const done = /^(Succeeded|Failed|Incomplete|Skipped|Found)$/;
+  return (
+    jobs.items.filter(
+      ({ status }) =>
+        !status?.conditions?.some(
+          ({ type, status: is }) => is === 'True' && /^(Complete|Failed)$/.test(type),
+        ),
+    ).length +
+    backups.items.filter(({ status }) => !done.test(status?.phase ?? '')).length +
+    restores.items.filter(({ status }) => !done.test(status?.phase ?? '')).length
+  );
+}
+
+async function settled(all: Resources, stillMs: number): Promise<void> {
+  const end = Date.now() + 60_000;
+  for (let since = Date.now(); Date.now() - since < stillMs; await pause(150)) {
+    const left = await underWay(all);
+    if (left > 0) since = Date.now();
+    if (Date.now() > end) throw new Error(`${left} Jobs, runs or drills do not end`);
+  }
+}
+
+/** One day of scrapes, in the format that promtool imports. */
+class Recorder {
+  readonly #folder: string;
+  readonly #promtool: string;
+  #lines: string[] = [];
+
+  constructor(folder: string, promtool: string) {
+    this.#folder = folder;
+    this.#promtool = promtool;
+  }
+
+  async scrape(atMs: number): Promise<void> {
+    const page = await (await fetch(`http://127.0.0.1:${PORT}/metrics`)).text();
+    for (const line of page.split('\n'))
+      if (line.startsWith('km_')) this.#lines.push(`${line} ${atMs / 1000}`);
+  }
+
+  async store(): Promise<void> {
+    const file = path.join(this.#folder, 'scrapes.om');
+    fs.writeFileSync(file, `${this.#lines.splice(0).join('\n')}\n# EOF\n`);
+    await run(this.#promtool, [
+      'tsdb',
+      'create-blocks-from',
+      'openmetrics',
+      '--quiet',
+      file,
+      path.join(this.#folder, 'data'),
+    ]);
+    fs.rmSync(file);
+  }
+}
+
+async function recordWeek(
+  all: Resources,
+  clock: SteppedClock,
+  startMs: number,
+  pods: Pods,
+  recorder: Recorder,
+) {
+  for (let hour = 0; hour <= HOURS; hour++) {
+    const isAway = hour > OUTAGE[0] && hour <= OUTAGE[1];
+    if (hour % 2 === 0) work(hour, (key) => pods.claim(...(key.split('/') as [string, string])));
+    if (hour === 60) await all.schedules.mergePatch('wiki', 'search', { spec: { suspend: true } });
+    if (isAway) continue;
+    const everyMs = hour >= HOURS - 26 ? MINUTE_MS : 4 * MINUTE_MS;
+    for (let atMs = startMs + hour * HOUR_MS; atMs < startMs + (hour + 1) * HOUR_MS; atMs += everyMs) {
+      const minute = (atMs - startMs - hour * HOUR_MS) / MINUTE_MS;
+      const isDue = minute === 0 && hour % 2 === 0 && hour > 0;
+      clock.step(atMs - (isDue ? 300 : 0));
+      if (minute % 20 === 0) {
+        clock.wake();
+        await pause(isDue ? 700 : 250);
+        if (isDue || (await underWay(all)) > 0) await settled(all, STILL_MS);
+      }
+      await recorder.scrape(Math.max(atMs, minute % 20 === 0 ? clock.now() : 0));
+      if (hour === HOURS && minute === 40) break;
+    }
+    if (hour % 24 === 23 || hour === HOURS) {
+      await recorder.store();
+      log(`day ${Math.ceil(hour / 24)}`);
+    }
+  }
+}
+
+const folder = path.resolve(process.argv[2]!);
+fs.mkdirSync(folder, { recursive: true });
+const startMs = Math.floor(Date.now() / (2 * HOUR_MS)) * 2 * HOUR_MS - (HOURS + 2) * HOUR_MS;
+const { promtool } = await ensurePrometheus();
+await clusterDown({ name: NAME, log });
+const cluster = await clusterUp({ name: NAME, flavour: 'control-plane-only', log });
+try {
+  await cluster.kubectl(['apply', '--server-side', '-f', path.join(import.meta.dirname, '../../crds')]);
+  await cluster.kubectl([
+    'wait',
+    '--for=condition=Established',
+    '--timeout=60s',
+    '-f',
+    path.join(import.meta.dirname, '../../crds'),
+  ]);
+  const upstream = await fromKubeconfig(cluster.kubeconfigPath);
+  const client = new KubeClient(upstream);
+  const all = resources(client);
+  const clock = new SteppedClock(startMs - HOUR_MS);
+  const pods = new Pods(path.join(folder, 'claims'), () => clock.offsetMs);
+  const kubelet = await startStubKubelet(cluster.kubeconfigPath, { report: (pod) => pods.run(pod as never) });
+  await createAll(client, all, pods);
+  const proxy = await startTranslatingProxy(upstream, clock);
+  const kubeconfig = path.join(folder, 'kubeconfig');
+  fs.writeFileSync(kubeconfig, proxy.kubeconfig);
+  const flags = [
+    `--kubeconfig=${kubeconfig}`,
+    '--image=km-backup',
+    '--no-leader-elect',
+    `--http-port=${PORT}`,
+    '--http-host=127.0.0.1',
+    '--log-level=warn',
+  ];
+  const stop = new AbortController();
+  const operator = runOperator(
+    parseArguments(['node', 'operator', ...flags], process.env),
+    stop.signal,
+    clock,
+  );
+  await pause(2_000);
+  await settled(all, STILL_MS);
+  log('a week begins');
+  const recorder = new Recorder(folder, promtool);
+  await recordWeek(all, clock, startMs, pods, recorder);
+  fs.writeFileSync(path.join(folder, 'end.json'), JSON.stringify(startMs / 1000 + HOURS * 3600 + 40 * 60));
+  stop.abort();
+  await operator;
+  await kubelet.stop();
+  proxy.close();
+  await client.close();
+} finally {
+  await clusterDown({ name: NAME, log });
+}
