@@ -192,7 +192,7 @@ export const RUN_REASONS = {
   },
   Locked: {
     exit: 'locked',
-    meaning: 'Another run holds the lock of the destination.',
+    meaning: 'Another run holds the lock of the destination, or of what a restore writes to.',
     kubectl:
       'Nothing, unless it recurs: then move one of the schedules, or give it a folder of its own (`spec.destination.path`).',
     shell: 'Wait for the other run, or pass `--lock-wait`.',

@@ -1,7 +1,11 @@
-/** The kubelet of the node stops while a pod of a KmRestore runs, and comes back: the restore goes on, and nothing runs twice at once. */
+/**
+ * The kubelet of the node stops while a pod of a KmRestore runs, and comes back: the restore goes on, and no two pods
+ * write at once.
+ */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, clusterOpen } from '../cluster/index.ts';
+import { identify, isAlive, type ProcessId, signal, waitFor } from '../cluster/process.ts';
 import { application, service } from '../support/application.ts';
 import { CLUSTER_NAME } from '../support/install.ts';
 import { eventually, type Kubectl, type KubeObject } from '../support/kubectl.ts';
@@ -33,20 +37,43 @@ const damage = () =>
   inApp(`import { rmSync, writeFileSync } from 'node:fs';
     rmSync('/data/files/1.txt'); writeFileSync('/data/files/2.txt', 'ruined'); writeFileSync('/data/new', 'x');`);
 
-/** Pods in which km-backup now works on this restore: their process namespaces. */
-function podsAtWork(uid: string): string[] {
-  const namespaces = readdirSync('/proc')
+/** Processes of km-backup that now work on this restore: to stage it, or for what comes after. */
+function processesOf(uid: string, job?: 'stage' | 'swap'): ProcessId[] {
+  return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
-        const isOfRestore = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`--id=${uid}\0`);
-        return isOfRestore ? [readlinkSync(`/proc/${pid}/ns/pid`)] : [];
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        const stages = command.includes('--stage-only') === (job === 'stage');
+        const isWanted = command.includes(`--id=${uid}`) && (job === undefined || stages);
+        return isWanted ? (identify(Number(pid)) ?? []) : [];
       } catch {
         // It has ended meanwhile.
         return [];
       }
     });
+}
+
+/** Pods in which km-backup now works on this restore: their process namespaces. */
+function podsAtWork(uid: string): string[] {
+  const namespaces = processesOf(uid).flatMap(({ pid }) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/ns/pid`)];
+    } catch {
+      return [];
+    }
+  });
   return [...new Set(namespaces)];
+}
+
+/** Whether it may change the target: it has opened the lock of the restore's state. */
+function hasLock({ pid }: ProcessId): boolean {
+  try {
+    const files = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    return files.some((file) => file.endsWith('/.km-restore/lock'));
+  } catch {
+    return false;
+  }
 }
 
 /** Counts the pods at work again and again, until disposed. */
@@ -98,6 +125,45 @@ const evict = ({ metadata: { name, namespace } }: KubeObject) =>
     JSON.stringify({ apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } }),
   );
 
+/** As a person does who no longer waits for a node. */
+async function deleteByForce({ metadata: { name } }: KubeObject): Promise<void> {
+  await kubectl.run(['delete', 'pod', name, '--grace-period=0', '--force', '--wait=false']);
+}
+
+/** The Job keeps a pod whose end it does not know by a finalizer: with that gone, the API no longer has the pod. */
+async function takeFromApi(pod: KubeObject): Promise<void> {
+  await deleteByForce(pod);
+  await kubectl.run(['patch', 'pod', pod.metadata.name, '--patch', '{"metadata":{"finalizers":null}}']);
+}
+
+const running = (pods: readonly KubeObject[] | undefined) =>
+  pods?.[0]?.status?.containerStatuses?.[0]?.state?.running !== undefined;
+
+/** @returns The UID of the KmRestore. */
+async function begin(name: string): Promise<string> {
+  const { metadata } = await kubectl.create(
+    kmRestore(name, {
+      source: { scheduleName: 'app' },
+      target: { persistentVolumeClaim: { claimName: 'data' } },
+      quiesce: { auto: true },
+      keepOldStateFor: '0',
+      // Slow enough to be met at work.
+      podTemplate: { resources: { limits: { cpu: '150m' } } },
+      verify: [{ name: 'alive', timeout: '2m', http: { service: 'app', port: 80, path: '/healthz' } }],
+    }),
+  );
+  return metadata.uid!;
+}
+
+async function expectRestored(name: string): Promise<void> {
+  const { status } = await kubectl.until('kmrestore', name, hasEnded);
+  expect(status).toMatchObject({
+    phase: 'Succeeded',
+    stopped: [{ kind: 'Deployment', name: 'app', replicas: 1, restored: true }],
+  });
+  expect(await tree()).toEqual(good);
+}
+
 describe.runIf(isOurs)('a kubelet that stops while a restore', () => {
   it.each([
     ['stages: frozen, until after the end of the pod', 'frozen', 'stage', paused, false],
@@ -105,21 +171,8 @@ describe.runIf(isOurs)('a kubelet that stops while a restore', () => {
     ['swaps: killed, until after the end of the pod', 'swapped', 'swap', killed, false],
   ] as const)('%s', async (_, name, job, { stop, start }, isEvicted) => {
     await damage();
-    const { metadata } = await kubectl.create(
-      kmRestore(name, {
-        source: { scheduleName: 'app' },
-        target: { persistentVolumeClaim: { claimName: 'data' } },
-        quiesce: { auto: true },
-        keepOldStateFor: '0',
-        // Slow enough to be met at work.
-        podTemplate: { resources: { limits: { cpu: '150m' } } },
-        verify: [{ name: 'alive', timeout: '2m', http: { service: 'app', port: 80, path: '/healthz' } }],
-      }),
-    );
-    const uid = metadata.uid!;
+    const uid = await begin(name);
     using watch = new Watch(uid);
-    const running = (at: readonly KubeObject[] | undefined) =>
-      at?.[0]?.status?.containerStatuses?.[0]?.state?.running !== undefined;
     const [pod] = await eventually(
       () => podsOf(name, job),
       running,
@@ -140,12 +193,55 @@ describe.runIf(isOurs)('a kubelet that stops while a restore', () => {
     } finally {
       await start(node!);
     }
-    const { status } = await kubectl.until('kmrestore', name, hasEnded);
-    expect(status).toMatchObject({
-      phase: 'Succeeded',
-      stopped: [{ kind: 'Deployment', name: 'app', replicas: 1, restored: true }],
-    });
-    expect(await tree()).toEqual(good);
+    await expectRestored(name);
     expect(watch.most).toBe(1);
+  });
+
+  it.each([
+    ['stages: killed, the pod deleted by force', 'forced', 'stage', killed, deleteByForce],
+    ['stages: frozen, the pod gone from the API', 'gone', 'stage', paused, takeFromApi],
+    ['swaps: killed, the pod gone from the API', 'gone-swap', 'swap', killed, takeFromApi],
+    ['swaps: frozen, the pod gone from the API', 'gone-frozen', 'swap', paused, takeFromApi],
+  ] as const)('%s while km-backup hangs in it', async (_, name, job, { stop, start }, remove) => {
+    await damage();
+    const uid = await begin(name);
+    let hanging: ProcessId | undefined;
+    const hangs = await waitFor(
+      () => {
+        hanging = processesOf(uid, job).find(hasLock);
+        return hanging !== undefined && signal(hanging, 'SIGSTOP');
+      },
+      120_000,
+      2,
+    );
+    expect(hangs).toBe(true);
+    const [pod] = await podsOf(name, job);
+    try {
+      await stop(node!);
+      try {
+        await remove(pod!);
+        if (remove === takeFromApi) {
+          await eventually(
+            () => podsOf(name, job),
+            (pods) => pods.some(({ metadata }) => metadata.uid !== pod!.metadata.uid),
+            () => `another pod of ${job}`,
+          );
+        }
+        expect(isAlive(hanging!)).toBe(true);
+      } finally {
+        await start(node!);
+      }
+      await eventually(
+        async () => isAlive(hanging!),
+        (isLeft) => !isLeft,
+        () => 'the kubelet to end what it no longer knows',
+      );
+    } finally {
+      signal(hanging!, 'SIGCONT');
+    }
+    await expectRestored(name);
+    // The next pod may have come across what hung: it waits.
+    const ended = (await podsOf(name, job)).filter(({ metadata }) => metadata.uid !== pod!.metadata.uid);
+    expect(ended.map(({ status }) => status.phase)).toEqual(['Succeeded']);
   });
 });

@@ -16,7 +16,10 @@ import {
 import { restore } from '../../src/archive/restore/restore.ts';
 import type { RestoreOptions } from '../../src/archive/restore/restore-options.ts';
 import { restoreStatus } from '../../src/archive/restore/status.ts';
+import { FileLock } from '../../src/posix/file-lock.ts';
+import { identify, isAlive, isStopped, waitFor } from '../cluster/process.ts';
 import { backUpFolder } from '../support/backup.ts';
+import { PROGRAM } from '../support/km-backup.ts';
 import { ProgramAs } from '../support/restore-as.ts';
 
 /*
@@ -141,6 +144,105 @@ describe.each(['exchange', 'children'])('staged first, then swapped in (%s)', (s
     expect([content(), restoreStatus(at('target')).phase]).toEqual(['old', 'staged']);
     expect(await restore(options(mode))).toMatchObject({ outcome: 'completed' });
     expect(content()).toBe('new');
+  });
+});
+
+/** As two pods of one Job: the API no longer knows the first, whose node is silent. */
+describe('a run that meets another one of the same request', () => {
+  const tellsOfWait = /Another restore of .*target is running .* Waits up to 60 s/;
+
+  /** Starts a run that is stopped before its change number `stopAt`; undefined if it has fewer. */
+  async function hanging(stopAt: number, ...more: string[]) {
+    const args = [runner, String(stopAt), 'restore', at('target'), archive, ...more];
+    const env = { ...process.env, RESTORE_SIGNAL: 'SIGSTOP' };
+    const child = spawn(process.execPath, args, { env, stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    const id = identify(child.pid!);
+    await waitFor(() => !id || !isAlive(id) || isStopped(id), 60_000, 5);
+    return id && isStopped(id) ? { child, ended } : undefined;
+  }
+
+  /** The second run, once it says that it waits, or has ended. */
+  async function waiting(...args: string[]) {
+    const child = spawn(PROGRAM, ['restore', '--id=request', '--lock-wait=60', ...args], { stdio: 'pipe' });
+    const ended = once(child, 'exit');
+    let said = '';
+    child.stderr.on('data', (text) => {
+      said += text;
+    });
+    const waits = await waitFor(() => tellsOfWait.test(said) || child.exitCode !== null, 60_000, 20);
+    expect(waits).toBe(true);
+    return { child, ended, waits: tellsOfWait.test(said), said: () => said };
+  }
+
+  test.each(['SIGCONT', 'SIGKILL'] as const)('swaps: it waits until that one gets %s', async (then) => {
+    let waited = 0;
+    for (let stopAt = 0; ; stopAt++) {
+      makeOld();
+      await restore(options({ swap: 'children', stageOnly: true }));
+      const first = await hanging(stopAt, 'children', 'remove', 'request');
+      if (!first) break;
+      const second = await waiting('--commit', archive, at('target'));
+      if (second.waits) waited++;
+      else expect([stopAt, content()]).toEqual([stopAt, 'new']);
+      first.child.kill(then);
+      const [status] = await second.ended;
+      await first.ended;
+      expect([stopAt, status, second.said(), content()]).toEqual([stopAt, 0, expect.anything(), 'new']);
+      expect(restoreStatus(at('target')).phase).toBe('none');
+    }
+    // Not at the very end: then the request is known to be done.
+    expect(waited).toBeGreaterThan(10);
+  });
+
+  test.each(['SIGCONT', 'SIGKILL'] as const)('stages: it waits until that one gets %s', async (then) => {
+    let stopAt = 0;
+    for (; ; stopAt++) {
+      const first = await hanging(stopAt, 'exchange', 'keep', 'request', 'stage');
+      if (!first) break;
+      const second = await waiting('--stage-only', archive, at('target'));
+      expect([stopAt, second.waits]).toEqual([stopAt, true]);
+      first.child.kill(then);
+      const [status] = await second.ended;
+      await first.ended;
+      expect([stopAt, status, second.said(), content()]).toEqual([stopAt, 0, expect.anything(), 'old']);
+      expect(restoreStatus(at('target')).phase).toBe('staged');
+      await discardRestore(at('target'));
+    }
+    expect(stopAt).toBeGreaterThan(4);
+  });
+
+  test.each([
+    ['--discard', true, 'old'],
+    ['--rollback', false, 'old'],
+    ['--commit', false, 'new'],
+    ['--resume', false, 'new'],
+  ] as const)('%s waits too', async (action, stageOnly, expected) => {
+    await restore(options({ stageOnly }));
+    const attempt = FileLock.tryLock(at('.km-restore-target/lock'));
+    const second = await waiting(action, at('target'));
+    expect(second.waits).toBe(true);
+    if (attempt.acquired) attempt.lock.release();
+    expect(await second.ended).toEqual([0, null]);
+    expect(content()).toBe(expected);
+  });
+
+  test('without --lock-wait it ends at once; a signal ends the wait, and so does its time', async () => {
+    await restore(options({ stageOnly: true }));
+    const attempt = FileLock.tryLock(at('.km-restore-target/lock'));
+    const args = ['restore', '--id=request', archive, at('target')];
+    const ask = (...more: string[]) => spawnSync(PROGRAM, [...args, ...more], { encoding: 'utf8' });
+    expect(ask()).toMatchObject({ status: 4, stderr: expect.not.stringContaining('Waits') });
+    expect(ask('--lock-wait=1')).toMatchObject({
+      status: 4,
+      stderr: expect.stringContaining('Waits up to 1 s'),
+    });
+    const second = await waiting(archive, at('target'));
+    expect(second.waits).toBe(true);
+    second.child.kill('SIGTERM');
+    expect(await second.ended).toEqual([143, null]);
+    if (attempt.acquired) attempt.lock.release();
+    expect([content(), restoreStatus(at('target')).phase]).toEqual(['old', 'staged']);
   });
 });
 

@@ -23,7 +23,8 @@ import { formatBytes } from '../../log/units.ts';
 import type { CliContext } from './context.ts';
 import type { LocalView, Part } from './local-view.ts';
 import { addAsOfFlag, addCopyFlags, type CopyFlags, checkLocation, isLocation } from './location-flags.ts';
-import { collect, digest } from './option-values.ts';
+import { whenUnlocked } from './lock-wait.ts';
+import { collect, digest, wholeNumber } from './option-values.ts';
 import { print, printJson, warn } from './output.ts';
 import {
   addProgressOption,
@@ -53,6 +54,7 @@ interface Flags extends CopyFlags {
   discard: boolean;
   stageOnly: boolean;
   id?: string;
+  lockWait: number;
   expectManifest?: string;
   expectSha256?: string;
   expectPlan?: string;
@@ -123,6 +125,7 @@ export function command(context: CliContext): Command {
       '--id <id>',
       'name of this request: repeated at any later time, it is completed, never done twice',
     )
+    .option('--lock-wait <seconds>', 'wait this long for another run on the target to end', wholeNumber, 0)
     .addOption(
       new Option('--stage-only', 'end before the swap; the same --id again swaps in what was staged')
         .default(false)
@@ -249,7 +252,9 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     now: () => new Date(),
   };
   if (flags.plan) return await plan(options, flags);
-  const report = await restoreAndTell(progress, options, (error) => {
+  const attempt = (options: RestoreOptions) =>
+    whenUnlocked(flags.lockWait, context.signal, () => restore(options));
+  const report = await restoreAndTell(progress, options, attempt, (error) => {
     const isOfPart = error instanceof ArchiveError && error.reason === 'ArchiveCorrupt' && fetches === 1;
     return isOfPart && typeof partOf(flags, options) === 'function';
   });
@@ -338,13 +343,14 @@ function progressOf(mode: ProgressMode): Progress<RestoreProgress> {
 async function restoreAndTell(
   progress: Progress<RestoreProgress>,
   options: RestoreOptions,
+  attempt: (options: RestoreOptions) => Promise<RestoreReport>,
   isWorthAnother: (error: unknown) => boolean,
 ): Promise<RestoreReport> {
-  const attempt = () => restore({ ...options, progress: progress.update });
+  const watched = { ...options, progress: progress.update };
   try {
-    const report = await attempt().catch((error: unknown) => {
+    const report = await attempt(watched).catch((error: unknown) => {
       // A failure before the swap has changed nothing.
-      if (isWorthAnother(error)) return attempt();
+      if (isWorthAnother(error)) return attempt(watched);
       throw error;
     });
     progress.end(endingOf(report));
@@ -372,7 +378,8 @@ function endingOf(report: RestoreReport): Ending {
 
 /** Finishes, undoes or describes an earlier restore. */
 async function onTarget(target: string, flags: Flags, context: CliContext): Promise<Outcome> {
-  const outcome = await finish(target, flags, context.signal);
+  const { signal } = context;
+  const outcome = await whenUnlocked(flags.lockWait, signal, () => finish(target, flags, signal));
   if (flags.json) printJson({ target, message: outcome.message });
   else print(outcome.message);
   return outcome;

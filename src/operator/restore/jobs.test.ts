@@ -62,8 +62,10 @@ const fromLocation = {
 
 function podOf(kind: RestoreJobKind, restore = restoreOf(fromLocation), where = location({ s3 })) {
   const { template } = buildRestoreJob(restore, kind, settings, undefined, where).spec;
-  const { containers, volumes = [], imagePullSecrets } = template.spec!;
-  return { container: containers[0]!, volumes, imagePullSecrets, labels: template.metadata!.labels! };
+  const { containers, volumes = [], imagePullSecrets, terminationGracePeriodSeconds } = template.spec!;
+  const labels = template.metadata!.labels!;
+  const graceSeconds = terminationGracePeriodSeconds ?? 30;
+  return { container: containers[0]!, volumes, imagePullSecrets, labels, graceSeconds };
 }
 
 describe('the Jobs of a restore from a location', () => {
@@ -181,6 +183,15 @@ describe('the Jobs of a restore from a location', () => {
     expect(JSON.stringify(container)).not.toContain('AWS_');
   });
 });
+
+it.each(['stage', 'swap', 'discard', 'rollback', 'commit'] as const)(
+  'the Job to %s waits for a pod that the API no longer knows, for longer than its grace period',
+  (kind) => {
+    const { container, graceSeconds } = podOf(kind);
+    const wait = container.args?.find((arg) => arg.startsWith('--lock-wait='));
+    expect(Number(wait?.split('=')[1])).toBeGreaterThan(graceSeconds);
+  },
+);
 
 describe('the Jobs of a restore from a claim', () => {
   const fromClaim = (target: object) =>

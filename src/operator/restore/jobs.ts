@@ -43,6 +43,11 @@ const IDENTITY_MOUNT = '/identity';
 const IDENTITY_FILE = `${IDENTITY_MOUNT}/${IDENTITY_KEY}`;
 /** How long the first look at a location retries a request that fails. */
 const FIND_RETRY_SECONDS = 120;
+/**
+ * A pod that was deleted by force may still work for as long as its node is silent, and then for its grace period.
+ * Several tries of a Job wait for longer.
+ */
+const LOCK_WAIT_SECONDS = 600;
 /** Room for the manifest and for what file systems add. */
 const WORK_RESERVE_BYTES = 64 * 1024 * 1024;
 /** These Jobs read the archive where it lies; the others work on what was staged. */
@@ -101,7 +106,8 @@ export function restoreArguments(
     ];
   }
   const { archive } = status!.resolved!;
-  const common = ['restore', ...option('id', metadata.uid), ...result];
+  const wait = option('lock-wait', LOCK_WAIT_SECONDS);
+  const common = ['restore', ...option('id', metadata.uid), ...wait, ...result];
   const target = targetPath(restore);
   if (kind === 'rollback' || kind === 'commit' || kind === 'discard') return [...common, `--${kind}`, target];
   const pinned = [
