@@ -1,5 +1,5 @@
 /**
- * `node scripts/dashboard-pictures/draw.ts FOLDER`: draws the chart's dashboards with what record.ts left in FOLDER, as
+ * `node scripts/dashboard-pictures/draw.ts --folder FOLDER`: draws the chart's dashboards with what record.ts left in FOLDER, as
  * docs/images/dashboard-*.png. Each query runs against a real Prometheus; uPlot, which Grafana uses too, draws the curves.
  */
 import fs from 'node:fs';
@@ -7,9 +7,10 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { launchBrowser } from '../../test/support/browser.ts';
 import { ensurePrometheus, startPrometheus } from '../../test/support/prometheus.ts';
+import { commandLine } from '../command-line.ts';
 import { type Dashboard, type DrawnPanel, filled, secondsOf } from './model.ts';
 import { type Answer, DRAWINGS, escaped, type Series, type Span } from './panels.ts';
-import { PICTURES } from './pictures.ts';
+import { folderOf, PICTURES } from './pictures.ts';
 
 const ROOT = path.join(import.meta.dirname, '../..');
 const WIDTH = 1480;
@@ -140,7 +141,7 @@ ${boxes.join('\n')}<script type="application/json" id="plots">${JSON.stringify(p
   return { html, height: height + 4, drawn };
 }
 
-const folder = path.resolve(process.argv[2]!);
+const folder = commandLine({ folder: { type: 'string' } }, ({ folder: given }) => folderOf(given));
 fs.writeFileSync(path.join(folder, 'prometheus.yml'), '{}');
 const to = JSON.parse(fs.readFileSync(path.join(folder, 'end.json'), 'utf8')) as number;
 const prometheus = await startPrometheus(await ensurePrometheus(), folder);

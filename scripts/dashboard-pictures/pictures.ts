@@ -1,4 +1,7 @@
 /** The pictures of the dashboards, and which of their panels are rightly empty. */
+import path from 'node:path';
+import { UsageError } from '../command-line.ts';
+
 interface Picture {
   /** In the chart. */
   readonly file: string;
@@ -23,3 +26,10 @@ export const PICTURES: readonly Picture[] = [
     empty: { 'Drill due in': 'the drills of the schedule come after a number of archives, not at a time' },
   },
 ];
+
+/** The value of `--folder`, where record.ts leaves what draw.ts needs. */
+export function folderOf(given: string | undefined): string {
+  if (given === undefined)
+    throw new UsageError('--folder is missing: it names where the recorded week is kept.');
+  return path.resolve(given);
+}

@@ -1,5 +1,6 @@
 /**
- * `node scripts/dashboard-pictures/record.ts FOLDER`: a week of the metrics of the real operator, for draw.ts. API
+ * `node scripts/dashboard-pictures/record.ts --folder FOLDER`: a week of the metrics of the real operator, for draw.ts
+ * (`--hours 12`: a trial). API
  * server, Job controller, operator and km-backup are real; the clock is stepped from one scrape to the next, and
  * Prometheus gets the scrapes as blocks.
  */
@@ -13,18 +14,22 @@ import { fromKubeconfig } from '../../src/kube/config.ts';
 import { type Resources, resources } from '../../src/operator/resources.ts';
 import { clusterDown, clusterUp, elapsedLog } from '../../test/cluster/index.ts';
 import { run } from '../../test/cluster/process.ts';
+import { startFaultProxy } from '../../test/faultproxy/index.ts';
 import { ensurePrometheus } from '../../test/support/prometheus.ts';
 import { startStubKubelet } from '../../test/support/stub-kubelet.ts';
+import { commandLine, numberOf } from '../command-line.ts';
 import { HOURS, LOCATIONS, NAMESPACES, OUTAGE, SCHEDULES, specOf, work } from './fleet.ts';
+import { folderOf } from './pictures.ts';
 import { Pods } from './pods.ts';
-import { SteppedClock, startTranslatingProxy } from './stepped-clock.ts';
+import { SteppedClock } from './stepped-clock.ts';
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 const NAME = 'km-pictures';
 const PORT = 21_817;
+const CRDS = path.join(import.meta.dirname, '../../crds');
 /** The operator defers nothing for longer. */
-const STILL_MS = 2_300;
+const STILL_MS = 1_800;
 const log = elapsedLog(process.stderr);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -130,47 +135,52 @@ async function recordWeek(
   startMs: number,
   pods: Pods,
   recorder: Recorder,
+  hours: number,
 ) {
-  for (let hour = 0; hour <= HOURS; hour++) {
+  for (let hour = 0; hour <= hours; hour++) {
     const isAway = hour > OUTAGE[0] && hour <= OUTAGE[1];
     if (hour % 2 === 0) work(hour, (key) => pods.claim(...(key.split('/') as [string, string])));
     if (hour === 60) await all.schedules.mergePatch('wiki', 'search', { spec: { suspend: true } });
     if (isAway) continue;
-    const everyMs = hour >= HOURS - 26 ? MINUTE_MS : 4 * MINUTE_MS;
+    const isLastDay = hour >= hours - 26;
+    const everyMs = isLastDay ? MINUTE_MS : 4 * MINUTE_MS;
     for (let atMs = startMs + hour * HOUR_MS; atMs < startMs + (hour + 1) * HOUR_MS; atMs += everyMs) {
       const minute = (atMs - startMs - hour * HOUR_MS) / MINUTE_MS;
       const isDue = minute === 0 && hour % 2 === 0 && hour > 0;
       clock.step(atMs - (isDue ? 300 : 0));
-      if (minute % 20 === 0) {
+      const wakes = minute % (isLastDay ? 20 : 60) === 0;
+      if (wakes) {
         clock.wake();
         await pause(isDue ? 700 : 250);
         if (isDue || (await underWay(all)) > 0) await settled(all, STILL_MS);
       }
-      await recorder.scrape(Math.max(atMs, minute % 20 === 0 ? clock.now() : 0));
-      if (hour === HOURS && minute === 40) break;
+      await recorder.scrape(wakes ? Math.max(atMs, clock.now()) : atMs);
+      if (hour === hours && minute === 40) break;
     }
-    if (hour % 24 === 23 || hour === HOURS) {
+    if (hour % 24 === 23 || hour === hours) {
       await recorder.store();
       log(`day ${Math.ceil(hour / 24)}`);
     }
   }
 }
 
-const folder = path.resolve(process.argv[2]!);
+const { folder, hours } = commandLine(
+  { folder: { type: 'string' }, hours: { type: 'string', default: String(HOURS) } },
+  ({ folder: given, hours: count }) => ({
+    folder: folderOf(given),
+    hours: numberOf('--hours', count, { least: 1, whole: true }),
+  }),
+);
 fs.mkdirSync(folder, { recursive: true });
-const startMs = Math.floor(Date.now() / (2 * HOUR_MS)) * 2 * HOUR_MS - (HOURS + 2) * HOUR_MS;
+// What lies ahead of the week, such as the next run, must still be before the machine's time.
+const aheadHours = 7 * 24;
+const startMs = (Math.floor(Date.now() / (2 * HOUR_MS)) * 2 - hours - aheadHours) * HOUR_MS;
 const { promtool } = await ensurePrometheus();
 await clusterDown({ name: NAME, log });
 const cluster = await clusterUp({ name: NAME, flavour: 'control-plane-only', log });
 try {
-  await cluster.kubectl(['apply', '--server-side', '-f', path.join(import.meta.dirname, '../../crds')]);
-  await cluster.kubectl([
-    'wait',
-    '--for=condition=Established',
-    '--timeout=60s',
-    '-f',
-    path.join(import.meta.dirname, '../../crds'),
-  ]);
+  await cluster.kubectl(['apply', '--server-side', '-f', CRDS]);
+  await cluster.kubectl(['wait', '--for=condition=Established', '--timeout=60s', '-f', CRDS]);
   const upstream = await fromKubeconfig(cluster.kubeconfigPath);
   const client = new KubeClient(upstream);
   const all = resources(client);
@@ -178,9 +188,9 @@ try {
   const pods = new Pods(path.join(folder, 'claims'), () => clock.offsetMs);
   const kubelet = await startStubKubelet(cluster.kubeconfigPath, { report: (pod) => pods.run(pod as never) });
   await createAll(client, all, pods);
-  const proxy = await startTranslatingProxy(upstream, clock);
+  const proxy = await startFaultProxy(upstream, Math.random, (text) => clock.translate(text));
   const kubeconfig = path.join(folder, 'kubeconfig');
-  fs.writeFileSync(kubeconfig, proxy.kubeconfig);
+  fs.writeFileSync(kubeconfig, proxy.kubeconfig());
   const flags = [
     `--kubeconfig=${kubeconfig}`,
     '--image=km-backup',
@@ -199,12 +209,12 @@ try {
   await settled(all, STILL_MS);
   log('a week begins');
   const recorder = new Recorder(folder, promtool);
-  await recordWeek(all, clock, startMs, pods, recorder);
-  fs.writeFileSync(path.join(folder, 'end.json'), JSON.stringify(startMs / 1000 + HOURS * 3600 + 40 * 60));
+  await recordWeek(all, clock, startMs, pods, recorder, hours);
+  fs.writeFileSync(path.join(folder, 'end.json'), JSON.stringify(startMs / 1000 + hours * 3600 + 40 * 60));
   stop.abort();
   await operator;
   await kubelet.stop();
-  proxy.close();
+  await proxy.close();
   await client.close();
 } finally {
   await clusterDown({ name: NAME, log });

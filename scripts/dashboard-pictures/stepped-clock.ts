@@ -1,18 +1,17 @@
 /**
- * A clock that is stepped through days within minutes, and the API server as it looks by that clock: its own times are
- * those of the machine, so a proxy translates them.
+ * A clock that is stepped through days within minutes. An API server keeps the time of the machine: `translate` makes it
+ * that of the clock.
  */
-import { createServer } from 'node:http';
-import { request } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../../src/clock/index.ts';
-import type { ApiServer } from '../../src/kube/api-server.ts';
 
 /** How often the operator looks whether its clock was stepped; milliseconds. */
 const CLOCK_CHECK_MS = 5_000;
 const TIMESTAMP = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?=(?:\.\d+)?Z)/g;
 
-/** Between steps it runs at the usual speed. Start it in the past: a time since its start is then the machine's. */
+/**
+ * Between steps it runs at the usual speed. Start it so far in the past that all of its times, even those ahead, are before
+ * the machine's time: a later one is taken for a time of the machine.
+ */
 export class SteppedClock implements Clock {
   /** Offsets and since when they hold by the machine's clock; oldest first. */
   readonly #steps: { readonly fromMs: number; readonly offsetMs: number }[] = [];
@@ -65,51 +64,4 @@ export class SteppedClock implements Clock {
       return new Date(ms + offsetMs).toISOString().slice(0, 19);
     });
   }
-}
-
-/** @returns the kubeconfig of an API server whose times are those of the clock */
-export async function startTranslatingProxy(
-  upstream: ApiServer,
-  clock: SteppedClock,
-): Promise<{ kubeconfig: string; close(): void }> {
-  const { hostname, port } = new URL(upstream.url);
-  const server = createServer(async (incoming, response) => {
-    const { host: _, ...headers } = incoming.headers;
-    const options = { hostname, port, path: incoming.url, method: incoming.method, ...upstream.tls };
-    const all = { ...headers, ...(await upstream.authenticate()) };
-    const outgoing = request({ ...options, headers: all }, (answer) => {
-      response.writeHead(answer.statusCode!, { 'content-type': answer.headers['content-type'] });
-      response.flushHeaders();
-      let rest = '';
-      answer.setEncoding('utf8').on('data', (chunk: string) => {
-        // Whole lines only: a time may be cut in two, and each event of a watch is a line.
-        const text = rest + chunk;
-        const end = text.lastIndexOf('\n') + 1;
-        rest = text.slice(end);
-        if (end > 0) response.write(clock.translate(text.slice(0, end)));
-      });
-      answer.once('end', () => response.end(clock.translate(rest)));
-      answer.once('error', () => response.destroy());
-    });
-    outgoing.once('error', () => response.destroy());
-    response.once('close', () => outgoing.destroy());
-    incoming.pipe(outgoing);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port: own } = server.address() as AddressInfo;
-  const config = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': 'c',
-    clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${own}` } }],
-    users: [{ name: 'u', user: {} }],
-    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-  };
-  return {
-    kubeconfig: JSON.stringify(config),
-    close: () => {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
 }

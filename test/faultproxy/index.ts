@@ -141,13 +141,31 @@ async function bodyOf(message: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(await message.toArray());
 }
 
+/** Whole lines, so that nothing to translate is cut in two. Each event of a watch is a line. */
+async function* translated(
+  answer: IncomingMessage,
+  translate: (text: string) => string,
+): AsyncGenerator<Buffer> {
+  let rest = '';
+  for await (const chunk of answer.setEncoding('utf8')) {
+    const text = rest + chunk;
+    const end = text.lastIndexOf('\n') + 1;
+    rest = text.slice(end);
+    yield Buffer.from(translate(text.slice(0, end)));
+  }
+  yield Buffer.from(translate(rest));
+}
+
 /**
  * An HTTP proxy on loopback in front of one API server, which injects faults by rules. It uses the given credentials
  * upstream, so anyone who reaches its port has their rights.
+ *
+ * @param translate changes what the API server answers; the length must stay the same
  */
 export async function startFaultProxy(
   upstream: ApiServer,
   random: () => number = Math.random,
+  translate?: (text: string) => string,
 ): Promise<FaultProxy> {
   const target = new URL(upstream.url);
   const rules: { rule: Rule; struck: number }[] = [];
@@ -245,7 +263,8 @@ export async function startFaultProxy(
       else await new Promise<void>((resolve) => setImmediate(() => resolve(void response.destroy())));
     };
     if (left === 0) return limit();
-    for await (const chunk of upstreamAnswer as AsyncIterable<Buffer>) {
+    const answered = translate ? translated(upstreamAnswer, translate) : upstreamAnswer;
+    for await (const chunk of answered as AsyncIterable<Buffer>) {
       if (one.frozen || response.destroyed || response.writableEnded) continue;
       const part = chunk.subarray(0, left);
       left -= part.length;

@@ -12,6 +12,7 @@ import {
 } from '../../scripts/dashboard-pictures/model.ts';
 import { DRAWINGS } from '../../scripts/dashboard-pictures/panels.ts';
 import { PICTURES } from '../../scripts/dashboard-pictures/pictures.ts';
+import { SteppedClock } from '../../scripts/dashboard-pictures/stepped-clock.ts';
 
 const ROOT = path.join(import.meta.dirname, '../..');
 const readJson = (file: string) => JSON.parse(readFileSync(path.join(ROOT, file), 'utf8'));
@@ -101,4 +102,29 @@ describe('a value on a dashboard', () => {
     expect(legendOf('{{namespace}}/{{schedule}}: waits', { namespace: 'shop', schedule: 'orders' })).toBe(
       'shop/orders: waits',
     ));
+});
+
+describe('a stepped clock', () => {
+  it('turns times of the machine into its own, and leaves its own as they are', () => {
+    const startMs = Date.parse('2026-01-01T00:00:00Z');
+    const clock = new SteppedClock(startMs);
+    const own = new Date(startMs).toISOString();
+    // The second in which the clock started began before it.
+    const machine = new Date(Date.now() + 1_000).toISOString();
+    const translated = clock.translate(`{"a":"${own}","b":"${machine}"}`);
+    expect(translated).toMatch(/^\{"a":"2026-01-01T00:00:00\.000Z","b":"2026-01-01T00:00:0\d\.\d{3}Z"\}$/);
+  });
+
+  it('runs on after a step, and wakes who waits for one', () => {
+    const clock = new SteppedClock(0);
+    let woken = 0;
+    clock.after(5_000, () => woken++);
+    const cancel = clock.after(5_000, () => woken++);
+    clock.step(86_400_000);
+    cancel();
+    clock.wake();
+    clock.wake();
+    expect(woken).toBe(1);
+    expect(clock.now()).toBeGreaterThanOrEqual(86_400_000);
+  });
 });
