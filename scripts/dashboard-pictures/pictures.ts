@@ -17,7 +17,7 @@ export const PICTURES: readonly Picture[] = [
     file: 'km-backup.json',
     name: 'dashboard-fleet',
     chosen: {},
-    empty: {},
+    empty: { 'Keys tried again in 1 h': 'nothing failed inside the operator' },
   },
   {
     file: 'km-backup-schedule.json',
