@@ -12,6 +12,9 @@ export class KnownMembers {
   #slots = 1 << 10;
   #table = new Uint32Array(this.#slots * WORDS).fill(EMPTY);
   #size = 0;
+  /** The digest that is looked for. */
+  readonly #wanted = new Uint32Array(DIGEST / 4);
+  readonly #wantedBytes = new Uint8Array(this.#wanted.buffer);
 
   get size(): number {
     return this.#size;
@@ -20,24 +23,28 @@ export class KnownMembers {
   /** The first place counts: later ones of the same digest are left out. */
   add({ digest, pack, offset, length }: PlacedMember): void {
     if (4 * (this.#size + 1) > 3 * this.#slots) this.#grow();
-    const words = wordsOf(digest);
-    const at = this.#find(words);
+    const at = this.#slotOf(digest);
     if (this.#table[at + 4] !== EMPTY) return;
     let id = this.#packIds.get(pack);
     if (id === undefined) {
       id = this.#packs.push(pack) - 1;
       this.#packIds.set(pack, id);
     }
-    this.#table.set(words, at);
+    this.#table.set(this.#wanted, at);
     this.#table.set([id, offset, length], at + 4);
     this.#size++;
   }
 
   get(digest: Uint8Array): Run | undefined {
-    const at = this.#find(wordsOf(digest));
+    const at = this.#slotOf(digest);
     const id = this.#table[at + 4]!;
     if (id === EMPTY) return undefined;
     return { pack: this.#packs[id]!, offset: this.#table[at + 5]!, length: this.#table[at + 6]! };
+  }
+
+  #slotOf(digest: Uint8Array): number {
+    this.#wantedBytes.set(digest.subarray(0, DIGEST));
+    return this.#find(this.#wanted);
   }
 
   /** Offset of the slot that holds the digest, or of the free one where it belongs. */
@@ -67,10 +74,4 @@ export class KnownMembers {
       this.#table.set(slot, this.#find(slot.subarray(0, 4)));
     }
   }
-}
-
-function wordsOf(digest: Uint8Array): Uint32Array {
-  const words = new Uint32Array(4);
-  new Uint8Array(words.buffer).set(digest.subarray(0, DIGEST));
-  return words;
 }
