@@ -42,7 +42,7 @@ export interface CopyOptions {
   readonly lockWaitMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: CopyProgress) => void) | undefined;
-  /** Packs under way at once; each takes about 9 MB of memory. */
+  /** Packs under way at once; each takes about 7 MB of memory. */
   readonly uploads?: number | undefined;
   /** Bytes after which a pack is closed. */
   readonly packBytes?: number | undefined;
@@ -69,7 +69,7 @@ export interface CopyReport {
 }
 
 const UPLOADS = 3;
-const PACK_BYTES = 8 * 1024 * 1024;
+const PACK_BYTES = 6 * 1024 * 1024;
 
 /**
  * The list is stored last: until then the location holds no trace of the archive but packs that nothing names.

@@ -20,12 +20,14 @@ export function saltId(salt: Uint8Array): Buffer {
 }
 
 /**
- * HMAC-SHA-256 of digests. One object of `node:crypto` for each member would hold more memory, until it is collected,
- * than everything else that is known of the member.
+ * HMAC-SHA-256 of digests. One object of `node:crypto` or one buffer for each member would hold more memory, until it is
+ * collected, than everything else that is known of the member.
  */
 export class MemberDigests {
   readonly #inner: Buffer;
   readonly #outer: Buffer;
+  readonly #digest = Buffer.alloc(SHA256);
+  readonly #start = this.#digest.subarray(0, DIGEST);
 
   /** @param salt at most 64 bytes */
   constructor(salt: Uint8Array) {
@@ -35,11 +37,15 @@ export class MemberDigests {
     this.#outer = Buffer.concat([padded.map((byte) => byte ^ 0x5c), Buffer.alloc(SHA256)]);
   }
 
-  /** @param sha256 hex digest of a member's compressed bytes */
+  /**
+   * @param sha256 hex digest of a member's compressed bytes
+   * @returns bytes that are valid until the next call
+   */
   of(sha256: string): Buffer {
     this.#inner.write(sha256, HMAC_BLOCK, 'hex');
-    this.#outer.set(hash('sha256', this.#inner, 'buffer'), HMAC_BLOCK);
-    return hash('sha256', this.#outer, 'buffer').subarray(0, DIGEST);
+    this.#outer.write(hash('sha256', this.#inner, 'latin1'), HMAC_BLOCK, 'latin1');
+    this.#digest.write(hash('sha256', this.#outer, 'latin1'), 'latin1');
+    return this.#start;
   }
 }
 

@@ -70,7 +70,7 @@ export class PackUploader {
     const { name: pack, members, object } = this.#open;
     const place = { pack, offset: object.plainBytes, length: bytes.length };
     object.append(bytes);
-    members.push([Buffer.from(digest).toString('hex'), bytes.length]);
+    members.push([digest.toHex(), bytes.length]);
     this.#placed.add({ digest, ...place });
     if (object.plainBytes >= this.#options.packBytes) await this.#close();
     return place;
@@ -81,6 +81,8 @@ export class PackUploader {
     await this.#close();
     await Promise.all(this.#running);
     this.#throwIfFailed();
+    // What comes next has few packs.
+    this.#spare.length = Math.min(this.#spare.length, 1);
   }
 
   /** Waits for what is under way, whatever becomes of it. */

@@ -126,8 +126,8 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
 /** Yields the manifest's lines in blocks. Takes linear time even if one line spans many chunks. */
 async function* lineBlocks(path: string): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const source = createReadStream(path, { fd: openFile(path), highWaterMark: 1 << 20 });
-  const plain = source.pipe(createZstdDecompress({ chunkSize: 1 << 18 }));
+  const source = createReadStream(path, { fd: openFile(path), highWaterMark: 1 << 17 });
+  const plain = source.pipe(createZstdDecompress({ chunkSize: 1 << 16 }));
   source.on('error', (error) => plain.destroy(error));
   let pieces: string[] = [];
   let length = 0;

@@ -112,8 +112,8 @@ async function copyAll(
   context: CliContext,
   totals: CopyTotals,
 ): Promise<string> {
-  // V8 collects garbage earlier: 40 MB less at the peak, for a tenth more CPU time.
-  setFlagsFromString('--optimize-for-size');
+  // V8 would let the heap double before it collects garbage.
+  setFlagsFromString('--heap-growing-percent=20');
   const { openForCopies } = await import('../../offsite/index.ts');
   const { copyArchives, foreignSentence } = await import('./copy-archives.ts');
   const destination = existingDirectory(requiredDestination(context, flags.destination));
