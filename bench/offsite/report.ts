@@ -74,7 +74,7 @@ export function toMarkdown(parts: readonly Part[], notes: string): string {
   });
   return `# Benchmarks of copies off the cluster
 
-Written by \`npm run bench:offsite -- --write\`. All programs store to the same versitygw on loopback, one after the other in the same run. "Stored" is what the files of the server grew by, lists and manifests included. The memory is the peak of the largest process. An aim's figure is km-backup's divided by the peer's; with "faster", the peer's divided by km-backup's.
+Written by \`npm run bench:offsite -- --write\`. All programs store to the same versitygw on loopback, one after the other in the same run, each once what was written before is on disk. One file is the median of five turns. "Stored" is what the files of the server grew by, lists and manifests included. The memory is the peak of the largest process. An aim's figure is km-backup's divided by the peer's; with "faster", the peer's divided by km-backup's.
 
 ${toTable(parts)}
 

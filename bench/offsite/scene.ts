@@ -136,7 +136,7 @@ export class Scene implements AsyncDisposable {
     ]);
 
   extractByKm(name: string): Measured & { readonly file: string } {
-    fs.mkdirSync(this.at('one'));
+    fs.mkdirSync(this.at('one'), { recursive: true });
     const command = [this.#programs.km, 'extract', ...LOCATION, '--identity', this.at('key.txt')];
     const measured = this.#measure([...command, '--progress', 'none', '-C', this.at('one'), name]);
     return { ...measured, file: this.at('one', name) };
@@ -200,6 +200,8 @@ export class Scene implements AsyncDisposable {
   }
 
   #measure(command: readonly string[]): Measured {
+    // What was written before must not slow this down.
+    run(['sync']);
     return measure(command, { env: this.#env, cwd: this.#work });
   }
 
