@@ -136,7 +136,8 @@ export class Scene implements AsyncDisposable {
     ]);
 
   extractByKm(name: string): Measured & { readonly file: string } {
-    fs.mkdirSync(this.at('one'), { recursive: true });
+    fs.rmSync(this.at('one'), { recursive: true, force: true });
+    fs.mkdirSync(this.at('one'));
     const command = [this.#programs.km, 'extract', ...LOCATION, '--identity', this.at('key.txt')];
     const measured = this.#measure([...command, '--progress', 'none', '-C', this.at('one'), name]);
     return { ...measured, file: this.at('one', name) };
