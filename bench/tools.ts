@@ -42,7 +42,7 @@ const state = options.state ?? fs.mkdtempSync(path.join(os.tmpdir(), 'km-bench-t
 const file = (part: Part) => path.join(state, `${part}.json`);
 
 const measureParts: Readonly<Record<Part, () => Promise<Omit<Result, 'at' | 'machine'>>>> = {
-  tree: () => measureTree(state, options, log),
+  tree: () => measureTree(state, options),
   schedules: () => measureSchedules(options, log),
 };
 

@@ -29,8 +29,8 @@ function dependenciesAreCurrent() {
 }
 
 /**
- * Fetches the Go modules that a cluster without Docker is built from, so that the network is used by both. Whatever
- * becomes of it, the build fetches what is missing.
+ * Fetches the Go modules that a cluster without Docker is built from, while npm installs. If that fails, the build itself
+ * fetches what is missing.
  */
 function fetchGoModulesMeanwhile() {
   if (existsSync('/var/run/docker.sock')) return;

@@ -3,9 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../test/cluster/index.ts';
-import { ensureRestic } from '../../test/support/s3-server.ts';
+import { ensureKopia, ensureRestic } from '../../test/support/s3-server.ts';
 import { type Measured, measure, run, summarize } from '../measure.ts';
-import { ensureKopia } from './kopia.ts';
 import type { Result } from './report.ts';
 
 export interface TreeOptions {
@@ -45,7 +44,7 @@ const snapshotsFile = (state: string) => path.join(state, 'snapshots.json');
 /** Backs up three states of the tree with every program, unless that was done. */
 export async function prepareTree(state: string, { entries }: TreeOptions, log: Log): Promise<void> {
   if (fs.existsSync(snapshotsFile(state))) return;
-  const [restic, kopia] = [await ensureRestic(), await ensureKopia(log)];
+  const [restic, kopia] = [await ensureRestic(), await ensureKopia()];
   const must = (...command: string[]) => run(command, { env: environment(state), cwd: state });
   const write = (every: number, text: string) => {
     for (let file = 0; file < entries; file += every) {
@@ -88,11 +87,10 @@ interface Contender {
 export async function measureTree(
   state: string,
   { repetitions }: TreeOptions,
-  log: Log,
 ): Promise<Omit<Result, 'at' | 'machine'>> {
   const snapshots = JSON.parse(fs.readFileSync(snapshotsFile(state), 'utf8')) as Snapshots;
   const { entries } = snapshots;
-  const [restic, kopia] = [await ensureRestic(), await ensureKopia(log)];
+  const [restic, kopia] = [await ensureRestic(), await ensureKopia()];
   const archives = fs
     .readdirSync(path.join(state, 'archives'))
     .filter((name) => name.endsWith('.tgz'))

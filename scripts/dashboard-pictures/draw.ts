@@ -5,36 +5,29 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { escapeHtml } from '../../src/page/html.ts';
 import { launchBrowser } from '../../test/support/browser.ts';
-import { ensurePrometheus, startPrometheus } from '../../test/support/prometheus.ts';
+import { ensurePrometheus, type Prometheus, startPrometheus } from '../../test/support/prometheus.ts';
 import { commandLine } from '../command-line.ts';
 import { type Dashboard, type DrawnPanel, filled, secondsOf } from './model.ts';
-import { type Answer, DRAWINGS, escaped, type Series, type Span } from './panels.ts';
+import { type Answer, DRAWINGS, type Series, type Span } from './panels.ts';
 import { folderOf, PICTURES } from './pictures.ts';
 
 const ROOT = path.join(import.meta.dirname, '../..');
 const WIDTH = 1480;
 const UPLOT = path.dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
 
-type Ask = (path: string, parameters: Record<string, string | number>) => Promise<never>;
-
-function asker(url: string): Ask {
-  return async (what, parameters) => {
-    const query = new URLSearchParams(
-      Object.entries(parameters).map(([name, value]) => [name, String(value)]),
-    );
-    const body = (await (await fetch(`${url}/api/v1/${what}?${query}`)).json()) as {
-      status: string;
-      data: never;
-      error?: string;
-    };
-    if (body.status !== 'success') throw new Error(`${what}?${query}: ${body.error}`);
-    return body.data;
-  };
+/** An instant query has one value for each series. */
+interface Result {
+  readonly result: readonly {
+    readonly metric: Series['metric'];
+    readonly value?: Series['values'][number];
+    readonly values?: Series['values'];
+  }[];
 }
 
 async function answersOf(
-  ask: Ask,
+  { ask }: Prometheus,
   panel: DrawnPanel,
   span: Span,
   variables: Record<string, string>,
@@ -43,16 +36,9 @@ async function answersOf(
   for (const target of panel.targets ?? []) {
     const query = filled(target.expr, variables);
     const { result } = target.instant
-      ? ((await ask('query', { query, time: span.to })) as {
-          result: { metric: Series['metric']; value: never }[];
-        })
-      : ((await ask('query_range', { query, start: span.from, end: span.to, step: span.step })) as {
-          result: never[];
-        });
-    const series = result.map((one: { metric: Series['metric']; value?: never; values?: never[] }) => ({
-      metric: one.metric,
-      values: one.values ?? [one.value as never],
-    }));
+      ? await ask<Result>('query', { query, time: span.to })
+      : await ask<Result>('query_range', { query, start: span.from, end: span.to, step: span.step });
+    const series = result.map(({ metric, value, values }) => ({ metric, values: values ?? [value!] }));
     answers.push({ target, series });
   }
   return answers;
@@ -95,7 +81,7 @@ for (const [id, {data, colors, bars, names, from, to, ticks}] of Object.entries(
 
 async function pageOf(
   dashboard: Dashboard,
-  ask: Ask,
+  prometheus: Prometheus,
   to: number,
   chosen: Record<string, string>,
 ): Promise<{ html: string; height: number; drawn: Record<string, number> }> {
@@ -113,7 +99,7 @@ async function pageOf(
     const { x, y, w, h } = panel.gridPos;
     const place = `left:${4 + x * cell}px;top:${44 + y * 38}px;width:${w * cell - 8}px;height:${h * 38 - 8}px`;
     height = Math.max(height, 44 + (y + h) * 38);
-    const title = escaped(filled(panel.title, variables));
+    const title = escapeHtml(filled(panel.title, variables));
     if (panel.type === 'row') {
       boxes.push(`<div class="row" style="${place}">⌄ ${title}</div>`);
       continue;
@@ -126,7 +112,7 @@ async function pageOf(
       to: panel.targets?.[0]?.instant ? to : Math.floor(to / step) * step,
       step,
     };
-    const answers = await answersOf(ask, panel, span, variables);
+    const answers = await answersOf(prometheus, panel, span, variables);
     drawn[panel.title] = answers.reduce((sum, { series }) => sum + series.length, 0);
     const { html, plot } = DRAWINGS[panel.type](panel, answers, span);
     if (plot) plots[`p${index}`] = plot;
@@ -135,7 +121,7 @@ async function pageOf(
   const subject = Object.values(chosen).join('/') || 'namespace: All, schedule: All';
   const text = (file: string) => fs.readFileSync(path.join(UPLOT, 'dist', file), 'utf8');
   const html = `<!doctype html><meta charset="utf-8"><style>${text('uPlot.min.css')}${STYLE}</style><body>
-<h1>${escaped(dashboard.title)}<small>${escaped(subject)} · ${dashboard.time.from} to ${new Date(to * 1000).toISOString().slice(0, 16).replace('T', ' ')} UTC</small></h1>
+<h1>${escapeHtml(dashboard.title)}<small>${escapeHtml(subject)} · ${dashboard.time.from} to ${new Date(to * 1000).toISOString().slice(0, 16).replace('T', ' ')} UTC</small></h1>
 ${boxes.join('\n')}<script type="application/json" id="plots">${JSON.stringify(plots).replaceAll('<', '\\u003c')}</script>
 <script>${text('uPlot.iife.min.js')}</script><script>${SCRIPT}</script>`;
   return { html, height: height + 4, drawn };
@@ -150,12 +136,7 @@ try {
   const all: Record<string, Record<string, number>> = {};
   for (const { file, name, chosen, empty } of PICTURES) {
     const json = fs.readFileSync(path.join(ROOT, 'charts/km-backup-operator/dashboards', file), 'utf8');
-    const { html, height, drawn } = await pageOf(
-      JSON.parse(json) as Dashboard,
-      asker(prometheus.url),
-      to,
-      chosen,
-    );
+    const { html, height, drawn } = await pageOf(JSON.parse(json) as Dashboard, prometheus, to, chosen);
     all[name] = drawn;
     for (const [title, count] of Object.entries(drawn))
       if (count === 0 && !(title in empty)) console.error(`${name}: no data for "${title}"`);

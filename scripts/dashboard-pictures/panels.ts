@@ -1,4 +1,5 @@
 /** Panels of a dashboard as HTML, as Grafana would draw them. What needs uPlot is left as a plot for the browser. */
+import { escapeHtml } from '../../src/page/html.ts';
 import type { PanelType } from '../dashboards/grafana.ts';
 import {
   colorOf,
@@ -39,18 +40,19 @@ interface Plot {
 
 type Drawing = (panel: DrawnPanel, answers: readonly Answer[], span: Span) => { html: string; plot?: Plot };
 
-export const escaped = (text: string) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const empty = ({ fieldConfig }: DrawnPanel) => ({
-  html: `<div class="none">${escaped(fieldConfig.defaults.noValue ?? 'No data')}</div>`,
+  html: `<div class="none">${escapeHtml(fieldConfig.defaults.noValue ?? 'No data')}</div>`,
 });
 
 const stat: Drawing = (panel, answers) => {
   const value = answers[0]?.series[0]?.values.at(-1)?.[1];
   if (value === undefined)
-    return { html: `<div class="stat">${escaped(panel.fieldConfig.defaults.noValue ?? 'No data')}</div>` };
+    return { html: `<div class="stat">${escapeHtml(panel.fieldConfig.defaults.noValue ?? 'No data')}</div>` };
   const field = panel.fieldConfig.defaults;
   const color = panel.options['colorMode'] === 'none' ? colorOf('text') : valueColor(Number(value), field);
-  return { html: `<div class="stat" style="color:${color}">${escaped(textOf(Number(value), field))}</div>` };
+  return {
+    html: `<div class="stat" style="color:${color}">${escapeHtml(textOf(Number(value), field))}</div>`,
+  };
 };
 
 const table: Drawing = (panel, answers) => {
@@ -74,20 +76,20 @@ const table: Drawing = (panel, answers) => {
     if (value === undefined) return '<td></td>';
     const field = fieldFor(panel, column);
     const color = 'custom.cellOptions' in field ? valueColor(value, field) : colorOf('text');
-    return `<td style="color:${color}">${escaped(textOf(value, field))}</td>`;
+    return `<td style="color:${color}">${escapeHtml(textOf(value, field))}</td>`;
   };
   const head = [...names, ...columns.map((column) => fieldFor(panel, column).displayName ?? column)];
   const body = sorted.map(
     ({ labels, values }) =>
-      `<tr>${names.map((name) => `<td>${escaped(labels[name] ?? '')}</td>`).join('')}${columns.map((column) => cell(values.get(column), column)).join('')}</tr>`,
+      `<tr>${names.map((name) => `<td>${escapeHtml(labels[name] ?? '')}</td>`).join('')}${columns.map((column) => cell(values.get(column), column)).join('')}</tr>`,
   );
   return {
-    html: `<table><tr>${head.map((name) => `<th>${escaped(name)}</th>`).join('')}</tr>${body.join('')}</table>`,
+    html: `<table><tr>${head.map((name) => `<th>${escapeHtml(name)}</th>`).join('')}</tr>${body.join('')}</table>`,
   };
 };
 
 const legend = (names: readonly string[], colors: readonly string[]) =>
-  `<div class="legend">${names.map((name, index) => `<span><i style="background:${colors[index]}"></i>${escaped(name)}</span>`).join('')}</div>`;
+  `<div class="legend">${names.map((name, index) => `<span><i style="background:${colors[index]}"></i>${escapeHtml(name)}</span>`).join('')}</div>`;
 
 /** Round values for the axis, in the steps that suit the unit. */
 function ticksOf(most: number, least: number, { unit = 'short', decimals }: Field): number[] {
@@ -166,10 +168,10 @@ const stateTimeline: Drawing = (panel, answers, { from, to, step }) => {
     }
     const drawn = parts.map(({ start, end, value }) => {
       const width = Math.min(end, to) - start;
-      const text = width > (to - from) / 14 ? escaped(textOf(value, field)) : '';
+      const text = width > (to - from) / 14 ? escapeHtml(textOf(value, field)) : '';
       return `<b style="left:${share(start - from)};width:${share(width)};background:${valueColor(value, field)}">${text}</b>`;
     });
-    return `<div class="state"><span>${escaped(name)}</span><div>${drawn.join('')}</div></div>`;
+    return `<div class="state"><span>${escapeHtml(name)}</span><div>${drawn.join('')}</div></div>`;
   });
   const hours = Array.from({ length: 7 }, (_, index) =>
     new Date((from + ((to - from) * index) / 7) * 1000).toISOString(),

@@ -1,8 +1,7 @@
 /**
  * `node scripts/dashboard-pictures/record.ts --folder FOLDER`: a week of the metrics of the real operator, for draw.ts
- * (`--hours 12`: a trial). API
- * server, Job controller, operator and km-backup are real; the clock is stepped from one scrape to the next, and
- * Prometheus gets the scrapes as blocks.
+ * (`--hours 12`: a trial). API server, Job controller, operator and km-backup are real; the clock is stepped from one
+ * scrape to the next, and Prometheus gets the scrapes as blocks.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -17,6 +16,7 @@ import { run } from '../../test/cluster/process.ts';
 import { startFaultProxy } from '../../test/faultproxy/index.ts';
 import { ensurePrometheus } from '../../test/support/prometheus.ts';
 import { startStubKubelet } from '../../test/support/stub-kubelet.ts';
+import { claim } from '../../test/support/volume.ts';
 import { commandLine, numberOf } from '../command-line.ts';
 import { HOURS, LOCATIONS, NAMESPACES, OUTAGE, SCHEDULES, specOf, work } from './fleet.ts';
 import { folderOf } from './pictures.ts';
@@ -34,17 +34,16 @@ const log = elapsedLog(process.stderr);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function createAll(client: KubeClient, all: Resources, pods: Pods): Promise<void> {
-  const claim = (namespace: string, name: string) => {
+  const createClaim = (namespace: string, name: string) => {
     pods.claim(namespace, name);
-    const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
-    return all.claims.create(namespace, { metadata: { name }, spec });
+    return all.claims.create(namespace, claim(name));
   };
   for (const name of NAMESPACES) {
     await client.request({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name } } });
-    await claim(name, 'archives');
+    await createClaim(name, 'archives');
   }
   for (const namespace of LOCATIONS) {
-    await claim(namespace, 'offsite');
+    await createClaim(namespace, 'offsite');
     const directory = { persistentVolumeClaim: { claimName: 'offsite' } };
     const spec = { directory, encryption: { none: true }, checkInterval: '2h' };
     const metadata = { name: 'offsite' };
@@ -57,7 +56,7 @@ async function createAll(client: KubeClient, all: Resources, pods: Pods): Promis
   }
   for (const key of Object.keys(SCHEDULES)) {
     const [namespace, name] = key.split('/') as [string, string];
-    await claim(namespace, name);
+    await createClaim(namespace, name);
     const object = {
       apiVersion: API_VERSION,
       kind: 'KmBackupSchedule',

@@ -28,13 +28,13 @@ import { piecesAt, readPieces } from './pack-reader.ts';
  * @throws {ArchiveError} EntryMissing, Usage; and as `fetchManifest`
  */
 export async function fetchPaths(
-  fetch: FetchOptions,
+  given: FetchOptions,
   list: ArchiveList,
   tableRun: Run,
   paths: readonly string[],
   file: string,
 ): Promise<void> {
-  const options = { ...fetch, opened: new Map() };
+  const options = { ...given, opened: new Map() };
   const name = `${options.location.url}: ${list.archive}`;
   const wanted = new Set(paths.map(chosenPath));
   const table = await readTable(options, list, tableRun);

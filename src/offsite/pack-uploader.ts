@@ -82,7 +82,7 @@ export class PackUploader {
     await Promise.all(this.#running);
     this.#throwIfFailed();
     // What comes next has few packs.
-    this.#spare.length = Math.min(this.#spare.length, 1);
+    this.#spare.splice(1);
   }
 
   /** Waits for what is under way, whatever becomes of it. */

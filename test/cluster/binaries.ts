@@ -114,7 +114,7 @@ export async function ensureKind(cacheDir: string, log: Log): Promise<string> {
   );
   if (onPath) return 'kind';
   const dir = await cached(cacheDir, `kind-${KIND}`, log, `building kind ${KIND}`, async (out) => {
-    await run('go', ['install', `sigs.k8s.io/kind@v${KIND}`], {
+    await run('go', ['install', ...GO_FLAGS, `sigs.k8s.io/kind@v${KIND}`], {
       env: { ...GO_ENV, GOBIN: out },
     });
   });

@@ -84,7 +84,7 @@ describe.each(['km-backup', 'kubectl-km'])('%s keeps what was compiled', (progra
         return home;
       },
     ],
-    ['there is no such home', () => path.join(home, 'missing')],
+    ['the home is missing', () => path.join(home, 'missing')],
     ['the home has a relative name', () => '.'],
     ['the home is not known', () => undefined],
   ])('nowhere where %s', async (_, prepare) => {

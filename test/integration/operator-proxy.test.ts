@@ -127,7 +127,7 @@ describe.concurrent('a view that is behind', () => {
 
 describe.concurrent('the requests of a run', () => {
   it(
-    'delete its Job once, though the watch tells of it later',
+    'delete its Job once, though the watch reports its deletion later',
     inScene(async (scene) => {
       const { proxy, file } = await scene.proxied();
       await scene.kubelet();

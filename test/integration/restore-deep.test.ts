@@ -179,7 +179,7 @@ describe('the archive that is being restored lies in the target', () => {
     expect(fs.readFileSync(at('target/data'), 'utf8')).toBe('restored');
   });
 
-  test('in the place of something that it holds: refused, by a dry run too', async () => {
+  test('at a path where the archive itself has something else: refused, by a dry run too', async () => {
     const archive = tarOf('target/data', content());
     const before = fs.readFileSync(archive);
     for (const dryRun of [true, false]) {

@@ -8,7 +8,7 @@ import { writeOciArchive } from '../cluster/oci.ts';
 import { ensurePackages } from '../cluster/packages.ts';
 import { run } from '../cluster/process.ts';
 import { elapsedLog } from '../cluster/progress.ts';
-import { claim } from './volume.ts';
+import { claim, JOB_USER } from './volume.ts';
 
 const USER = 999;
 /** Who the image's files belong to, as in the image that people use. */
@@ -48,11 +48,7 @@ exec postgres -D /data/db -c listen_addresses='*' -c unix_socket_directories=/tm
 `;
 
 const podSpec = (command: string, claimName: string, mountPath: string) => ({
-  securityContext: {
-    ...DATABASE_USER,
-    runAsNonRoot: true,
-    seccompProfile: { type: 'RuntimeDefault' },
-  },
+  securityContext: { ...JOB_USER, ...DATABASE_USER },
   containers: [
     {
       name: 'postgres',
@@ -61,10 +57,8 @@ const podSpec = (command: string, claimName: string, mountPath: string) => ({
       env: [
         { name: 'PGHOST', value: 'shop-db' },
         { name: 'PGDATABASE', value: 'shop' },
-        ...['username', 'password'].map((key) => ({
-          name: key === 'username' ? 'PGUSER' : 'PGPASSWORD',
-          valueFrom: { secretKeyRef: { name: 'shop-db', key } },
-        })),
+        { name: 'PGUSER', valueFrom: { secretKeyRef: { name: 'shop-db', key: 'username' } } },
+        { name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'shop-db', key: 'password' } } },
       ],
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
       volumeMounts: [{ name: 'volume', mountPath }],

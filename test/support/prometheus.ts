@@ -39,8 +39,11 @@ export async function ensurePrometheus(): Promise<PrometheusPrograms> {
   return { prometheus: join(dir, 'usr/bin/prometheus'), promtool: join(dir, 'usr/bin/promtool') };
 }
 
+type QueryParameters = { readonly query: string } & Readonly<Record<string, string | number>>;
+
 export interface Prometheus {
-  readonly url: string;
+  /** What an endpoint below /api/v1/ answers. @throws with what Prometheus says is wrong */
+  ask<T>(endpoint: string, parameters: QueryParameters): Promise<T>;
   /** The result of an instant query. */
   query(expression: string): Promise<{ metric: Record<string, string>; value: [number, string] }[]>;
   stop(): Promise<void>;
@@ -75,14 +78,18 @@ export async function startPrometheus(programs: PrometheusPrograms, folder: stri
     ({ ok }) => ok,
     () => 'Prometheus to be ready',
   );
+  const ask = async <T>(endpoint: string, parameters: QueryParameters) => {
+    const asked = new URLSearchParams(
+      Object.entries(parameters).map(([name, value]) => [name, String(value)]),
+    );
+    const response = await fetch(`${url}/api/v1/${endpoint}?${asked}`);
+    const body = (await response.json()) as { status: string; error?: string; data: T };
+    if (body.status !== 'success') throw new Error(`${parameters.query}: ${body.error}`);
+    return body.data;
+  };
   return {
-    url,
-    query: async (expression) => {
-      const response = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(expression)}`);
-      const body = (await response.json()) as { status: string; error?: string; data: { result: never[] } };
-      if (body.status !== 'success') throw new Error(`${expression}: ${body.error}`);
-      return body.data.result;
-    },
+    ask,
+    query: async (expression) => (await ask<{ result: never[] }>('query', { query: expression })).result,
     stop: async () => {
       child.kill();
       await ended;

@@ -37,8 +37,8 @@ async function ensureVersitygw(log: Log = silent): Promise<string> {
 
 export async function ensureRestic(): Promise<string> {
   const dir = await cached(cacheDir(), `restic-${RESTIC}`, silent, 'building restic', async (out) => {
-    await run('go', ['install', '-trimpath', `github.com/restic/restic/cmd/restic@${RESTIC}`], {
-      env: { GOBIN: out, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+    await run('go', ['install', ...GO_FLAGS, `github.com/restic/restic/cmd/restic@${RESTIC}`], {
+      env: { ...GO_ENV, GOBIN: out },
     });
   });
   return path.join(dir, 'restic');
@@ -50,9 +50,9 @@ export async function ensureKopia(): Promise<string> {
     const module = 'github.com/kopia/kopia';
     const lines = ['module tools', 'go 1.24', `tool ${module}`, `require ${module} ${KOPIA}`];
     fs.writeFileSync(path.join(out, 'go.mod'), `${lines.join('\n')}\n`);
-    await run('go', ['build', '-trimpath', '-mod=mod', '-o', path.join(out, 'kopia'), module], {
+    await run('go', ['build', ...GO_FLAGS, '-mod=mod', '-o', path.join(out, 'kopia'), module], {
       cwd: out,
-      env: { CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+      env: GO_ENV,
     });
   });
   return path.join(dir, 'kopia');

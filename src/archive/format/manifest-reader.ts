@@ -123,7 +123,10 @@ export async function* readMemberLines(path: string): AsyncGenerator<MemberLines
   return summary;
 }
 
-/** Yields the manifest's lines in blocks. Takes linear time even if one line spans many chunks. */
+/**
+ * Yields the manifest's lines in blocks. Takes linear time even if one line spans many chunks. Blocks are small: a reader
+ * that works long on each would keep the text of large ones until the next full garbage collection.
+ */
 async function* lineBlocks(path: string): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   const source = createReadStream(path, { fd: openFile(path), highWaterMark: 1 << 17 });

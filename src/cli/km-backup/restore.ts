@@ -252,9 +252,9 @@ async function toTarget(paths: readonly string[], flags: Flags, context: CliCont
     now: () => new Date(),
   };
   if (flags.plan) return await plan(options, flags);
-  const attempt = (options: RestoreOptions) =>
-    whenUnlocked(flags.lockWait, context.signal, () => restore(options));
-  const report = await restoreAndTell(progress, options, attempt, (error) => {
+  const attempt = () =>
+    whenUnlocked(flags.lockWait, context.signal, () => restore({ ...options, progress: progress.update }));
+  const report = await restoreAndTell(progress, attempt, (error) => {
     const isOfPart = error instanceof ArchiveError && error.reason === 'ArchiveCorrupt' && fetches === 1;
     return isOfPart && typeof partOf(flags, options) === 'function';
   });
@@ -342,15 +342,13 @@ function progressOf(mode: ProgressMode): Progress<RestoreProgress> {
 
 async function restoreAndTell(
   progress: Progress<RestoreProgress>,
-  options: RestoreOptions,
-  attempt: (options: RestoreOptions) => Promise<RestoreReport>,
+  attempt: () => Promise<RestoreReport>,
   isWorthAnother: (error: unknown) => boolean,
 ): Promise<RestoreReport> {
-  const watched = { ...options, progress: progress.update };
   try {
-    const report = await attempt(watched).catch((error: unknown) => {
+    const report = await attempt().catch((error: unknown) => {
       // A failure before the swap has changed nothing.
-      if (isWorthAnother(error)) return attempt(watched);
+      if (isWorthAnother(error)) return attempt();
       throw error;
     });
     progress.end(endingOf(report));
